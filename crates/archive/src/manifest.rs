@@ -1,0 +1,304 @@
+//! Manifests: what a snapshot is, and where its content begins.
+//!
+//! A manifest is an object of its own: a version, u16, and then the BCS of [`Manifest`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use backup_core::integrity::DatabaseSum;
+use backup_core::position::{Consistency, Position};
+use backup_core::source::{FileNature, Layout, Order, StoreDescription};
+use lthash::LtHash;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{MAX_DATABASES, MAX_NAME_BYTES, MAX_NOTES, check_limit};
+use crate::node::Tree;
+use crate::versioned::{self, at_most};
+use crate::{Error, Result};
+
+const WHAT: &str = "a manifest";
+const VERSION: u16 = 1;
+const FILE: &str = "a file's description";
+
+/// All permission bits, with set-user-id, set-group-id and the sticky bit.
+const MAX_MODE: u32 = 0o7777;
+
+/// A snapshot's id: 128 random bits, 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SnapshotId(pub [u8; 16]);
+
+impl fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for SnapshotId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text, &mut id)
+            .map_err(|_| Error::malformed("a snapshot's id", 0, "must be 32 hexadecimal digits"))?;
+        Ok(Self(id))
+    }
+}
+
+/// What a snapshot is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its id.
+    pub id: SnapshotId,
+    /// When it was taken, in milliseconds of Unix time, by the clock of the host that took it.
+    pub created_ms: u64,
+    /// The host that took it.
+    pub host: String,
+    /// What it was taken from.
+    pub source: StoreDescription,
+    /// A word the user gave it.
+    pub label: Option<String>,
+    /// A sentence the user gave it.
+    pub description: Option<String>,
+    /// Where in the source's history it stands.
+    pub position: Position,
+    /// How exact that is.
+    pub consistency: Consistency,
+    /// How records were laid out in the engine.
+    pub layout: Layout,
+    /// The databases, sorted by name.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_DATABASES>")]
+    pub databases: Vec<ManifestDatabase>,
+    /// What is stored.
+    pub shape: Shape,
+    /// Where the LtHashes come from; none where the proof is physical only.
+    pub proved_from: Option<ProvedFrom>,
+    /// What a person should know about it.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_NOTES>")]
+    pub notes: Vec<String>,
+}
+
+/// A database of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestDatabase {
+    /// Its name.
+    pub name: String,
+    /// What binds its records' hashes to it; the name, unless it was backed up under another.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_NAME_BYTES>")]
+    pub tag: Vec<u8>,
+    /// The order of its records.
+    pub order: Order,
+    /// What an engine of the same kind needs to make it again.
+    pub settings: Option<String>,
+    /// The sum of its records, where the snapshot has a logical proof.
+    pub sum: Option<DatabaseSum>,
+    /// Its records, where the snapshot has the records shape and the database any.
+    pub tree: Option<Tree>,
+}
+
+/// The two shapes of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a manifest has one; a box would only hide its tree")]
+pub enum Shape {
+    /// Portable records, a tree for each database.
+    Records,
+    /// The engine's own files.
+    Files {
+        /// The tree of the files; none where there are none.
+        tree: Option<Tree>,
+        /// How many there are.
+        count: u64,
+        /// Their length in all, in bytes.
+        bytes: u64,
+    },
+}
+
+/// Where a logical proof was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProvedFrom {
+    /// At the source, in the same engine snapshot as the copy.
+    Source,
+    /// By the store's own upkeep.
+    Store,
+    /// From the repository: shows what is kept, not what the source held.
+    Repository,
+}
+
+impl ProvedFrom {
+    /// The word that JSON and messages use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Store => "store",
+            Self::Repository => "repository",
+        }
+    }
+}
+
+impl Shape {
+    /// The word that JSON and messages use.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Files { .. } => "files",
+        }
+    }
+}
+
+impl Manifest {
+    /// The content of the object.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse): what could not be read is not written.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        versioned::encode(WHAT, VERSION, self)
+    }
+
+    /// Reads a manifest, and checks its limits and that its parts agree with each other.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Mismatch`], [`Error::Newer`], [`Error::Limit`].
+    pub fn parse(content: &[u8]) -> Result<Self> {
+        let manifest: Self = versioned::parse(WHAT, VERSION, content)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The sum of all databases' LtHashes, where there is a logical proof.
+    pub fn global(&self) -> Option<LtHash> {
+        self.proved_from?;
+        self.databases.iter().map(|d| d.sum.as_ref().map(|sum| &sum.lthash)).sum()
+    }
+
+    /// The roots of all trees.
+    pub fn trees(&self) -> impl Iterator<Item = &Tree> {
+        let files = match &self.shape {
+            Shape::Files { tree, .. } => tree.as_ref(),
+            Shape::Records => None,
+        };
+        self.databases.iter().filter_map(|database| database.tree.as_ref()).chain(files)
+    }
+
+    fn check(&self) -> Result<()> {
+        let name = |what, text: &str| check_limit(what, text.len() as u64, MAX_NAME_BYTES as u64);
+        name("a host's name in bytes", &self.host)?;
+        name("a label in bytes", self.label.as_deref().unwrap_or_default())?;
+        check_limit("a manifest in notes", self.notes.len() as u64, MAX_NOTES as u64)?;
+        let databases = self.databases.len();
+        check_limit("a store in databases", databases as u64, MAX_DATABASES as u64)?;
+        if !self.databases.is_sorted_by(|a, b| a.name < b.name) {
+            let detail = "its databases are not sorted by name, or one is there twice";
+            return Err(Error::malformed(WHAT, 0, detail));
+        }
+        self.trees().try_for_each(Tree::check)?;
+        self.databases.iter().try_for_each(|database| database.check(self))?;
+        let sums = || self.databases.iter().filter_map(|database| database.sum.as_ref());
+        let total = |of: fn(&DatabaseSum) -> u64| {
+            sums().map(of).try_fold(0_u64, u64::checked_add).is_some()
+        };
+        if !total(|sum| sum.records) || !total(|sum| sum.bytes) {
+            return Err(Error::mismatch(WHAT, "its databases have more than any store can"));
+        }
+        self.shape.check(self.proved_from)
+    }
+}
+
+impl ManifestDatabase {
+    fn check(&self, manifest: &Manifest) -> Result<()> {
+        for (what, bytes) in [
+            ("a database's name in bytes", self.name.as_bytes()),
+            ("a database's tag in bytes", &self.tag),
+        ] {
+            check_limit(what, bytes.len() as u64, MAX_NAME_BYTES as u64)?;
+        }
+        let proved = self.sum.is_some() == manifest.proved_from.is_some();
+        let agrees = match manifest.shape {
+            Shape::Records => self.has_sum_of_tree(),
+            Shape::Files { .. } => self.tree.is_none(),
+        };
+        if proved && agrees {
+            return Ok(());
+        }
+        let what = if agrees { "proof" } else { "tree" };
+        let detail = format!("the sum of database {:?} and its {what} do not agree", self.name);
+        Err(Error::mismatch(WHAT, detail))
+    }
+
+    /// Whether it has the sum that its tree's root claims, or that of nothing where it has no tree.
+    fn has_sum_of_tree(&self) -> bool {
+        let Some(DatabaseSum { lthash, records, bytes }) = &self.sum else { return false };
+        let Some(Tree { root, .. }) = &self.tree else {
+            return lthash.is_identity() && (*records, *bytes) == (0, 0);
+        };
+        root.checksum == Some(lthash.checksum()) && (root.records, root.bytes) == (*records, *bytes)
+    }
+}
+
+impl Shape {
+    fn check(&self, proved_from: Option<ProvedFrom>) -> Result<()> {
+        let agrees = match self {
+            Self::Records => proved_from.is_some(),
+            Self::Files { tree: None, count, bytes } => (*count, *bytes) == (0, 0),
+            // Each file has a record, and its content is in records as well.
+            Self::Files { tree: Some(Tree { root, .. }), count, bytes } => {
+                (1..=root.records).contains(count)
+                    && *bytes <= root.bytes
+                    && root.checksum.is_none()
+            }
+        };
+        if agrees {
+            return Ok(());
+        }
+        let detail = format!("its {} are not those that it counts", self.word());
+        Err(Error::mismatch(WHAT, detail))
+    }
+}
+
+/// The description of a file in a tree of files: the value of the record (path, empty key). The
+/// file's content follows in records (path, offset as u64 big-endian).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileMeta {
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its permission bits.
+    pub mode: u32,
+    /// How it changes.
+    pub nature: FileNature,
+    /// The engine's name for its content.
+    pub identity: Option<Vec<u8>>,
+}
+
+impl FileMeta {
+    /// The record's value.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for more than permission bits, or an identity that is too long.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        bcs::to_bytes(self)
+            .map_err(|error| Error::unreadable(FILE, 0, "possible to write as BCS", error))
+    }
+
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Limit`].
+    pub fn parse(value: &[u8]) -> Result<Self> {
+        let file: Self = bcs::from_bytes(value)
+            .map_err(|error| Error::unreadable(FILE, 0, "valid BCS", error))?;
+        file.check()?;
+        Ok(file)
+    }
+
+    fn check(&self) -> Result<()> {
+        check_limit("a file's permission bits", self.mode.into(), MAX_MODE.into())?;
+        let identity = self.identity.as_ref().map_or(0, Vec::len);
+        check_limit("a file's identity in bytes", identity as u64, MAX_NAME_BYTES as u64)
+    }
+}

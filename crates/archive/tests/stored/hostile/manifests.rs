@@ -1,0 +1,180 @@
+//! Manifests, and the descriptions of files.
+
+use archive::manifest::{FileMeta, Manifest, Shape};
+use archive::wire::{MAX_SEQUENCE, Writer};
+use backup_core::integrity::DatabaseSum;
+use backup_core::source::FileNature;
+use lthash::LtHash;
+
+use super::{Is, limit, malformed, mismatch, newer, refused};
+use crate::samples::{database, files_manifest, records_manifest, small_records, sum_of, tree_of};
+
+/// A manifest's bytes without the checks of `encode`.
+fn unchecked(manifest: &Manifest) -> Vec<u8> {
+    [vec![1, 0], bcs::to_bytes(manifest).unwrap()].concat()
+}
+
+/// Both directions: it is not written, and bytes that say so are not read.
+#[track_caller]
+fn neither_way(manifest: &Manifest, with: Is) {
+    refused(manifest.encode(), with);
+    refused(Manifest::parse(&unchecked(manifest)), with);
+}
+
+fn sum(records: u64) -> DatabaseSum {
+    DatabaseSum { records, ..sum_of(&small_records()) }
+}
+
+#[test]
+fn databases_out_of_order_or_twice() {
+    for names in [["b", "a"], ["a", "a"]] {
+        let empty = |name: &str| database(name, Some(DatabaseSum::default()), None);
+        let databases = names.map(empty).to_vec();
+        neither_way(&Manifest { databases, ..records_manifest() }, malformed);
+    }
+}
+
+#[test]
+fn sums_that_are_not_the_trees() {
+    let right = sum(3);
+    let wrong = [
+        database("d", Some(sum(4)), Some(tree_of(b"", Some(&right)))),
+        database("d", Some(right.clone()), None),
+        database("d", None, Some(tree_of(b"", Some(&right)))),
+        database("d", Some(right.clone()), Some(tree_of(b"", None))),
+        database(
+            "d",
+            Some(DatabaseSum { lthash: LtHash::identity(), ..right.clone() }),
+            Some(tree_of(b"", Some(&right))),
+        ),
+        database("d", Some(DatabaseSum { lthash: right.lthash, ..sum(0) }), None),
+    ];
+    for database in wrong {
+        neither_way(&Manifest { databases: vec![database], ..records_manifest() }, mismatch);
+    }
+}
+
+#[test]
+fn proofs_without_sums_and_sums_without_proof() {
+    neither_way(&Manifest { proved_from: None, ..records_manifest() }, mismatch);
+    let databases = Vec::new();
+    neither_way(&Manifest { proved_from: None, databases, ..records_manifest() }, mismatch);
+    let proved_from = records_manifest().proved_from;
+    neither_way(&Manifest { proved_from, ..files_manifest() }, mismatch);
+    assert!(files_manifest().global().is_none());
+    assert_eq!(records_manifest().global(), Some(sum(3).lthash));
+}
+
+#[test]
+fn files_that_are_not_those_counted() {
+    let tree = || Some(tree_of(b"CURRENT", None));
+    let wrong = [
+        Shape::Files { tree: None, count: 1, bytes: 0 },
+        Shape::Files { tree: None, count: 0, bytes: 1 },
+        Shape::Files { tree: tree(), count: 0, bytes: 5 },
+        Shape::Files { tree: tree(), count: 13, bytes: 5 },
+        Shape::Files { tree: tree(), count: 1, bytes: 1 << 60 },
+        Shape::Files { tree: Some(tree_of(b"", Some(&sum(3)))), count: 1, bytes: 5 },
+    ];
+    for shape in wrong {
+        neither_way(&Manifest { shape, ..files_manifest() }, mismatch);
+    }
+    let databases = vec![database("default", None, tree())];
+    neither_way(&Manifest { databases, ..files_manifest() }, mismatch);
+}
+
+#[test]
+fn trees_that_cannot_be() {
+    let with_tree = |change: fn(&mut archive::node::Tree)| {
+        let mut manifest = records_manifest();
+        change(manifest.databases[0].tree.as_mut().unwrap());
+        manifest
+    };
+    neither_way(&with_tree(|tree| tree.levels = 13), limit);
+    neither_way(&with_tree(|tree| tree.root.object.stored = u32::MAX), malformed);
+    neither_way(&with_tree(|tree| tree.root.object.plain = u32::MAX), malformed);
+    neither_way(&with_tree(|tree| tree.root.first.key = b"z".to_vec()), malformed);
+    neither_way(&with_tree(|tree| tree.root.last.key = vec![b'z'; (1 << 20) + 1]), limit);
+    neither_way(&with_tree(|tree| tree.root.records = 0), malformed);
+}
+
+#[test]
+fn totals_that_overflow() {
+    let huge = |name| database(name, Some(sum(u64::MAX)), Some(tree_of(b"", Some(&sum(u64::MAX)))));
+    let databases = vec![huge("a"), huge("b")];
+    neither_way(&Manifest { databases, ..records_manifest() }, mismatch);
+}
+
+#[test]
+fn names_above_the_limit() {
+    let long = || "n".repeat(4097);
+    neither_way(&Manifest { host: long(), ..records_manifest() }, limit);
+    neither_way(&Manifest { label: Some(long()), ..records_manifest() }, limit);
+    let databases = vec![database(&long(), Some(DatabaseSum::default()), None)];
+    neither_way(&Manifest { databases, ..records_manifest() }, limit);
+    let mut tagged = database("d", Some(DatabaseSum::default()), None);
+    tagged.tag = long().into();
+    // Its elements are counted while they are read, before it could be called too long.
+    let manifest = Manifest { databases: vec![tagged], ..records_manifest() };
+    refused(manifest.encode(), limit);
+    refused(Manifest::parse(&unchecked(&manifest)), malformed);
+}
+
+#[test]
+fn more_databases_or_notes_than_may_be() {
+    let many = |count: usize| {
+        let empty = |number| database(&format!("{number:05}"), Some(DatabaseSum::default()), None);
+        Manifest { databases: (0..count).map(empty).collect(), ..records_manifest() }
+    };
+    assert!(many(12_000).encode().is_ok());
+    refused(many(12_001).encode(), limit);
+    let notes = vec![String::new(); 1001];
+    let manifest = Manifest { notes, ..records_manifest() };
+    refused(manifest.encode(), limit);
+    refused(Manifest::parse(&unchecked(&manifest)), malformed);
+}
+
+#[test]
+fn sequences_that_only_claim() {
+    let content = Manifest { notes: Vec::new(), ..records_manifest() }.encode().unwrap();
+    let mut claims = content[..content.len() - 1].to_vec();
+    claims.put_uleb128(MAX_SEQUENCE);
+    refused(Manifest::parse(&claims), malformed);
+    claims.truncate(content.len() - 1);
+    claims.put_uleb128(1000);
+    refused(Manifest::parse(&claims), malformed);
+}
+
+#[test]
+fn versions() {
+    let mut content = records_manifest().encode().unwrap();
+    content[0] = 2;
+    refused(Manifest::parse(&content), newer);
+    content[..2].fill(0);
+    refused(Manifest::parse(&content), malformed);
+    refused(Manifest::parse(&[1]), malformed);
+    refused(Manifest::parse(&[]), malformed);
+}
+
+/// What a decoder says is the cause, and not part of the message.
+#[test]
+fn the_decoder_is_the_cause() {
+    let error = Manifest::parse(&[1, 0, 5]).unwrap_err();
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(!error.to_string().contains(&cause), "{error}: {cause}");
+}
+
+#[test]
+fn descriptions_of_files_that_cannot_be() {
+    let file = |mode, identity: usize| FileMeta {
+        bytes: 5,
+        mode,
+        nature: FileNature::Changing,
+        identity: Some(vec![1; identity]),
+    };
+    for file in [file(0o10_000, 4), file(u32::MAX, 4), file(0o644, 4097)] {
+        refused(file.encode(), limit);
+        refused(FileMeta::parse(&bcs::to_bytes(&file).unwrap()), limit);
+    }
+    refused(FileMeta::parse(b""), malformed);
+}

@@ -1,0 +1,101 @@
+//! RocksDB as something that is restored into.
+
+mod files;
+mod records;
+mod tables;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backup_core::disk::{Disk, LocalDisk};
+use backup_core::progress::Context;
+use backup_core::source::{Capabilities, StoreDescription};
+use backup_core::staging::{Form, Staging};
+use backup_core::target::{Content, RestorePlan};
+use backup_core::{Error, Restore, Result, Target, thread};
+
+use crate::ENGINE;
+use crate::format::file_name::CURRENT;
+use crate::lock;
+
+/// A folder that a RocksDB store is restored into.
+///
+/// The store is built in a hidden folder beside it and put in its place only when it is complete,
+/// checked and durable.
+#[derive(Debug, Clone)]
+pub struct RocksTarget {
+    folder: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl RocksTarget {
+    /// The folder that the restored store gets.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the path cannot be made absolute.
+    pub fn path(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let folder = std::path::absolute(path).map_err(Error::io("find", path))?;
+        Ok(Self { folder, disk: Arc::new(LocalDisk) })
+    }
+
+    /// Does keepsum's own file operations through `disk`; the engine does its own itself.
+    #[must_use]
+    pub fn on_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    fn start(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
+        context.check()?;
+        if let Content::Files { engine, .. } = &plan.content
+            && engine != ENGINE
+        {
+            return Err(Error::unsupported(
+                format!("placing files of {engine} as a RocksDB store"),
+                format!("restore them into {engine}, or restore a records snapshot"),
+            ));
+        }
+        if let Content::Files { files, .. } = &plan.content {
+            files::check_plan(files)?;
+        }
+        if let Some(process) = lock::holder(&self.folder) {
+            return Err(Error::InUse {
+                what: format!("the database {}", self.folder.display()),
+                hint: format!("; process {process} has it open: stop it first"),
+            });
+        }
+        let form = Form::Folder { last: Some(CURRENT) };
+        let staging = Staging::begin(self.disk.clone(), &self.folder, form, plan.existing)?;
+        Ok(match plan.content {
+            Content::Records { layout, databases } => Box::new(records::RecordsRestore::begin(
+                staging,
+                plan.origin,
+                layout,
+                databases,
+                context,
+            )?),
+            Content::Files { files, .. } => {
+                Box::new(files::FilesRestore::begin(staging, plan.origin, files, context))
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Target for RocksTarget {
+    fn describe(&self) -> StoreDescription {
+        let location = format!("{ENGINE}:{}", self.folder.display());
+        StoreDescription { engine: ENGINE.into(), location, identity: None }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        crate::source::abilities(false)
+    }
+
+    async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
+        let (target, context) = (self.clone(), context.clone());
+        thread::call("rocksdb restore", move || target.start(plan, &context)).await
+    }
+}

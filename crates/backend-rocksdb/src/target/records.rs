@@ -1,0 +1,285 @@
+//! Restoring records: sorted tables are written beside the engine, which then takes them in whole.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use async_channel::{Receiver, Sender};
+use async_trait::async_trait;
+use backup_core::progress::Context;
+use backup_core::record::RecordBatch;
+use backup_core::source::{DatabaseInfo, Layout};
+use backup_core::staging::Staging;
+use backup_core::target::{Origin, Restored};
+use backup_core::{Error, Restore, Result};
+use bytes::Bytes;
+use rocksdb::{ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options};
+
+use super::tables::{Place, Tables, Written};
+use crate::ENGINE;
+use crate::foreign::KeyOrder;
+use crate::format::options::FamilyOptions;
+use crate::layout::{self, DEFAULT, MARK_FAMILY, MARK_KEY, PARTITIONED};
+use crate::settings::{Applied, REVERSE_BYTEWISE};
+
+/// How many batches wait for the writer.
+const AHEAD: usize = 2;
+
+/// The folder for tables that the engine has not taken in yet, in the staging folder.
+const TABLES: &str = "keepsum-tables";
+
+/// The most threads that compress a table.
+const MAX_COMPRESSORS: usize = 8;
+
+type Loaded = Result<Vec<Written>>;
+
+/// A restore of records under way.
+pub(super) struct RecordsRestore {
+    databases: Vec<DatabaseInfo>,
+    layout: Layout,
+    origin: Origin,
+    context: Context,
+    /// The database that the last batch was for.
+    current: usize,
+    // The writer ends before the folder it writes into is swept: fields drop in this order.
+    writer: Writer,
+    staging: Staging,
+}
+
+/// The thread that writes tables.
+struct Writer {
+    batches: Sender<(usize, RecordBatch)>,
+    thread: Option<JoinHandle<Loaded>>,
+}
+
+impl RecordsRestore {
+    pub(super) fn begin(
+        staging: Staging,
+        origin: Origin,
+        layout: Layout,
+        databases: Vec<DatabaseInfo>,
+        context: &Context,
+    ) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        for DatabaseInfo { name, .. } in &databases {
+            layout::check_name(name)?;
+            if !names.insert(name.as_str()) {
+                let detail = "comes twice in one restore; restore one of them under another name";
+                return Err(Error::invalid(format!("the database {name:?}"), detail));
+            }
+        }
+        let folder = staging.folder().join(TABLES);
+        staging.disk().create_folder(&folder)?;
+        let (batches, incoming) = async_channel::bounded(AHEAD);
+        let plan = databases.clone();
+        let thread = thread::Builder::new()
+            .name("rocksdb tables".into())
+            .spawn(move || write_tables(&folder, layout, &plan, &incoming))
+            .map_err(Error::engine("keepsum", "start a thread that writes tables"))?;
+        let writer = Writer { batches, thread: Some(thread) };
+        let context = context.clone();
+        Ok(Self { databases, layout, origin, context, current: 0, writer, staging })
+    }
+
+    fn publish(mut self) -> Result<Restored> {
+        let written = self.writer.join()?;
+        self.context.check()?;
+        let folder = self.staging.folder();
+        self.take_in(folder, written)?;
+        self.staging.disk().remove(&folder.join(TABLES))?;
+        let notes = self.options_left_out(folder);
+        let kept_aside = self.staging.publish(&self.origin)?;
+        Ok(Restored { kept_aside, notes })
+    }
+
+    /// Makes the database and lets it take in the tables.
+    fn take_in(&self, folder: &Path, written: Vec<Written>) -> Result<()> {
+        let db = open(folder, self.layout, &self.databases)?;
+        for (info, written) in self.databases.iter().zip(written) {
+            self.context.check()?;
+            ingest(&db, &info.name, written)?;
+        }
+        if self.layout == Layout::Partitioned {
+            let handle = handle(&db, MARK_FAMILY)?;
+            db.put_cf(handle, MARK_KEY, PARTITIONED)
+                .and_then(|()| db.flush_cf(handle))
+                .map_err(Error::engine(ENGINE, "mark the layout"))?;
+        }
+        db.cancel_all_background_work(true);
+        Ok(())
+    }
+
+    /// Compares the options that the restored store has with those that were recorded.
+    fn options_left_out(&self, folder: &Path) -> Vec<String> {
+        let restored = crate::capture::read_options(folder);
+        let mut notes = Vec::new();
+        for DatabaseInfo { name, settings, .. } in &self.databases {
+            let Some(wanted) = settings.as_deref().and_then(FamilyOptions::parse) else { continue };
+            let found = restored.families.get(name).cloned().unwrap_or_default();
+            let lost = wanted.differences(&found);
+            if !lost.is_empty() {
+                notes.push(format!(
+                    "options of database {name:?} that this RocksDB does not have were left out: {}",
+                    lost.join(", ")
+                ));
+            }
+        }
+        notes
+    }
+}
+
+#[async_trait]
+impl Restore for RecordsRestore {
+    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
+        self.context.check()?;
+        if database >= self.databases.len() || database < self.current {
+            // What was refused must not be published without it.
+            self.writer.give_up();
+            let detail = format!("database number {database} is not in the plan, or came before");
+            return Err(Error::invalid("a restore of records", detail));
+        }
+        self.current = database;
+        if self.writer.batches.send((database, batch)).await.is_ok() {
+            return Ok(());
+        }
+        // The writer has ended, so it has an error, and joining it does not wait.
+        self.writer.join().map(drop)
+    }
+
+    async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
+        self.writer.give_up();
+        Err(Error::invalid("a restore of records", "takes no files; it was begun for records"))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Restored> {
+        backup_core::thread::call("rocksdb restore", move || self.publish()).await
+    }
+}
+
+impl Writer {
+    fn join(&mut self) -> Loaded {
+        self.batches.close();
+        let stopped = || {
+            let cause = "its thread panicked; the message was printed before";
+            Error::Engine { engine: ENGINE, action: "write tables".into(), source: cause.into() }
+        };
+        match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(stopped())),
+            None => Err(Error::invalid("a restore of records", "goes on after it failed")),
+        }
+    }
+}
+
+impl Writer {
+    /// Ends the thread; nothing that it wrote can be published any more.
+    fn give_up(&mut self) {
+        if self.thread.is_some()
+            && let Err(error) = self.join()
+        {
+            tracing::debug!(%error, "a restore that was given up had failed");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// Writes what comes into tables, database by database.
+fn write_tables(
+    folder: &Path,
+    layout: Layout,
+    databases: &[DatabaseInfo],
+    incoming: &Receiver<(usize, RecordBatch)>,
+) -> Loaded {
+    let mut written: Vec<Written> = Vec::new();
+    let mut next = incoming.recv_blocking().ok();
+    while let Some((number, first)) = next.take() {
+        // Databases come in order and are all of the plan: that was checked before.
+        let info = &databases[number];
+        written.resize_with(number, Written::default);
+        let (mut options, order) = table_options(info);
+        options.set_compression_options_parallel_threads(compressors());
+        let database = info.name.as_str();
+        let place = Place { options: &options, order, layout, folder, database, number };
+        let mut tables = Tables::begin(place);
+        tables.add(&first)?;
+        while let Ok((other, batch)) = incoming.recv_blocking() {
+            if other != number {
+                next = Some((other, batch));
+                break;
+            }
+            tables.add(&batch)?;
+        }
+        written.push(tables.finish()?);
+    }
+    written.resize_with(databases.len(), Written::default);
+    Ok(written)
+}
+
+/// The options a database had, as far as this build has them, and the order they give.
+fn table_options(info: &DatabaseInfo) -> (Options, KeyOrder) {
+    let Some(family) = info.settings.as_deref().and_then(FamilyOptions::parse) else {
+        return (Options::default(), KeyOrder::Forward);
+    };
+    let order = match family.object("comparator") {
+        Some(REVERSE_BYTEWISE) => KeyOrder::Reverse,
+        _ => KeyOrder::Forward,
+    };
+    (Applied::for_writing(&family).options, order)
+}
+
+fn compressors() -> i32 {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_COMPRESSORS);
+    i32::try_from(threads).unwrap_or(1)
+}
+
+/// Makes an empty store with these databases.
+fn open(folder: &Path, layout: Layout, databases: &[DatabaseInfo]) -> Result<DB> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // Some kinds of memtables are written by one thread only, and nothing is written to one here.
+    options.set_allow_concurrent_memtable_write(false);
+    let mut families: Vec<_> = databases
+        .iter()
+        .map(|info| ColumnFamilyDescriptor::new(&info.name, table_options(info).0))
+        .collect();
+    if !databases.iter().any(|info| info.name == DEFAULT) {
+        families.push(ColumnFamilyDescriptor::new(DEFAULT, Options::default()));
+    }
+    if layout == Layout::Partitioned {
+        families.push(ColumnFamilyDescriptor::new(MARK_FAMILY, Options::default()));
+    }
+    DB::open_cf_descriptors(&options, folder, families)
+        .map_err(Error::engine(ENGINE, format!("make a database in {}", folder.display())))
+}
+
+fn ingest(db: &DB, name: &str, written: Written) -> Result<()> {
+    let handle = handle(db, name)?;
+    if !written.paths.is_empty() {
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        let paths: Vec<PathBuf> = written.paths;
+        db.ingest_external_file_cf_opts(handle, &options, paths)
+            .map_err(Error::engine(ENGINE, format!("take in the tables of database {name:?}")))?;
+    }
+    let found = db
+        .property_int_value_cf(handle, rocksdb::properties::ESTIMATE_NUM_KEYS)
+        .map_err(Error::engine(ENGINE, format!("count the records of database {name:?}")))?;
+    // An estimate that is exact in a store of tables without deletions.
+    if found != Some(written.records) {
+        let detail = format!("it has {found:?} records, and {} were loaded", written.records);
+        return Err(Error::damaged(format!("the restored database {name:?}"), detail));
+    }
+    Ok(())
+}
+
+fn handle<'a>(db: &'a DB, name: &str) -> Result<&'a rocksdb::ColumnFamily> {
+    db.cf_handle(name).ok_or_else(|| Error::NotFound {
+        what: format!("the column family {name:?}"),
+        hint: " in the store that was just made with it".into(),
+    })
+}

@@ -1,0 +1,126 @@
+//! keepsum's own file operations, behind a small trait, so that tests can fail each of them.
+//!
+//! Engines do their file operations themselves; this is for what keepsum does around them: building
+//! a store beside its target, making it durable, and publishing it.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags};
+
+use crate::{Error, Result};
+
+/// The file operations of a restore. Errors name the path.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Creates a folder and the folders above it.
+    fn create_folder(&self, path: &Path) -> Result<()>;
+
+    /// Creates a file that must not exist, with these permission bits.
+    fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>>;
+
+    /// Makes what was created, renamed or removed in a folder durable.
+    fn sync_folder(&self, path: &Path) -> Result<()>;
+
+    /// Makes a file's content durable.
+    fn sync_file(&self, path: &Path) -> Result<()>;
+
+    /// Renames; a file replaces a file, a folder an empty folder.
+    fn rename(&self, from: &Path, to: &Path) -> Result<()>;
+
+    /// Swaps two names in one step.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the system cannot; nothing has then changed.
+    fn exchange(&self, one: &Path, other: &Path) -> Result<()>;
+
+    /// Removes a file, or a folder with all it holds; nothing there is no error.
+    fn remove(&self, path: &Path) -> Result<()>;
+}
+
+/// A file being written.
+pub trait DiskFile: Send + fmt::Debug {
+    /// Writes all of `bytes` at `offset`.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the content durable.
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// The real file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalDisk;
+
+#[derive(Debug)]
+struct LocalFile {
+    file: File,
+    path: std::path::PathBuf,
+}
+
+impl Disk for LocalDisk {
+    fn create_folder(&self, path: &Path) -> Result<()> {
+        fs::create_dir_all(path).map_err(Error::io("create the folder", path))
+    }
+
+    fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode & 0o777)
+            .open(path)
+            .map_err(Error::io("create", path))?;
+        // The process's umask took bits away when the file was made; the ones recorded are meant.
+        file.set_permissions(Permissions::from_mode(mode & 0o777))
+            .map_err(Error::io("set the permissions of", path))?;
+        Ok(Box::new(LocalFile { file, path: path.to_owned() }))
+    }
+
+    fn sync_folder(&self, path: &Path) -> Result<()> {
+        self.sync_file(path)
+    }
+
+    fn sync_file(&self, path: &Path) -> Result<()> {
+        File::open(path).and_then(|file| file.sync_all()).map_err(Error::io("sync", path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to).map_err(Error::io("rename", from))
+    }
+
+    fn exchange(&self, one: &Path, other: &Path) -> Result<()> {
+        rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|errno| {
+            match errno {
+                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS => {
+                    Error::unsupported("exchanging two folders", "this file system cannot")
+                }
+                _ => Error::io("exchange", one)(errno.into()),
+            }
+        })
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let removed = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl DiskFile for LocalFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(Error::io("write to", &self.path))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file.sync_all().map_err(Error::io("sync", &self.path))
+    }
+}

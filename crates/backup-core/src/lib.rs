@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod disk;
+mod error;
+pub mod integrity;
+pub mod kv;
+pub mod path;
+pub mod position;
+pub mod progress;
+pub mod record;
+pub mod source;
+pub mod staging;
+pub mod target;
+pub mod thread;
+
+pub use error::{Cause, Error, Result};
+pub use kv::{KeyValueDatabase, KeyValueStore, Partition};
+pub use source::{Files, Records, Snapshot, Source};
+pub use target::{Restore, Target};

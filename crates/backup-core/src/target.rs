@@ -1,0 +1,121 @@
+//! What is written: a target, and a restore into it that publishes at once or not at all.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::Result;
+use crate::progress::Context;
+use crate::record::RecordBatch;
+use crate::source::{Capabilities, DatabaseInfo, FileInfo, Layout, StoreDescription};
+
+/// What a restore is going to bring.
+#[derive(Debug, Clone)]
+pub struct RestorePlan {
+    /// Records or files.
+    pub content: Content,
+    /// What to do with a store that is already there.
+    pub existing: Existing,
+    /// What the restored store says of where it came from.
+    pub origin: Origin,
+}
+
+/// The two shapes of a restore.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Records of these databases, loaded database by database in the order of this list.
+    Records {
+        /// How they are laid out in the target.
+        layout: Layout,
+        /// The databases to make, the empty ones too.
+        databases: Vec<DatabaseInfo>,
+    },
+    /// Files of an engine, placed as they were.
+    Files {
+        /// The engine they belong to.
+        engine: String,
+        /// The files to make, sorted by path.
+        files: Vec<FileInfo>,
+    },
+}
+
+/// What to do with a store that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse; an empty folder is a free target.
+    Refuse,
+    /// Publish in its place and keep it aside under another name.
+    KeepAside,
+}
+
+/// What a restored store says of itself, in the sidecar `KEEPSUM_RESTORED` in a folder or
+/// `<file>.keepsum` beside a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The id of the snapshot it was restored from, or the location it was converted from.
+    pub snapshot: String,
+    /// The position of that snapshot.
+    pub position: String,
+    /// When the snapshot was taken, RFC 3339 in UTC.
+    pub taken: String,
+}
+
+impl Origin {
+    /// The sidecar's bytes: a line for the format, then a line a field.
+    pub fn sidecar(&self) -> String {
+        let line = |text: &str| text.replace(['\n', '\r'], " ");
+        format!(
+            "keepsum-restored 1\nsnapshot {}\nposition {}\ntaken {}\n",
+            line(&self.snapshot),
+            line(&self.position),
+            line(&self.taken)
+        )
+    }
+}
+
+/// Something that can be restored into.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// What and where this is.
+    fn describe(&self) -> StoreDescription;
+
+    /// What this target can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Begins a restore beside whatever is there, which stays as it is until
+    /// [`finish`](Restore::finish).
+    ///
+    /// # Errors
+    /// [`Occupied`](crate::Error::Occupied) where there is a store and it is not to be kept aside,
+    /// [`Unsupported`](crate::Error::Unsupported) for content the target cannot take (it says what
+    /// it can), [`InUse`](crate::Error::InUse) where a process holds the store or restores into it.
+    async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>>;
+}
+
+/// A restore under way. Dropped before [`finish`](Self::finish), it removes what it built and
+/// leaves whatever was there untouched.
+#[async_trait]
+pub trait Restore: Send {
+    /// Loads the next records of the database with index `database` of the plan.
+    ///
+    /// Databases come in the plan's order, their records sorted bytewise by (root key, key) and
+    /// each once; a target checks that they are.
+    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()>;
+
+    /// Writes `bytes` at `offset` of the file with index `file` of the plan. Pieces of one file
+    /// come in rising order without gaps; a file of length 0 is made without any.
+    async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()>;
+
+    /// Makes everything durable, checks that it is complete, and publishes it at once.
+    async fn finish(self: Box<Self>) -> Result<Restored>;
+}
+
+/// What a finished restore left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// Where the store that was there before is now, if there was one.
+    pub kept_aside: Option<PathBuf>,
+    /// Sentences that a person should read.
+    pub notes: Vec<String>,
+}

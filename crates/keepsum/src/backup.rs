@@ -1,0 +1,351 @@
+//! `backup`: a source goes into the repository as a snapshot.
+
+use archive::catalog::State;
+use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotId};
+use archive::node::Tree;
+use archive::object::ObjectRef;
+use backup_core::Source;
+use backup_core::integrity::{DatabaseSum, Summer};
+use backup_core::progress::Context;
+use backup_core::record::RecordBatch;
+use backup_core::source::{DatabaseInfo, Records, Snapshot, SnapshotInfo, StoreDescription, View};
+use futures_util::TryStreamExt;
+use remote::tree::{Reading, write_files, write_records};
+use remote::{Committed, Host, Repository, Root, Session};
+
+use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
+use crate::{Error, Result};
+
+/// How many ranges of a database are read at the same time.
+const READERS: usize = 2;
+
+/// How often a backup starts over when a collection took away what it had reused or stored.
+const ATTEMPTS: u32 = 5;
+
+/// A shape that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShapeChoice {
+    /// Portable records.
+    Records,
+    /// The engine's own files.
+    Files,
+}
+
+/// A proof that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProofChoice {
+    /// What the shape gives at no extra cost.
+    #[default]
+    Physical,
+    /// The LtHash as well, for one scan more in the files shape.
+    Logical,
+}
+
+/// How to back up.
+#[derive(Debug, Clone, Default)]
+pub struct BackupOptions {
+    /// The shape; by default the fastest exact one that the source has.
+    pub shape: Option<ShapeChoice>,
+    /// The proof.
+    pub proof: ProofChoice,
+    /// A word for the snapshot.
+    pub label: Option<String>,
+    /// A sentence for the snapshot.
+    pub description: Option<String>,
+    /// Reuse nothing that is stored already.
+    pub fresh: bool,
+}
+
+/// Backs up `source` into `repository`.
+///
+/// Nothing is visible before the snapshot is committed; cancelled, it leaves objects that nothing
+/// names, and the next backup goes on from its last pin.
+pub async fn backup(
+    repository: &Repository,
+    source: &dyn Source,
+    options: &BackupOptions,
+    host: &Host,
+    context: &Context,
+) -> Result<BackupReport> {
+    let started = host.clock.now_ms();
+    let view = view(source, options)?;
+    context.phase("taking a snapshot", None);
+    let snapshot = source.snapshot(view, context).await?;
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let taking =
+            Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
+        match taking.store(source.describe(), started).await {
+            Err(Error::Remote(remote::Error::StartOver { why })) if attempt < ATTEMPTS => {
+                context.note(format!("starting over: {why}"));
+            }
+            Err(error) => return Err(error),
+            Ok((manifest, stored)) => {
+                let elapsed = host.clock.now_ms().saturating_sub(started);
+                return Ok(report(&manifest, &stored, elapsed, snapshot.info()));
+            }
+        }
+    }
+}
+
+/// The shape and proof that are wanted, as far as the source can give them.
+fn view(source: &dyn Source, options: &BackupOptions) -> Result<View> {
+    let can = source.capabilities();
+    let shape = options.shape.unwrap_or(match can.files {
+        true => ShapeChoice::Files,
+        false => ShapeChoice::Records,
+    });
+    let engine = source.describe().engine;
+    match (shape, options.proof) {
+        (ShapeChoice::Records, _) if can.records => Ok(View::Records),
+        (ShapeChoice::Files, ProofChoice::Physical) if can.files => Ok(View::Files),
+        (ShapeChoice::Files, ProofChoice::Logical) if can.files && can.records => Ok(View::Both),
+        (ShapeChoice::Records, _) => Err(Error::Refused {
+            what: format!("a {engine} store has no records that can be read"),
+            instead: "back it up with --files".into(),
+        }),
+        (ShapeChoice::Files, _) if !can.files => Err(Error::Refused {
+            what: format!("a {engine} store has no files that can be copied"),
+            instead: "back it up with --records".into(),
+        }),
+        (ShapeChoice::Files, _) => Err(Error::Refused {
+            what: format!("a logical proof needs records, and a {engine} store has none"),
+            instead: "leave out --proof logical; every file is proved physically".into(),
+        }),
+    }
+}
+
+/// One attempt to store a snapshot.
+struct Taking<'a> {
+    repository: &'a Repository,
+    snapshot: &'a dyn Snapshot,
+    view: View,
+    options: &'a BackupOptions,
+    host: &'a Host,
+    context: &'a Context,
+}
+
+impl Taking<'_> {
+    async fn store(&self, source: StoreDescription, started: u64) -> Result<(Manifest, Committed)> {
+        let head = self.repository.head().await?;
+        let roots = if self.options.fresh { Vec::new() } else { roots(&head.state, &source) };
+        let mut parents = Vec::new();
+        for (_, manifest) in &roots {
+            parents.push(self.repository.manifest(manifest).await?);
+        }
+        let roots: Vec<Root> = roots.into_iter().map(|(root, _)| root).collect();
+        let session = Session::begin(self.repository, &head, &source.location, &roots).await?;
+        match self.fill(&session, &parents, source, started).await {
+            Ok(manifest) => {
+                self.context.phase("committing", None);
+                let committed = session.commit(&manifest).await?;
+                Ok((manifest, committed))
+            }
+            Err(error) => {
+                // The first error is the one to tell; a pin that stays is shown by `status`.
+                if let Err(second) = session.abandon().await {
+                    tracing::warn!(error = %second, "the pins of a failed backup were not removed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Stores the content, and says in a manifest what it is.
+    async fn fill(
+        &self,
+        session: &Session,
+        parents: &[Manifest],
+        source: StoreDescription,
+        started: u64,
+    ) -> Result<Manifest> {
+        let info = self.snapshot.info();
+        let mut manifest = Manifest {
+            id: SnapshotId(self.host.random()?),
+            created_ms: started,
+            host: self.host.name.clone(),
+            source,
+            label: self.options.label.clone(),
+            description: self.options.description.clone(),
+            position: info.position.clone(),
+            consistency: info.consistency,
+            layout: info.layout,
+            databases: Vec::new(),
+            shape: Shape::Records,
+            proved_from: None,
+            notes: info.notes.clone(),
+        };
+        if self.view.files() {
+            manifest.shape = self.files(session, parents).await?;
+            manifest.databases = match self.snapshot.records() {
+                Some(records) => self.prove(records).await?,
+                None => info.databases.iter().map(|database| entry(database, None, None)).collect(),
+            };
+        } else {
+            manifest.databases = self.records(session, parents).await?;
+        }
+        manifest.proved_from = self.snapshot.records().is_some().then_some(ProvedFrom::Source);
+        manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(manifest)
+    }
+
+    async fn files(&self, session: &Session, parents: &[Manifest]) -> Result<Shape> {
+        let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
+        let total = files.list().iter().map(|file| file.bytes).sum();
+        self.context.phase("copying files", Some(total));
+        let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
+        let written = write_files(session, files, &trees, self.context).await?;
+        Ok(Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes })
+    }
+
+    async fn records(
+        &self,
+        session: &Session,
+        parents: &[Manifest],
+    ) -> Result<Vec<ManifestDatabase>> {
+        let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
+        let databases = &self.snapshot.info().databases;
+        self.context.phase("reading records", estimate(databases));
+        let mut entries = Vec::new();
+        for (number, database) in databases.iter().enumerate() {
+            let trees = database_trees(parents, &database.name);
+            let reading = Reading { records, number, database, readers: READERS };
+            let written = write_records(session, reading, &trees, self.context).await?;
+            entries.push(entry(database, Some(written.sum), written.tree));
+        }
+        Ok(entries)
+    }
+
+    /// Sums the records beside the copy of the files.
+    async fn prove(&self, records: &dyn Records) -> Result<Vec<ManifestDatabase>> {
+        let databases = &self.snapshot.info().databases;
+        let sums = sum_databases(records, databases, self.context).await?;
+        let entries = databases.iter().zip(sums);
+        Ok(entries.map(|(database, sum)| entry(database, Some(sum), None)).collect())
+    }
+}
+
+/// What may be reused, best first: what interrupted backups of this source stored, and its newest
+/// snapshot; where it has none, the newest of the same engine.
+fn roots(state: &State, source: &StoreDescription) -> Vec<(Root, ObjectRef)> {
+    let pins = state.pins.iter().filter(|(_, pin)| pin.source == source.location);
+    let engine = format!("{}:", source.engine);
+    let newest = |same: &dyn Fn(&str) -> bool| {
+        let live = state.snapshots.values().filter(|snapshot| same(&snapshot.source));
+        live.max_by_key(|snapshot| (snapshot.created_ms, snapshot.id))
+    };
+    let parent = newest(&|location| location == source.location)
+        .or_else(|| newest(&|location| location.starts_with(&engine)))
+        .map(|snapshot| (Root::Snapshot(snapshot.id), snapshot.manifest));
+    let pins = pins.map(|(id, pin)| (Root::Pin(*id), pin.manifest));
+    // A pin of the parent itself brings nothing that the parent does not.
+    let pins = pins.filter(|(_, manifest)| parent.is_none_or(|(_, parent)| parent != *manifest));
+    pins.chain(parent).collect()
+}
+
+fn files_tree(manifest: &Manifest) -> Option<&Tree> {
+    match &manifest.shape {
+        Shape::Files { tree, .. } => tree.as_ref(),
+        Shape::Records => None,
+    }
+}
+
+fn database_trees(parents: &[Manifest], name: &str) -> Vec<Tree> {
+    let databases = parents.iter().flat_map(|manifest| &manifest.databases);
+    databases.filter(|database| database.name == name).filter_map(|d| d.tree.clone()).collect()
+}
+
+fn entry(
+    database: &DatabaseInfo,
+    sum: Option<DatabaseSum>,
+    tree: Option<Tree>,
+) -> ManifestDatabase {
+    ManifestDatabase {
+        name: database.name.clone(),
+        tag: database.name.clone().into_bytes(),
+        order: database.order,
+        settings: database.settings.clone(),
+        sum,
+        tree,
+    }
+}
+
+/// The sum of every database under its name, by a scan of each.
+pub(crate) async fn sum_databases(
+    records: &dyn Records,
+    databases: &[DatabaseInfo],
+    context: &Context,
+) -> Result<Vec<DatabaseSum>> {
+    let tags: Vec<&[u8]> = databases.iter().map(|database| database.name.as_bytes()).collect();
+    sum_tagged(records, databases, &tags, context).await
+}
+
+/// The sum of every database under the tag at its place in `tags`.
+pub(crate) async fn sum_tagged(
+    records: &dyn Records,
+    databases: &[DatabaseInfo],
+    tags: &[&[u8]],
+    context: &Context,
+) -> Result<Vec<DatabaseSum>> {
+    context.phase("summing records", estimate(databases));
+    let mut sums = Vec::new();
+    for (number, tag) in tags.iter().enumerate() {
+        let mut summer = Summer::new(tag);
+        let mut batches = records.scan(number, None);
+        while let Some(batch) = batches.try_next().await? {
+            context.check()?;
+            let counted = batch.iter().map(|record| record.counted_bytes()).sum();
+            let records = batch.iter().filter(|record| record.starts_value()).count();
+            summer = summed(summer, batch).await?.0;
+            context.advance(counted, records as u64);
+        }
+        sums.push(summer.finish()?);
+    }
+    Ok(sums)
+}
+
+/// Adds a batch to a sum, off the executor's threads, and gives both back.
+pub(crate) async fn summed(
+    mut summer: Summer,
+    batch: RecordBatch,
+) -> Result<(Summer, RecordBatch)> {
+    let work = move || summer.add(&batch).map(|()| (summer, batch));
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(backup_core::Error::engine("keepsum", "sum records"))??)
+}
+
+/// The expected bytes of all databases, where every one is known.
+fn estimate(databases: &[DatabaseInfo]) -> Option<u64> {
+    databases.iter().map(|database| database.estimated_bytes).sum()
+}
+
+fn missing(what: &str) -> Error {
+    Error::Core(backup_core::Error::invalid(
+        "the source",
+        format!("gave a snapshot without {what}"),
+    ))
+}
+
+fn report(
+    manifest: &Manifest,
+    stored: &Committed,
+    elapsed_ms: u64,
+    info: &SnapshotInfo,
+) -> BackupReport {
+    BackupReport {
+        snapshot: manifest.id.to_string(),
+        shape: manifest.shape.word(),
+        position: manifest.position.to_string(),
+        proof: proof_word(manifest),
+        proved_from: manifest.proved_from.map(ProvedFrom::word),
+        databases: DatabaseReport::of_manifest(manifest),
+        global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
+        uploaded_bytes: stored.uploaded_bytes,
+        reused_bytes: stored.reused_bytes,
+        elapsed_seconds: elapsed_ms as f64 / 1000.0,
+        consistency: manifest.consistency.to_string(),
+        pause_seconds: info.pause.map(|pause| pause.as_secs_f64()),
+        notes: manifest.notes.clone(),
+    }
+}

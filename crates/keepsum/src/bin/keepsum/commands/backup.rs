@@ -1,0 +1,86 @@
+//! Commands that write into the repository: `init`, `backup`, `import`, `prove`.
+
+use keepsum::backup::{self as engine, BackupOptions, ProofChoice, ShapeChoice};
+use keepsum::location::SourceOptions;
+use keepsum::{Error, ExitCode, Repository, StoreLocation};
+
+use crate::args::{Backup, Import, Named, Proof, Remarks, Selection};
+use crate::failure::Failure;
+use crate::page::Made;
+use crate::session::Session;
+
+pub(crate) async fn init(session: &Session) -> Result<ExitCode, Failure> {
+    let location = session.location()?;
+    let repository =
+        Repository::init(&location, &session.host, &session.context).await.map_err(Error::from)?;
+    let report = keepsum::status::status(&repository, &session.context).await?;
+    session.output.result(&Made(report))?;
+    Ok(ExitCode::Done)
+}
+
+pub(crate) async fn backup(args: &Backup, session: &Session) -> Result<ExitCode, Failure> {
+    let source: StoreLocation = args.source.parse()?;
+    let options = BackupOptions {
+        shape: shape(args),
+        proof: match args.proof {
+            Proof::Physical => ProofChoice::Physical,
+            Proof::Logical => ProofChoice::Logical,
+        },
+        fresh: args.fresh,
+        ..remarks(&args.remarks)
+    };
+    let selection = selection(&args.selection);
+    store(&source, &selection, &options, &args.remarks, session).await
+}
+
+pub(crate) async fn import(args: &Import, session: &Session) -> Result<ExitCode, Failure> {
+    let source = StoreLocation::portable(&args.file);
+    let options = BackupOptions { shape: Some(ShapeChoice::Records), ..remarks(&args.remarks) };
+    store(&source, &SourceOptions::default(), &options, &args.remarks, session).await
+}
+
+async fn store(
+    source: &StoreLocation,
+    selection: &SourceOptions,
+    options: &BackupOptions,
+    remarks: &Remarks,
+    session: &Session,
+) -> Result<ExitCode, Failure> {
+    let source = source.source(selection)?;
+    let repository = session.repository().await?;
+    let host = session.host_named(remarks.host.as_deref());
+    let report =
+        engine::backup(&repository, source.as_ref(), options, &host, &session.context).await?;
+    session.notes(&report.notes);
+    session.output.result(&report)?;
+    Ok(ExitCode::Done)
+}
+
+pub(crate) async fn prove(args: &Named, session: &Session) -> Result<ExitCode, Failure> {
+    let snapshot = args.snapshot.parse()?;
+    let repository = session.repository().await?;
+    let report = keepsum::prove::prove(&repository, &snapshot, &session.context).await?;
+    session.notes(&report.notes);
+    session.output.result(&report)?;
+    Ok(ExitCode::Done)
+}
+
+fn shape(args: &Backup) -> Option<ShapeChoice> {
+    if args.records { Some(ShapeChoice::Records) } else { args.files.then_some(ShapeChoice::Files) }
+}
+
+fn remarks(remarks: &Remarks) -> BackupOptions {
+    BackupOptions {
+        label: remarks.label.clone(),
+        description: remarks.description.clone(),
+        ..BackupOptions::default()
+    }
+}
+
+fn selection(selection: &Selection) -> SourceOptions {
+    SourceOptions {
+        include: selection.include.clone(),
+        exclude: selection.exclude.clone(),
+        quiesce: selection.quiesce.clone(),
+    }
+}

@@ -1,0 +1,54 @@
+//! The command `keepsum`: it parses, calls the engine of the library, and prints.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod interrupt;
+mod logging;
+mod output;
+mod page;
+mod progress;
+mod session;
+mod state;
+mod usage;
+
+use std::process;
+
+use clap::Parser;
+use keepsum::ExitCode;
+
+use crate::args::Cli;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::session::Session;
+
+fn main() -> process::ExitCode {
+    let code = match Cli::try_parse() {
+        Ok(cli) => answer(cli),
+        Err(error) => usage::answer(&error),
+    };
+    process::ExitCode::from(code as u8)
+}
+
+/// Runs the command and says what went wrong, if anything did.
+fn answer(cli: Cli) -> ExitCode {
+    let output = Output::new(cli.common.json);
+    let result = run(cli, output);
+    result.unwrap_or_else(|failure| output.failure(&failure))
+}
+
+fn run(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
+    logging::start(&cli.common);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    runtime.block_on(async {
+        let session = Session::start(&cli.common, output)?;
+        let result = commands::run(&cli.command, &session).await;
+        session.reporter.finish();
+        result
+    })
+}

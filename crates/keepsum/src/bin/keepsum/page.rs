@@ -1,0 +1,19 @@
+//! Reports as pages for people.
+
+mod backup;
+mod databases;
+mod diff;
+mod restore;
+mod snapshot;
+mod status;
+mod table;
+pub(crate) mod text;
+mod verify;
+
+pub(crate) use status::Made;
+
+/// A report that can be read by people: whole lines, each with its end.
+pub(crate) trait Page {
+    /// The text of the page.
+    fn page(&self) -> String;
+}

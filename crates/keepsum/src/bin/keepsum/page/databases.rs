@@ -1,0 +1,38 @@
+//! Databases with their sums.
+
+use keepsum::report::DatabaseReport;
+
+use super::table::{Align, Table};
+use super::text::{Bytes, Number};
+
+/// A table of databases with whole checksums, so that two pages can be compared by eye or by `diff`.
+pub(super) fn table(databases: &[DatabaseReport]) -> String {
+    let mut table = Table::new([
+        ("DATABASE", Align::Left),
+        ("RECORDS", Align::Right),
+        ("SIZE", Align::Right),
+        ("LTHASH", Align::Left),
+    ]);
+    for database in databases {
+        table.row([
+            database.name.clone(),
+            database.records.map_or_else(unknown, |records| Number(records).to_string()),
+            database.bytes.map_or_else(unknown, |bytes| Bytes(bytes).to_string()),
+            database.lthash.clone().unwrap_or_else(unknown),
+        ]);
+    }
+    table.to_string()
+}
+
+/// What stands for a figure that nobody knows.
+pub(super) fn unknown() -> String {
+    "-".to_owned()
+}
+
+/// The sum of a figure over all databases; none where one is not known.
+pub(super) fn total(
+    databases: &[DatabaseReport],
+    figure: impl Fn(&DatabaseReport) -> Option<u64>,
+) -> Option<u64> {
+    databases.iter().map(figure).sum()
+}

@@ -1,0 +1,83 @@
+//! What every command needs: where the repository is, this host, progress and the output.
+
+use std::sync::Arc;
+
+use backup_core::progress::Context;
+use keepsum::{Error, Host, Repository, RepositoryLocation};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::output::Output;
+use crate::progress::Reporter;
+use crate::state;
+
+/// One run of the command.
+pub(crate) struct Session {
+    repo: Option<String>,
+    /// Where results go.
+    pub(crate) output: Output,
+    /// What is said meanwhile.
+    pub(crate) reporter: Reporter,
+    /// Given to every call of the engine.
+    pub(crate) context: Context,
+    /// This machine.
+    pub(crate) host: Host,
+}
+
+impl Session {
+    /// Starts a run: from here on, signals ask the work to stop.
+    pub(crate) fn start(common: &Common, output: Output) -> Result<Self, Failure> {
+        let reporter = Reporter::new(common);
+        let context = Context::new(Arc::new(reporter.clone()));
+        interrupt::watch(context.clone(), reporter.clone()).map_err(Failure::Runtime)?;
+        let host = Host::system(host_name());
+        Ok(Self { repo: common.repo.clone(), output, reporter, context, host })
+    }
+
+    /// Where the repository is.
+    pub(crate) fn location(&self) -> Result<RepositoryLocation, Failure> {
+        let Some(repo) = self.repo.as_deref().filter(|repo| !repo.is_empty()) else {
+            return Err(Failure::Usage(
+                "no repository is named; add --repo PATH, or set KEEPSUM_REPO",
+            ));
+        };
+        Ok(RepositoryLocation::parse(repo).map_err(Error::from)?)
+    }
+
+    /// Opens the repository.
+    pub(crate) async fn repository(&self) -> Result<Repository, Failure> {
+        Ok(self.try_repository().await?.map_err(Error::from)?)
+    }
+
+    /// Opens the repository, for who takes damage to it as a result.
+    pub(crate) async fn try_repository(&self) -> Result<remote::Result<Repository>, Failure> {
+        let location = self.location()?;
+        let opened = Repository::open(&location, &self.host, &self.context).await;
+        Ok(opened.map(|repository| match state::memory() {
+            Some(memory) => repository.with_memory(memory),
+            None => repository,
+        }))
+    }
+
+    /// This machine, under another name if one was given.
+    pub(crate) fn host_named(&self, name: Option<&str>) -> Host {
+        let mut host = self.host.clone();
+        if let Some(name) = name {
+            name.clone_into(&mut host.name);
+        }
+        host
+    }
+
+    /// Says what the report's reader should know and has not heard yet.
+    pub(crate) fn notes(&self, notes: &[String]) {
+        self.reporter.finish();
+        for note in notes {
+            self.reporter.say(note);
+        }
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,284 @@
+//! `diff`: how two snapshots, two stores, or one of each differ.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use backup_core::integrity::DatabaseSum;
+use backup_core::progress::Context;
+use backup_core::record::{RecordBatch, RecordKey};
+use backup_core::source::{Snapshot, View};
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use remote::Repository;
+use remote::tree::{DiffTotals, Difference, EachDifference, compare, scan};
+
+use crate::location::SourceOptions;
+use crate::report::{DatabaseDiff, DiffReport, RecordDiff};
+use crate::scratch::Scratch;
+use crate::snapshots::{self, SnapshotSpec};
+use crate::{Error, Result, StoreLocation, backup};
+
+/// One side of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    /// A snapshot of the repository.
+    Snapshot(SnapshotSpec),
+    /// A store.
+    Store(StoreLocation),
+}
+
+/// Compares `old` with `new`, database by database; with `records`, record by record.
+///
+/// Two snapshots of records are compared by walking only where they differ. Files go through a
+/// scratch store, unless both sides have a logical proof that says they are equal.
+pub async fn diff(
+    repository: Option<&Repository>,
+    old: &Side,
+    new: &Side,
+    records: bool,
+    context: &Context,
+) -> Result<DiffReport> {
+    let old = Opened::open(repository, old, context).await?;
+    let new = Opened::open(repository, new, context).await?;
+    let mut names: BTreeMap<&str, (Option<usize>, Option<usize>)> = BTreeMap::new();
+    for (number, name) in old.names().enumerate() {
+        names.entry(name).or_default().0 = Some(number);
+    }
+    for (number, name) in new.names().enumerate() {
+        names.entry(name).or_default().1 = Some(number);
+    }
+    context.phase("comparing", None);
+    let mut databases = Vec::new();
+    for (name, (in_old, in_new)) in names {
+        let mut named = records.then(Vec::new);
+        let one = in_old.map(|number| (&old, number));
+        let other = in_new.map(|number| (&new, number));
+        let totals = database(repository, one, other, named.as_mut(), context).await?;
+        databases.push(DatabaseDiff {
+            name: name.to_owned(),
+            added: totals.added,
+            removed: totals.removed,
+            changed: totals.changed,
+            records: named,
+        });
+    }
+    let same =
+        |database: &DatabaseDiff| (database.added, database.removed, database.changed) == (0, 0, 0);
+    Ok(DiffReport { equal: databases.iter().all(same), databases })
+}
+
+/// A side that is ready to be read.
+enum Opened<'a> {
+    /// Records in the repository.
+    Tree { repository: &'a Repository, manifest: Manifest },
+    /// A store, or a files snapshot in a scratch store.
+    Live { snapshot: Box<dyn Snapshot>, sums: Vec<DatabaseSum>, _scratch: Option<Scratch> },
+}
+
+impl<'a> Opened<'a> {
+    async fn open(
+        repository: Option<&'a Repository>,
+        side: &Side,
+        context: &Context,
+    ) -> Result<Self> {
+        match side {
+            Side::Store(location) => {
+                let source = location.source(&SourceOptions::default())?;
+                Self::live(source.as_ref(), None, context).await
+            }
+            Side::Snapshot(spec) => {
+                let Some(repository) = repository else {
+                    let what = format!("the snapshot {spec}");
+                    return Err(Error::Usage { what, detail: "needs --repo".into() });
+                };
+                let manifest = snapshots::find(repository, spec).await?;
+                if manifest.shape == Shape::Records {
+                    return Ok(Self::Tree { repository, manifest });
+                }
+                let scratch = Scratch::fill_in(repository, &manifest, None, context).await?;
+                let snapshot = scratch.source().snapshot(View::Records, context).await?;
+                Self::summed(snapshot, Some(scratch), context).await
+            }
+        }
+    }
+
+    async fn live(
+        source: &dyn backup_core::Source,
+        scratch: Option<Scratch>,
+        context: &Context,
+    ) -> Result<Self> {
+        if !source.capabilities().records {
+            let what = format!("a {} store has no records to compare", source.describe().engine);
+            return Err(Error::Refused { what, instead: "compare its snapshots' files".into() });
+        }
+        let snapshot = source.snapshot(View::Records, context).await?;
+        Self::summed(snapshot, scratch, context).await
+    }
+
+    async fn summed(
+        snapshot: Box<dyn Snapshot>,
+        scratch: Option<Scratch>,
+        context: &Context,
+    ) -> Result<Self> {
+        let sums = match snapshot.records() {
+            Some(records) => {
+                backup::sum_databases(records, &snapshot.info().databases, context).await?
+            }
+            None => Vec::new(),
+        };
+        Ok(Self::Live { snapshot, sums, _scratch: scratch })
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::Tree { manifest, .. } => {
+                Box::new(manifest.databases.iter().map(|d| d.name.as_str()))
+            }
+            Self::Live { snapshot, .. } => {
+                Box::new(snapshot.info().databases.iter().map(|d| d.name.as_str()))
+            }
+        }
+    }
+
+    /// The sum under the database's own name.
+    fn sum(&self, number: usize) -> Option<&DatabaseSum> {
+        match self {
+            Self::Tree { manifest, .. } => {
+                let database = manifest.databases.get(number)?;
+                let own = database.tag == database.name.as_bytes();
+                database.sum.as_ref().filter(|_| own)
+            }
+            Self::Live { sums, .. } => sums.get(number),
+        }
+    }
+
+    fn batches(&self, number: usize) -> BoxStream<'static, Result<RecordBatch>> {
+        match self {
+            Self::Tree { repository, manifest } => match &manifest.databases[number] {
+                ManifestDatabase { tree: Some(tree), tag, .. } => {
+                    let batches = scan(repository.objects(), tree, tag, None);
+                    batches.map_ok(|(batch, _)| batch).map_err(Error::from).boxed()
+                }
+                _ => futures_util::stream::empty().boxed(),
+            },
+            Self::Live { snapshot, .. } => match snapshot.records() {
+                Some(records) => records.scan(number, None).map_err(Error::from).boxed(),
+                None => futures_util::stream::empty().boxed(),
+            },
+        }
+    }
+}
+
+async fn database(
+    repository: Option<&Repository>,
+    old: Option<(&Opened<'_>, usize)>,
+    new: Option<(&Opened<'_>, usize)>,
+    named: Option<&mut Vec<RecordDiff>>,
+    context: &Context,
+) -> Result<DiffTotals> {
+    let sum = |side: Option<(&Opened<'_>, usize)>| side.and_then(|(side, n)| side.sum(n).cloned());
+    if let (Some(one), Some(other)) = (sum(old), sum(new))
+        && one == other
+    {
+        return Ok(DiffTotals::default());
+    }
+    let mut name = named.map(|named| {
+        |difference: Difference, at: &RecordKey| named.push(record_diff(difference, at))
+    });
+    let each: Option<EachDifference<'_>> = name.as_mut().map(|name| name as EachDifference<'_>);
+    let tree = |side: Option<(&Opened<'_>, usize)>| match side {
+        None => Some(None),
+        Some((Opened::Tree { manifest, .. }, number)) => {
+            Some(manifest.databases[number].tree.clone())
+        }
+        Some((Opened::Live { .. }, _)) => None,
+    };
+    if let (Some(repository), Some(one), Some(other)) = (repository, tree(old), tree(new)) {
+        let objects = repository.objects();
+        return Ok(compare(objects, one.as_ref(), other.as_ref(), each, context).await?);
+    }
+    merge(Cursor::new(old), Cursor::new(new), each, context).await
+}
+
+/// Walks two databases side by side, in key order.
+async fn merge(
+    mut old: Cursor,
+    mut new: Cursor,
+    mut each: Option<EachDifference<'_>>,
+    context: &Context,
+) -> Result<DiffTotals> {
+    let mut totals = DiffTotals::default();
+    let (mut one, mut other) = (old.next().await?, new.next().await?);
+    loop {
+        context.check()?;
+        let order = match (&one, &other) {
+            (None, None) => return Ok(totals),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+        };
+        let difference = match order {
+            Ordering::Less => Some(Difference::Removed),
+            Ordering::Greater => Some(Difference::Added),
+            Ordering::Equal if one == other => None,
+            Ordering::Equal => Some(Difference::Changed),
+        };
+        let at = if order.is_gt() { &other } else { &one };
+        if let (Some(difference), Some((at, _))) = (difference, at) {
+            totals.count(difference, 1);
+            if let Some(each) = &mut each {
+                each(difference, at);
+            }
+        }
+        if order.is_le() {
+            one = old.next().await?;
+        }
+        if order.is_ge() {
+            other = new.next().await?;
+        }
+    }
+}
+
+/// The records of a database one by one, each with the hash of its value, which may come in parts.
+struct Cursor {
+    batches: BoxStream<'static, Result<RecordBatch>>,
+    ready: std::vec::IntoIter<(RecordKey, blake3::Hash)>,
+    open: blake3::Hasher,
+}
+
+impl Cursor {
+    fn new(side: Option<(&Opened<'_>, usize)>) -> Self {
+        let batches = match side {
+            Some((side, number)) => side.batches(number),
+            None => futures_util::stream::empty().boxed(),
+        };
+        Self { batches, ready: Vec::new().into_iter(), open: blake3::Hasher::new() }
+    }
+
+    async fn next(&mut self) -> Result<Option<(RecordKey, blake3::Hash)>> {
+        loop {
+            if let Some(record) = self.ready.next() {
+                return Ok(Some(record));
+            }
+            let Some(batch) = self.batches.try_next().await? else { return Ok(None) };
+            let mut ready = Vec::with_capacity(batch.len());
+            for record in batch.iter() {
+                self.open.update(record.value);
+                if record.ends_value() {
+                    ready.push((RecordKey::new(record.root_key, record.key), self.open.finalize()));
+                    self.open.reset();
+                }
+            }
+            self.ready = ready.into_iter();
+        }
+    }
+}
+
+fn record_diff(difference: Difference, at: &RecordKey) -> RecordDiff {
+    let change = match difference {
+        Difference::Added => "added",
+        Difference::Removed => "removed",
+        Difference::Changed => "changed",
+    };
+    RecordDiff { change, root_key: hex::encode(&at.root_key), key: hex::encode(&at.key) }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong in an operation, and the exit code the command answers with.
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The arguments do not go together, or name nothing that exists in this way.
+    #[error("{what}: {detail}")]
+    Usage {
+        /// The argument.
+        what: String,
+        /// What is wrong with it and what would be right.
+        detail: String,
+    },
+    /// No such snapshot.
+    #[error("no snapshot {spec}; `keepsum snapshots` lists what is there")]
+    NoSnapshot {
+        /// What was asked for.
+        spec: String,
+    },
+    /// More than one snapshot has the id's prefix.
+    #[error("{count} snapshots begin with {prefix}; give more of the id")]
+    AmbiguousSnapshot {
+        /// The prefix.
+        prefix: String,
+        /// How many have it.
+        count: usize,
+    },
+    /// The operation is refused, and says what can be done.
+    #[error("{what}; {instead}")]
+    Refused {
+        /// What was asked for and why it cannot be done.
+        what: String,
+        /// What can be done.
+        instead: String,
+    },
+    /// What came back is not what was there.
+    #[error("database {database:?} does not prove: {detail}")]
+    NotProved {
+        /// The database.
+        database: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
+    /// The repository failed or refused.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
+    /// The archive's bytes are not what they must be.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
+    /// A source or target failed or refused.
+    #[error(transparent)]
+    Core(#[from] backup_core::Error),
+}
+
+/// What the command's exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// Damage was found.
+    Damaged = 3,
+    /// There is nothing of that name.
+    Nothing = 4,
+    /// Refused: target not empty, store in use, a shape that cannot do this.
+    Refused = 5,
+}
+
+impl Error {
+    /// The exit code that the command answers with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage { .. } | Self::AmbiguousSnapshot { .. } => ExitCode::Usage,
+            Self::NoSnapshot { .. } => ExitCode::Nothing,
+            Self::Refused { .. } => ExitCode::Refused,
+            Self::NotProved { .. } => ExitCode::Damaged,
+            Self::Remote(error) => of_remote(error),
+            Self::Archive(error) => of_archive(error),
+            Self::Core(error) => of_core(error),
+        }
+    }
+}
+
+fn of_remote(error: &remote::Error) -> ExitCode {
+    match error {
+        remote::Error::Damaged { .. }
+        | remote::Error::Missing { .. }
+        | remote::Error::History { .. } => ExitCode::Damaged,
+        remote::Error::NotFound { .. } => ExitCode::Nothing,
+        remote::Error::Occupied { .. } | remote::Error::Unfit { .. } => ExitCode::Refused,
+        remote::Error::Core(error) => of_core(error),
+        _ => ExitCode::Failed,
+    }
+}
+
+fn of_archive(error: &archive::Error) -> ExitCode {
+    match error {
+        archive::Error::Malformed { .. } | archive::Error::Mismatch { .. } => ExitCode::Damaged,
+        archive::Error::Core(error) => of_core(error),
+        _ => ExitCode::Failed,
+    }
+}
+
+fn of_core(error: &backup_core::Error) -> ExitCode {
+    match error {
+        backup_core::Error::Damaged { .. } => ExitCode::Damaged,
+        backup_core::Error::Occupied { .. }
+        | backup_core::Error::InUse { .. }
+        | backup_core::Error::Unsupported { .. } => ExitCode::Refused,
+        _ => ExitCode::Failed,
+    }
+}

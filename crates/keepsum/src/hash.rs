@@ -1,0 +1,33 @@
+//! `hash`: the LtHash of each database of a store, without a repository.
+
+use backup_core::Source;
+use backup_core::progress::Context;
+use backup_core::source::View;
+
+use crate::report::{DatabaseReport, HashReport, global_word};
+use crate::{Error, Result, backup};
+
+/// Reads `source` and sums its records.
+pub async fn hash(source: &dyn Source, context: &Context) -> Result<HashReport> {
+    if !source.capabilities().records {
+        let what = format!("a {} store has no records to hash", source.describe().engine);
+        return Err(Error::Refused {
+            what,
+            instead: "back it up: its files are proved there".into(),
+        });
+    }
+    let snapshot = source.snapshot(View::Records, context).await?;
+    let databases = &snapshot.info().databases;
+    let sums = match snapshot.records() {
+        Some(records) => backup::sum_databases(records, databases, context).await?,
+        None => Vec::new(),
+    };
+    let named = databases.iter().zip(&sums);
+    Ok(HashReport {
+        databases: named
+            .map(|(database, sum)| DatabaseReport::new(&database.name, Some(sum)))
+            .collect(),
+        global_lthash: global_word(Some(sums.iter().map(|sum| &sum.lthash).sum())),
+        position: snapshot.info().position.to_string(),
+    })
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+pub mod backup;
+pub mod convert;
+pub mod diff;
+mod error;
+pub mod hash;
+pub mod location;
+pub mod prove;
+pub mod report;
+pub mod restore;
+mod scratch;
+pub mod snapshots;
+pub mod status;
+mod time;
+pub mod verify;
+
+pub use error::{Error, ExitCode, Result};
+pub use location::StoreLocation;
+pub use remote::{Host, Repository, RepositoryLocation};
+pub use snapshots::SnapshotSpec;

@@ -1,0 +1,51 @@
+//! `prove`: adds a logical proof to a files snapshot, from the repository.
+
+use archive::manifest::{ManifestDatabase, ProvedFrom};
+use backup_core::progress::Context;
+use backup_core::source::View;
+use remote::{Repository, Root, Session};
+
+use crate::report::ShowReport;
+use crate::scratch::Scratch;
+use crate::snapshots::{self, SnapshotSpec};
+use crate::{Result, backup};
+
+/// Reads the records of a files snapshot through a scratch store, and commits their LtHashes.
+///
+/// What it shows is what the repository keeps, not what the source held; the snapshot says so.
+/// A snapshot that has a logical proof is left as it is.
+pub async fn prove(
+    repository: &Repository,
+    spec: &SnapshotSpec,
+    context: &Context,
+) -> Result<ShowReport> {
+    let mut manifest = snapshots::find(repository, spec).await?;
+    if manifest.proved_from.is_some() {
+        context.note(format!("snapshot {} has a logical proof already", manifest.id));
+        return Ok(snapshots::details(&manifest));
+    }
+    let head = repository.head().await?;
+    let roots = [Root::Snapshot(manifest.id)];
+    let session = Session::begin(repository, &head, &manifest.source.location, &roots).await?;
+    let scratch = Scratch::fill_in(repository, &manifest, None, context).await?;
+    let snapshot = scratch.source().snapshot(View::Records, context).await?;
+    let databases = &snapshot.info().databases;
+    let sums = match snapshot.records() {
+        Some(records) => backup::sum_databases(records, databases, context).await?,
+        None => Vec::new(),
+    };
+    let proved = databases.iter().zip(sums).map(|(database, sum)| ManifestDatabase {
+        name: database.name.clone(),
+        tag: database.name.clone().into_bytes(),
+        order: database.order,
+        settings: database.settings.clone(),
+        sum: Some(sum),
+        tree: None,
+    });
+    manifest.databases = proved.collect();
+    manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
+    manifest.proved_from = Some(ProvedFrom::Repository);
+    context.phase("committing", None);
+    session.replace(&manifest).await?;
+    Ok(snapshots::details(&manifest))
+}

@@ -1,0 +1,257 @@
+//! What operations report: the documents that `--json` prints. Fields are only ever added.
+
+use archive::manifest::Manifest;
+use backup_core::integrity::DatabaseSum;
+use lthash::LtHash;
+use serde::Serialize;
+
+/// A database and its logical proof, null where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatabaseReport {
+    /// The database's name.
+    pub name: String,
+    /// How many records it has.
+    pub records: Option<u64>,
+    /// The bytes of their root keys, keys and values.
+    pub bytes: Option<u64>,
+    /// The checksum of their LtHash, 64 hexadecimal digits.
+    pub lthash: Option<String>,
+}
+
+/// What `backup` did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackupReport {
+    /// The new snapshot's id.
+    pub snapshot: String,
+    /// `records` or `files`.
+    pub shape: &'static str,
+    /// Where in the source's history it stands.
+    pub position: String,
+    /// `physical` or `logical`.
+    pub proof: &'static str,
+    /// `source`, `store` or `repository`, where the proof is logical.
+    pub proved_from: Option<&'static str>,
+    /// The databases.
+    pub databases: Vec<DatabaseReport>,
+    /// The checksum of the sum of all LtHashes.
+    pub global_lthash: Option<String>,
+    /// Bytes written to the repository.
+    pub uploaded_bytes: u64,
+    /// Bytes of content that the repository had already.
+    pub reused_bytes: u64,
+    /// How long it took.
+    pub elapsed_seconds: f64,
+    /// How exact the point in time is, in words.
+    pub consistency: String,
+    /// How long writers were held up, where they were.
+    pub pause_seconds: Option<f64>,
+    /// Sentences that the person should read.
+    pub notes: Vec<String>,
+}
+
+/// What `hash` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HashReport {
+    /// The databases.
+    pub databases: Vec<DatabaseReport>,
+    /// The checksum of the sum of all LtHashes.
+    pub global_lthash: Option<String>,
+    /// Where in the source's history it was read.
+    pub position: String,
+}
+
+/// A snapshot, as `snapshots` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotReport {
+    /// Its id.
+    pub snapshot: String,
+    /// When it was taken, RFC 3339 in UTC.
+    pub created: String,
+    /// What it was taken from.
+    pub source: String,
+    /// `records` or `files`.
+    pub shape: &'static str,
+    /// The databases; empty for files whose engine was not asked.
+    pub databases: Vec<DatabaseReport>,
+    /// The host that took it.
+    pub host: String,
+    /// Its label.
+    pub label: Option<String>,
+}
+
+/// A snapshot in full, as `show` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShowReport {
+    /// What `snapshots` lists.
+    #[serde(flatten)]
+    pub summary: SnapshotReport,
+    /// The user's sentence.
+    pub description: Option<String>,
+    /// Where in the source's history it stands.
+    pub position: String,
+    /// How exact that is, in words.
+    pub consistency: String,
+    /// `plain` or `partitioned`.
+    pub layout: &'static str,
+    /// `physical` or `logical`.
+    pub proof: &'static str,
+    /// `source`, `store` or `repository`, where the proof is logical.
+    pub proved_from: Option<&'static str>,
+    /// The checksum of the sum of all LtHashes.
+    pub global_lthash: Option<String>,
+    /// The number of files, in the files shape.
+    pub files: Option<u64>,
+    /// Their bytes.
+    pub files_bytes: Option<u64>,
+    /// Sentences that the person should read.
+    pub notes: Vec<String>,
+}
+
+/// What `verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// `list` or `full`.
+    pub level: &'static str,
+    /// What is wrong; empty where all is well.
+    pub findings: Vec<Finding>,
+    /// How many objects were looked at.
+    pub objects_checked: u64,
+    /// How many bytes were read.
+    pub bytes_read: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `missing`, `damaged`, `history`, ….
+    pub kind: &'static str,
+    /// The object, entry or file.
+    pub what: String,
+    /// What was expected, what was found, and which snapshot it breaks.
+    pub detail: String,
+}
+
+/// What `diff` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DiffReport {
+    /// The databases of either side.
+    pub databases: Vec<DatabaseDiff>,
+    /// Whether nothing differs.
+    pub equal: bool,
+}
+
+/// How a database differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DatabaseDiff {
+    /// Its name.
+    pub name: String,
+    /// Records that only the second side has.
+    pub added: u64,
+    /// Records that only the first side has.
+    pub removed: u64,
+    /// Records whose values differ.
+    pub changed: u64,
+    /// The records that differ, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<Vec<RecordDiff>>,
+}
+
+/// A record that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordDiff {
+    /// `added`, `removed` or `changed`.
+    pub change: &'static str,
+    /// The root key in hexadecimal.
+    pub root_key: String,
+    /// The key in hexadecimal.
+    pub key: String,
+}
+
+/// What `restore`, `convert`, `export` did, or would do with `--dry-run`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RestoreReport {
+    /// The snapshot, or the location it was converted from.
+    pub snapshot: String,
+    /// The target's location.
+    pub target: String,
+    /// `records` or `files`.
+    pub shape: &'static str,
+    /// `physical` or `logical`; null for a dry run.
+    pub proved: Option<&'static str>,
+    /// The databases that were restored.
+    pub databases: Vec<DatabaseReport>,
+    /// The checksum of the sum of all LtHashes.
+    pub global_lthash: Option<String>,
+    /// The number of files, in the files shape.
+    pub files: Option<u64>,
+    /// Bytes of records or files.
+    pub bytes: u64,
+    /// Where the store that was there before is now.
+    pub kept_aside: Option<String>,
+    /// Whether this only says what would be done.
+    pub dry_run: bool,
+    /// How long it took.
+    pub elapsed_seconds: f64,
+    /// Sentences that the person should read.
+    pub notes: Vec<String>,
+}
+
+/// What `status` shows of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusReport {
+    /// Where it is.
+    pub repository: String,
+    /// Its id.
+    pub id: String,
+    /// The number of its newest catalog entry.
+    pub catalog_entry: u64,
+    /// How many snapshots are live.
+    pub snapshots: usize,
+    /// When the newest was taken.
+    pub newest: Option<String>,
+    /// Backups under way, or interrupted.
+    pub pins: Vec<PinReport>,
+    /// The number of stored objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+}
+
+/// A backup under way, or interrupted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PinReport {
+    /// The host that backs up.
+    pub host: String,
+    /// What it backs up.
+    pub source: String,
+    /// Since when.
+    pub since: String,
+}
+
+impl DatabaseReport {
+    /// A database with its sum, where there is one.
+    pub fn new(name: impl Into<String>, sum: Option<&DatabaseSum>) -> Self {
+        Self {
+            name: name.into(),
+            records: sum.map(|sum| sum.records),
+            bytes: sum.map(|sum| sum.bytes),
+            lthash: sum.map(|sum| sum.lthash.checksum().to_string()),
+        }
+    }
+
+    /// The databases of a manifest.
+    pub fn of_manifest(manifest: &Manifest) -> Vec<Self> {
+        let databases = manifest.databases.iter();
+        databases.map(|database| Self::new(&database.name, database.sum.as_ref())).collect()
+    }
+}
+
+/// `logical` where a manifest has LtHashes, else `physical`.
+pub(crate) fn proof_word(manifest: &Manifest) -> &'static str {
+    if manifest.proved_from.is_some() { "logical" } else { "physical" }
+}
+
+/// The checksum of a global LtHash, in hexadecimal.
+pub(crate) fn global_word(lthash: Option<LtHash>) -> Option<String> {
+    lthash.map(|lthash| lthash.checksum().to_string())
+}

@@ -1,0 +1,478 @@
+//! `restore`: a snapshot becomes a store, proved before it replaces anything.
+
+use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use backup_core::Target;
+use backup_core::integrity::DatabaseSum;
+use backup_core::progress::Context;
+use backup_core::record::RecordBatch;
+use backup_core::source::{DatabaseInfo, FileInfo, Layout, Order, View};
+use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan};
+use futures_util::TryStreamExt;
+use remote::tree::{file_contents, list_files, scan};
+use remote::{Host, Repository};
+
+use crate::location::SourceOptions;
+use crate::report::{DatabaseReport, RestoreReport, global_word};
+use crate::scratch::Scratch;
+use crate::snapshots::{self, SnapshotSpec};
+use crate::{Error, Result, StoreLocation, backup, time};
+
+/// How to restore.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreOptions {
+    /// Replace a store that is there; the old one is kept aside.
+    pub replace: bool,
+    /// The layout in the target; by default the one the source had.
+    pub layout: Option<Layout>,
+    /// Only this database.
+    pub database: Option<String>,
+    /// Under this name.
+    pub rename: Option<String>,
+    /// Prove once more from the restored store, by reading it.
+    pub check: bool,
+}
+
+/// What a restore is going to do.
+struct Plan {
+    manifest: Manifest,
+    how: How,
+}
+
+enum How {
+    /// Load these databases of the snapshot, each under this name.
+    Records { layout: Layout, databases: Vec<(ManifestDatabase, String)> },
+    /// Place the files.
+    Files { files: Vec<FileInfo> },
+    /// Place the files in a scratch folder, and convert from there.
+    Scratch,
+}
+
+/// Says what a restore would do, and writes nothing.
+pub async fn plan(
+    repository: &Repository,
+    spec: &SnapshotSpec,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+    _context: &Context,
+) -> Result<RestoreReport> {
+    let plan = make_plan(repository, spec, target, options).await?;
+    Ok(plan.report(target))
+}
+
+/// Restores a snapshot into `target`.
+///
+/// The store is built beside the target, proved against the snapshot, made durable, and only then
+/// put in place. Any error before that leaves what was there untouched.
+pub async fn restore(
+    repository: &Repository,
+    spec: &SnapshotSpec,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+    host: &Host,
+    context: &Context,
+) -> Result<RestoreReport> {
+    let started = host.clock.now_ms();
+    let plan = make_plan(repository, spec, target, options).await?;
+    let mut report = plan.report(target);
+    report.dry_run = false;
+    let into = Into { target: target.target()?, options, context };
+    match &plan.how {
+        How::Records { layout, databases } => {
+            let kept = into.records(repository, &plan.manifest, *layout, databases).await?;
+            report.finished(kept, "logical");
+        }
+        How::Files { files } => {
+            let kept = into.files(repository, &plan.manifest, files).await?;
+            report.finished(kept, "physical");
+        }
+        How::Scratch => {
+            let scratch = Scratch::fill(repository, &plan.manifest, target, context).await?;
+            let origin = origin(&plan.manifest);
+            let converted = into.convert(scratch.source(), &origin).await?;
+            prove_converted(&plan.manifest, &converted.databases)?;
+            report.databases = converted.databases;
+            report.global_lthash = converted.global_lthash;
+            report.bytes = converted.bytes;
+            report.finished(converted.restored, "logical");
+        }
+    }
+    if options.check {
+        check(&mut report, &plan.expected(), target, context).await?;
+    }
+    report.elapsed_seconds = host.clock.now_ms().saturating_sub(started) as f64 / 1000.0;
+    Ok(report)
+}
+
+async fn make_plan(
+    repository: &Repository,
+    spec: &SnapshotSpec,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+) -> Result<Plan> {
+    let manifest = snapshots::find(repository, spec).await?;
+    let can = target.target()?.capabilities();
+    let same_engine = manifest.source.engine == target.engine();
+    let part = options.database.is_some() || options.rename.is_some();
+    let how = match &manifest.shape {
+        Shape::Records if can.load_records => {
+            let layout = options.layout.unwrap_or(manifest.layout);
+            How::Records { layout, databases: chosen(&manifest, options)? }
+        }
+        Shape::Records => {
+            return Err(Error::Refused {
+                what: format!(
+                    "snapshot {} holds records, and a {} store takes files only",
+                    manifest.id,
+                    target.engine()
+                ),
+                instead: "restore it into rocksdb:PATH, memory:FILE.bcs or memory:FOLDER".into(),
+            });
+        }
+        Shape::Files { tree, .. }
+            if same_engine && can.place_files && !part && options.layout.is_none() =>
+        {
+            let files = match tree {
+                Some(tree) => list_files(repository.objects(), tree).await?,
+                None => Vec::new(),
+            };
+            How::Files { files }
+        }
+        Shape::Files { .. }
+            if can.load_records && Scratch::can_read(&manifest.source.engine) && !part =>
+        {
+            How::Scratch
+        }
+        Shape::Files { .. } => return Err(no_files_into(&manifest, target, part)),
+    };
+    Ok(Plan { manifest, how })
+}
+
+fn no_files_into(manifest: &Manifest, target: &StoreLocation, part: bool) -> Error {
+    let engine = &manifest.source.engine;
+    let what = if part {
+        format!(
+            "snapshot {} holds the files of a {engine} store, not single databases",
+            manifest.id
+        )
+    } else {
+        let into = target.engine();
+        format!(
+            "snapshot {} holds the files of a {engine} store, and {into} cannot take them",
+            manifest.id
+        )
+    };
+    Error::Refused { what, instead: format!("restore it whole into {engine}:PATH") }
+}
+
+/// The databases to restore, with the names they get.
+fn chosen(
+    manifest: &Manifest,
+    options: &RestoreOptions,
+) -> Result<Vec<(ManifestDatabase, String)>> {
+    let Some(name) = &options.database else {
+        if options.rename.is_some() {
+            let detail = "goes together with --database".into();
+            return Err(Error::Usage { what: "--as".into(), detail });
+        }
+        let all = manifest.databases.iter();
+        return Ok(all.map(|database| (database.clone(), database.name.clone())).collect());
+    };
+    let Some(database) = manifest.databases.iter().find(|database| database.name == *name) else {
+        let names: Vec<&str> = manifest.databases.iter().map(|d| d.name.as_str()).collect();
+        return Err(Error::Usage {
+            what: format!("the database {name:?}"),
+            detail: format!("is not in snapshot {}; it has {}", manifest.id, names.join(", ")),
+        });
+    };
+    let named = options.rename.clone().unwrap_or_else(|| name.clone());
+    Ok(vec![(database.clone(), named)])
+}
+
+impl Plan {
+    fn report(&self, target: &StoreLocation) -> RestoreReport {
+        let manifest = &self.manifest;
+        let mut report = RestoreReport {
+            snapshot: manifest.id.to_string(),
+            target: target.to_string(),
+            shape: manifest.shape.word(),
+            proved: None,
+            databases: DatabaseReport::of_manifest(manifest),
+            global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
+            files: None,
+            bytes: manifest.databases.iter().filter_map(|d| Some(d.sum.as_ref()?.bytes)).sum(),
+            kept_aside: None,
+            dry_run: true,
+            elapsed_seconds: 0.0,
+            notes: Vec::new(),
+        };
+        match &self.how {
+            How::Records { databases, .. } => {
+                let named = |(database, name): &(ManifestDatabase, String)| {
+                    DatabaseReport::new(name.clone(), database.sum.as_ref())
+                };
+                report.databases = databases.iter().map(named).collect();
+                let sums = || databases.iter().filter_map(|(d, _)| d.sum.as_ref());
+                report.bytes = sums().map(|sum| sum.bytes).sum();
+                report.global_lthash = global_word(Some(sums().map(|sum| &sum.lthash).sum()));
+            }
+            How::Files { files } => {
+                report.files = Some(files.len() as u64);
+                report.bytes = files.iter().map(|file| file.bytes).sum();
+            }
+            How::Scratch => {
+                report.notes.push("the files go through a scratch folder beside the target".into());
+            }
+        }
+        report
+    }
+}
+
+impl Plan {
+    fn expected(&self) -> Vec<Expected> {
+        let expected = |database: &ManifestDatabase, name: &str| Expected {
+            name: name.to_owned(),
+            tag: database.tag.clone(),
+            lthash: database.sum.as_ref().map(|sum| sum.lthash.checksum().to_string()),
+        };
+        match &self.how {
+            How::Records { databases, .. } => {
+                databases.iter().map(|(d, n)| expected(d, n)).collect()
+            }
+            _ => self.manifest.databases.iter().map(|d| expected(d, &d.name)).collect(),
+        }
+    }
+}
+
+impl RestoreReport {
+    fn finished(&mut self, restored: backup_core::target::Restored, proved: &'static str) {
+        self.proved = Some(proved);
+        self.kept_aside = restored.kept_aside.map(|path| path.display().to_string());
+        self.notes.extend(restored.notes);
+    }
+}
+
+/// Where to restore into, and how.
+pub(crate) struct Into<'a> {
+    pub(crate) target: Box<dyn Target>,
+    pub(crate) options: &'a RestoreOptions,
+    pub(crate) context: &'a Context,
+}
+
+/// What a conversion brought.
+pub(crate) struct Converted {
+    pub(crate) databases: Vec<DatabaseReport>,
+    pub(crate) global_lthash: Option<String>,
+    pub(crate) bytes: u64,
+    pub(crate) restored: backup_core::target::Restored,
+}
+
+impl Into<'_> {
+    async fn begin(&self, content: Content, origin: Origin) -> Result<Box<dyn Restore>> {
+        let existing = if self.options.replace { Existing::KeepAside } else { Existing::Refuse };
+        Ok(self.target.begin(RestorePlan { content, existing, origin }, self.context).await?)
+    }
+
+    async fn records(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        layout: Layout,
+        databases: &[(ManifestDatabase, String)],
+    ) -> Result<backup_core::target::Restored> {
+        let infos = databases.iter().map(|(database, name)| described(database, name)).collect();
+        let content = Content::Records { layout, databases: infos };
+        let mut restore = self.begin(content, origin(manifest)).await?;
+        let total = databases.iter().filter_map(|(d, _)| d.sum.as_ref()).map(|sum| sum.bytes).sum();
+        self.context.phase("restoring records", Some(total));
+        for (number, (database, _)) in databases.iter().enumerate() {
+            let mut sum = DatabaseSum::default();
+            if let Some(tree) = &database.tree {
+                let mut batches = scan(repository.objects(), tree, &database.tag, None);
+                while let Some((batch, part)) = batches.try_next().await? {
+                    self.context.check()?;
+                    sum.add(&part);
+                    self.context.advance(counted(&batch), batch.len() as u64);
+                    if !batch.is_empty() {
+                        restore.load(number, batch).await?;
+                    }
+                }
+            }
+            prove_database(database, &sum)?;
+        }
+        self.context.phase("publishing", None);
+        Ok(restore.finish().await?)
+    }
+
+    async fn files(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        files: &[FileInfo],
+    ) -> Result<backup_core::target::Restored> {
+        let engine = manifest.source.engine.clone();
+        let content = Content::Files { engine, files: files.to_vec() };
+        let mut restore = self.begin(content, origin(manifest)).await?;
+        self.context.phase("restoring files", Some(files.iter().map(|file| file.bytes).sum()));
+        if let Shape::Files { tree: Some(tree), .. } = &manifest.shape {
+            let mut contents = file_contents(repository.objects(), tree);
+            while let Some((file, offset, bytes)) = contents.try_next().await? {
+                self.context.check()?;
+                self.context.advance(bytes.len() as u64, 0);
+                restore.place(file, offset, bytes).await?;
+            }
+        }
+        self.context.phase("publishing", None);
+        Ok(restore.finish().await?)
+    }
+
+    /// Copies the records of a source, summing them on the way.
+    pub(crate) async fn convert(
+        &self,
+        source: &dyn backup_core::Source,
+        origin: &Origin,
+    ) -> Result<Converted> {
+        let snapshot = source.snapshot(View::Records, self.context).await?;
+        let info = snapshot.info().clone();
+        let Some(records) = snapshot.records() else {
+            let what =
+                format!("a {} store has no records that can be read", source.describe().engine);
+            return Err(Error::Refused { what, instead: "back it up with --files".into() });
+        };
+        let layout = self.options.layout.unwrap_or(info.layout);
+        let content = Content::Records { layout, databases: info.databases.clone() };
+        let mut restore = self.begin(content, origin.clone()).await?;
+        let expected = info.databases.iter().map(|database| database.estimated_bytes).sum();
+        self.context.phase("converting records", expected);
+        let mut sums = Vec::new();
+        for (number, database) in info.databases.iter().enumerate() {
+            let mut summer = backup_core::integrity::Summer::new(database.name.as_bytes());
+            let mut batches = records.scan(number, None);
+            while let Some(batch) = batches.try_next().await? {
+                self.context.check()?;
+                self.context.advance(counted(&batch), batch.len() as u64);
+                let (next, batch) = backup::summed(summer, batch).await?;
+                summer = next;
+                restore.load(number, batch).await?;
+            }
+            sums.push((database.name.clone(), summer.finish()?));
+        }
+        self.context.phase("publishing", None);
+        let restored = restore.finish().await?;
+        Ok(Converted {
+            databases: sums
+                .iter()
+                .map(|(name, sum)| DatabaseReport::new(name, Some(sum)))
+                .collect(),
+            global_lthash: global_word(Some(sums.iter().map(|(_, sum)| &sum.lthash).sum())),
+            bytes: sums.iter().map(|(_, sum)| sum.bytes).sum(),
+            restored,
+        })
+    }
+}
+
+fn described(database: &ManifestDatabase, name: &str) -> DatabaseInfo {
+    DatabaseInfo {
+        name: name.to_owned(),
+        order: Order::Key,
+        settings: database.settings.clone(),
+        estimated_records: database.sum.as_ref().map(|sum| sum.records),
+        estimated_bytes: database.sum.as_ref().map(|sum| sum.bytes),
+    }
+}
+
+fn counted(batch: &RecordBatch) -> u64 {
+    batch.iter().map(|record| record.counted_bytes()).sum()
+}
+
+/// What the restored store says of where it came from.
+fn origin(manifest: &Manifest) -> Origin {
+    Origin {
+        snapshot: manifest.id.to_string(),
+        position: manifest.position.to_string(),
+        taken: time::rfc3339(manifest.created_ms),
+    }
+}
+
+fn prove_database(database: &ManifestDatabase, found: &DatabaseSum) -> Result<()> {
+    let expected = database.sum.clone().unwrap_or_default();
+    if expected == *found {
+        return Ok(());
+    }
+    let say = |sum: &DatabaseSum| {
+        format!("{} records with LtHash {}", sum.records, sum.lthash.checksum())
+    };
+    let detail = format!(
+        "the snapshot has {}, read were {}; nothing was replaced",
+        say(&expected),
+        say(found)
+    );
+    Err(Error::NotProved { database: database.name.clone(), detail })
+}
+
+/// A conversion of a files snapshot that carries a logical proof must agree with it.
+fn prove_converted(manifest: &Manifest, found: &[DatabaseReport]) -> Result<()> {
+    if manifest.proved_from.is_none() {
+        return Ok(());
+    }
+    for expected in DatabaseReport::of_manifest(manifest) {
+        if !found.contains(&expected) {
+            let detail = "its records are not those that the snapshot was proved with".into();
+            return Err(Error::NotProved { database: expected.name, detail });
+        }
+    }
+    Ok(())
+}
+
+/// A database as the restored store must have it.
+struct Expected {
+    name: String,
+    tag: Vec<u8>,
+    lthash: Option<String>,
+}
+
+/// Reads the restored store, and compares it with what was restored.
+async fn check(
+    report: &mut RestoreReport,
+    expected: &[Expected],
+    target: &StoreLocation,
+    context: &Context,
+) -> Result<()> {
+    let source = target.source(&SourceOptions::default())?;
+    if !source.capabilities().records {
+        report
+            .notes
+            .push("the restored files were not read again: their engine has no records".into());
+        return Ok(());
+    }
+    let snapshot = source.snapshot(View::Records, context).await?;
+    let Some(records) = snapshot.records() else { return Ok(()) };
+    let databases = &snapshot.info().databases;
+    // A single file keeps no name of its one database.
+    let only = match (expected, databases.as_slice()) {
+        ([only], [_]) => Some(only),
+        _ => None,
+    };
+    let of = |name: &str| only.or_else(|| expected.iter().find(|expected| expected.name == name));
+    let tag = |info: &DatabaseInfo| {
+        of(&info.name).map_or(info.name.clone().into_bytes(), |e| e.tag.clone())
+    };
+    let tags: Vec<Vec<u8>> = databases.iter().map(tag).collect();
+    let tags: Vec<&[u8]> = tags.iter().map(Vec::as_slice).collect();
+    let sums = backup::sum_tagged(records, databases, &tags, context).await?;
+    let mut proved = 0;
+    for (database, sum) in databases.iter().zip(&sums) {
+        let Some(Expected { lthash: Some(lthash), .. }) = of(&database.name) else { continue };
+        proved += 1;
+        if *lthash != sum.lthash.checksum().to_string() {
+            let detail = "the restored store, read again, has other records".into();
+            return Err(Error::NotProved { database: database.name.clone(), detail });
+        }
+    }
+    let told = match proved {
+        0 => "the restored store was read again; the snapshot has no logical proof to compare with"
+            .into(),
+        _ => format!("the restored store was read again, and {proved} databases proved"),
+    };
+    report.notes.push(told);
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A files snapshot in a scratch folder, so that its engine can read its records.
+
+use std::path::Path;
+
+use archive::manifest::{Manifest, Shape};
+use backup_core::Source;
+use backup_core::progress::Context;
+use backup_core::target::{Content, Existing, Origin, RestorePlan};
+use futures_util::TryStreamExt;
+use remote::Repository;
+use remote::tree::{file_contents, list_files};
+
+use crate::location::SourceOptions;
+use crate::{Error, Result, StoreLocation};
+
+/// A store that is removed when dropped.
+pub(crate) struct Scratch {
+    source: Box<dyn Source>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// Whether records can be read from the files of `engine` by this build.
+    pub(crate) fn can_read(engine: &str) -> bool {
+        let probe = format!("{engine}:/nonexistent").parse::<StoreLocation>();
+        probe.is_ok_and(|location| location.reads_records_of_files())
+    }
+
+    /// Places a snapshot's files in a folder beside `target`, where there is room for them.
+    pub(crate) async fn fill(
+        repository: &Repository,
+        manifest: &Manifest,
+        target: &StoreLocation,
+        context: &Context,
+    ) -> Result<Self> {
+        Self::fill_in(repository, manifest, target.path().parent(), context).await
+    }
+
+    /// Places a snapshot's files in a folder below `beside`, or below the system's temporary folder.
+    pub(crate) async fn fill_in(
+        repository: &Repository,
+        manifest: &Manifest,
+        beside: Option<&Path>,
+        context: &Context,
+    ) -> Result<Self> {
+        let Shape::Files { tree, bytes, .. } = &manifest.shape else {
+            let what = format!("snapshot {} holds no files", manifest.id);
+            return Err(Error::Refused { what, instead: "read its records instead".into() });
+        };
+        let engine = &manifest.source.engine;
+        if !Self::can_read(engine) {
+            return Err(Error::Refused {
+                what: format!("the records in the files of a {engine} store cannot be read"),
+                instead: format!("restore snapshot {} into {engine}:PATH", manifest.id),
+            });
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".keepsum-scratch-");
+        let made = match beside {
+            Some(folder) if !folder.as_os_str().is_empty() => builder.tempdir_in(folder),
+            _ => builder.tempdir(),
+        };
+        let near = beside.unwrap_or(Path::new("the temporary folder"));
+        let folder = made.map_err(backup_core::Error::io("make a scratch folder in", near))?;
+        let location: StoreLocation =
+            format!("{engine}:{}", folder.path().join("store").display()).parse()?;
+        let files = match tree {
+            Some(tree) => list_files(repository.objects(), tree).await?,
+            None => Vec::new(),
+        };
+        let plan = RestorePlan {
+            content: Content::Files { engine: engine.clone(), files },
+            existing: Existing::Refuse,
+            origin: Origin {
+                snapshot: manifest.id.to_string(),
+                position: manifest.position.to_string(),
+                taken: String::new(),
+            },
+        };
+        let mut restore = location.target()?.begin(plan, context).await?;
+        context.phase("fetching files", Some(*bytes));
+        if let Some(tree) = tree {
+            let mut contents = file_contents(repository.objects(), tree);
+            while let Some((file, offset, content)) = contents.try_next().await? {
+                context.check()?;
+                context.advance(content.len() as u64, 0);
+                restore.place(file, offset, content).await?;
+            }
+        }
+        restore.finish().await?;
+        let source = location.source(&SourceOptions::default())?;
+        Ok(Self { source, _folder: folder })
+    }
+
+    /// The store.
+    pub(crate) fn source(&self) -> &dyn Source {
+        self.source.as_ref()
+    }
+}

@@ -1,0 +1,13 @@
+//! The command as a person or a script meets it: every test runs the built binary.
+
+mod bad_input;
+mod damage;
+mod exit_codes;
+mod files;
+mod interrupt;
+mod json;
+mod memory_file;
+mod place;
+mod pyoxigraph;
+mod rocksdb;
+mod terminal;

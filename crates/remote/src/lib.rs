@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+
+mod blocking;
+pub mod catalog;
+mod descriptor;
+pub mod env;
+mod error;
+mod local;
+pub mod location;
+pub mod memory;
+pub mod names;
+mod nonce;
+pub mod objects;
+mod probe;
+pub mod repository;
+pub mod retry;
+pub mod session;
+pub mod store;
+pub mod tree;
+pub mod verify;
+
+pub use catalog::{Catalog, Decide, Decision, Head};
+pub use env::{Clock, Entropy, Host, SystemClock, SystemEntropy};
+pub use error::{Error, Result};
+pub use location::RepositoryLocation;
+pub use memory::Memory;
+pub use objects::{Objects, Stored};
+pub use repository::Repository;
+pub use session::{Committed, Root, Session};
+pub use store::Store;

@@ -1,0 +1,114 @@
+//! What a folder needs, beyond what `object_store` does, to be a durable object store.
+//!
+//! `LocalFileSystem` with `fsync` syncs a new file before it links it under its name, and the folder
+//! after. It does not sync deletions; it makes folders that are missing, which would hide that a disk
+//! is no longer mounted; and it answers "exists" for a name that another process has just linked and
+//! not yet synced.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backup_core::disk::Disk;
+
+use crate::{Error, Result, blocking};
+
+/// A repository's folder on a local disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+/// What is at a path where a repository is, or is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    Folder,
+}
+
+impl Folder {
+    pub(crate) fn new(path: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { path, disk }
+    }
+
+    /// What is at the path.
+    ///
+    /// # Errors
+    /// Where it is not a folder, or cannot be looked at: never taken for nothing.
+    pub(crate) async fn look(&self) -> Result<Found> {
+        let path = self.path.clone();
+        blocking::run("look at a folder", move || match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => Ok(Found::Folder),
+            Ok(_) => Err(backup_core::Error::invalid(
+                path.display().to_string(),
+                "is not a folder; a local repository is one",
+            )
+            .into()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
+            Err(error) => Err(backup_core::Error::io("look at", path)(error).into()),
+        })
+        .await
+    }
+
+    /// Makes the folder, and each folder above it that is missing, durably.
+    pub(crate) async fn make(&self) -> Result<()> {
+        let Self { path, disk } = self.clone();
+        blocking::run("make a folder", move || make(disk.as_ref(), &path)).await
+    }
+
+    /// Makes `children`, relative and each after its parent, durably.
+    pub(crate) async fn make_below(&self, children: Vec<String>) -> Result<()> {
+        let Self { path, disk } = self.clone();
+        blocking::run("make a repository's folders", move || {
+            for child in &children {
+                disk.create_folder(&path.join(child))?;
+            }
+            for child in children.iter().rev() {
+                disk.sync_folder(&path.join(child))?;
+            }
+            disk.sync_folder(&path)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes the entries of the folder that holds `file` durable.
+    pub(crate) async fn settle(&self, file: &str) -> Result<()> {
+        let (folder, disk) = (self.parent(file), Arc::clone(&self.disk));
+        blocking::run("sync a folder", move || Ok(disk.sync_folder(&folder)?)).await
+    }
+
+    /// Checks that the folder that is to hold `file` is there. `init` made all of them.
+    pub(crate) async fn check_parent(&self, file: &str) -> Result<()> {
+        let folder = self.parent(file);
+        blocking::run("look at a folder", move || match fs::metadata(&folder) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::Missing { what: format!("the folder {}", folder.display()) })
+            }
+            Err(error) => Err(backup_core::Error::io("look at", folder)(error).into()),
+        })
+        .await
+    }
+
+    fn parent(&self, file: &str) -> PathBuf {
+        let below = self.path.join(file);
+        below.parent().map_or(below.clone(), Path::to_path_buf)
+    }
+}
+
+fn make(disk: &dyn Disk, path: &Path) -> Result<()> {
+    let missing: Vec<_> = path
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        .collect();
+    for folder in missing.into_iter().rev() {
+        disk.create_folder(folder)?;
+        if let Some(parent) = folder.parent() {
+            disk.sync_folder(parent)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! A host's memory of the catalogs it saw: what tells a repository that was put back, or replaced, from
+//! one that went on.
+//!
+//! This is state and not cache: without it, the next look at the repository is the first one.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use archive::catalog::{EntryHash, RepositoryId};
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Catalog, Head};
+use crate::{Error, Result, blocking};
+use backup_core::Error as CoreError;
+
+/// The most bytes of a file of the memory.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// A folder in which a host keeps what it saw, one small file for each repository and address.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    folder: PathBuf,
+}
+
+/// What is remembered of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seen {
+    /// The repository's id.
+    #[serde(with = "hex::serde")]
+    repository: [u8; 16],
+    /// Where it was seen.
+    address: String,
+    /// The number of the newest entry.
+    number: u64,
+    /// The hash of its bytes.
+    #[serde(with = "hex::serde")]
+    hash: [u8; 32],
+}
+
+impl Memory {
+    /// A memory in `folder`, which is made when something is first remembered.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Forgets what was seen of a repository, so that its present state is accepted.
+    pub async fn accept(&self, repository: RepositoryId, address: &str) -> Result<()> {
+        let path = self.file(repository, address);
+        blocking::run("forget what was seen", move || match fs::remove_file(&path) {
+            Ok(()) => sync(path.parent().unwrap_or(&path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(CoreError::io("remove", path)(error).into()),
+        })
+        .await
+    }
+
+    /// Checks that `head` continues what this host saw before.
+    pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
+        let Some(seen) = self.recall(catalog.id(), catalog.address()).await? else {
+            return Ok(());
+        };
+        let differs = |found: String| {
+            let (address, remembered) = (catalog.address().to_owned(), seen.number);
+            Err(Error::History { address, found, remembered })
+        };
+        if head.number < seen.number {
+            return differs(format!("ends at catalog entry {}", head.number));
+        }
+        if seen.number < head.floor {
+            // Its entry is no longer kept; that the catalog went on is all that can be known.
+            return Ok(());
+        }
+        let mut last = EntryHash(seen.hash);
+        for number in seen.number..=head.number {
+            let found = if number == head.number { Some(head.hash) } else { None };
+            let found = match found {
+                Some(hash) => hash,
+                None => match catalog.entry(number).await? {
+                    Some((entry, hash)) if number == seen.number || entry.previous == last => hash,
+                    _ => return differs(format!("has another catalog entry {number}")),
+                },
+            };
+            if number == seen.number && found.0 != seen.hash {
+                return differs(format!("has another catalog entry {number}"));
+            }
+            last = found;
+        }
+        Ok(())
+    }
+
+    /// Remembers `head`, unless more is remembered already.
+    pub(crate) async fn remember(
+        &self,
+        repository: RepositoryId,
+        address: &str,
+        head: &Head,
+    ) -> Result<()> {
+        let seen = Seen {
+            repository: repository.0,
+            address: address.to_owned(),
+            number: head.number,
+            hash: head.hash.0,
+        };
+        let (folder, path) = (self.folder.clone(), self.file(repository, address));
+        blocking::run("remember what was seen", move || {
+            fs::create_dir_all(&folder).map_err(CoreError::io("create the folder", &folder))?;
+            let lock_path = folder.join("lock");
+            let lock = File::create(&lock_path).map_err(CoreError::io("create", &lock_path))?;
+            // Released when `lock` is dropped.
+            lock.lock().map_err(CoreError::io("lock", &lock_path))?;
+            if read(&path, &seen)?.is_some_and(|older| older.number >= seen.number) {
+                return Ok(());
+            }
+            write(&path, &seen)?;
+            sync(&folder)
+        })
+        .await
+    }
+
+    async fn recall(&self, repository: RepositoryId, address: &str) -> Result<Option<Seen>> {
+        let path = self.file(repository, address);
+        let of = Seen {
+            repository: repository.0,
+            address: address.to_owned(),
+            number: 0,
+            hash: [0; 32],
+        };
+        blocking::run("recall what was seen", move || read(&path, &of)).await
+    }
+
+    fn file(&self, repository: RepositoryId, address: &str) -> PathBuf {
+        let place = blake3::hash(address.as_bytes()).to_hex();
+        self.folder.join(format!("{repository}-{}.json", &place[..16]))
+    }
+}
+
+/// What the file at `path` says of the repository and address of `of`.
+fn read(path: &Path, of: &Seen) -> Result<Option<Seen>> {
+    let length = match fs::metadata(path) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(CoreError::io("look at", path)(error).into()),
+    };
+    let damaged = || {
+        let detail =
+            "it is not what keepsum wrote there; remove it to accept the repository as it is";
+        Error::from(CoreError::damaged(path.display().to_string(), detail))
+    };
+    if length > MAX_BYTES {
+        return Err(damaged());
+    }
+    let bytes = fs::read(path).map_err(CoreError::io("read", path))?;
+    let (body, checksum) = bytes.split_last_chunk::<65>().ok_or_else(damaged)?;
+    if format!("{}\n", blake3::hash(body).to_hex()).as_bytes() != checksum {
+        return Err(damaged());
+    }
+    let seen: Seen = serde_json::from_slice(body).map_err(|_| damaged())?;
+    if (seen.repository, &seen.address) != (of.repository, &of.address) {
+        return Err(damaged());
+    }
+    Ok(Some(seen))
+}
+
+/// Replaces the file at `path`, at once or not at all. The caller holds the lock.
+fn write(path: &Path, seen: &Seen) -> Result<()> {
+    let mut bytes = serde_json::to_vec(seen).expect("numbers and strings are always JSON");
+    bytes.push(b'\n');
+    let checksum = blake3::hash(&bytes).to_hex();
+    bytes.extend_from_slice(checksum.as_bytes());
+    bytes.push(b'\n');
+    let new = path.with_extension("new");
+    let mut file = File::create(&new).map_err(CoreError::io("create", &new))?;
+    file.write_all(&bytes).map_err(CoreError::io("write to", &new))?;
+    file.sync_all().map_err(CoreError::io("sync", &new))?;
+    fs::rename(&new, path).map_err(CoreError::io("rename", &new))?;
+    Ok(())
+}
+
+fn sync(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(CoreError::io("sync", folder))?;
+    Ok(())
+}

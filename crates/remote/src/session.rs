@@ -1,0 +1,433 @@
+//! A session: what one writer does between the state it starts from and its commit.
+//!
+//! The rules that keep it safe from a collector that runs meanwhile (DESIGN.md, section 5): it reuses
+//! only what it reaches from roots that are live; it pins those at the start; and each of its commits
+//! reads every entry since the last and, if one of them condemns, makes sure that its roots were live
+//! all along and that nothing it stored itself is condemned.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use archive::catalog::{Change, Entry, Pin, PinId, SnapshotEntry, State};
+use archive::manifest::{Manifest, SnapshotId};
+use archive::object::{Kind, ObjectName, ObjectRef};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Mutex;
+
+use crate::catalog::{Decide, Decision, Head};
+use crate::names;
+use crate::objects::{Objects, Stored};
+use crate::repository::Repository;
+use crate::{Error, Result};
+
+/// With more damaged objects than this, a session reuses nothing rather than remember them all.
+const MAX_DAMAGED: usize = 1_000_000;
+
+/// Something live whose content a session reuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// A snapshot.
+    Snapshot(SnapshotId),
+    /// What an interrupted session of the same source stored. The pin ends when this session commits.
+    Pin(PinId),
+}
+
+/// What a session did.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The snapshot that is now live.
+    pub snapshot: SnapshotId,
+    /// The state with it.
+    pub head: Head,
+    /// Stored bytes of the objects that were sent.
+    pub uploaded_bytes: u64,
+    /// Stored bytes of the objects that were there already.
+    pub reused_bytes: u64,
+}
+
+/// One writer at work.
+///
+/// Ends by [`commit`](Self::commit), [`replace`](Self::replace) or [`abandon`](Self::abandon). A session
+/// that is dropped, or whose commit failed, leaves its pins, so that a later one goes on from there
+/// ([`Root::Pin`]).
+#[derive(Debug)]
+pub struct Session {
+    repository: Repository,
+    /// What the snapshot will reach is stored through these.
+    objects: Objects,
+    /// What only a checkpoint reaches is stored through these: once the next one replaces it, it may be
+    /// condemned without harm.
+    interim: Objects,
+    source: String,
+    roots: Vec<ObjectRef>,
+    resumed: Vec<PinId>,
+    damaged: Damaged,
+    progress: Mutex<Progress>,
+    uploaded: AtomicU64,
+    reused: AtomicU64,
+}
+
+/// What changes with each of a session's commits.
+#[derive(Debug)]
+struct Progress {
+    /// All that came up to here was found to be harmless.
+    base: Head,
+    parents: Vec<PinId>,
+    checkpoint: Option<PinId>,
+}
+
+/// The objects that must not be reused.
+#[derive(Debug)]
+enum Damaged {
+    Names(HashSet<ObjectName>),
+    /// Too many to remember, or not to be known.
+    Everything,
+}
+
+impl Session {
+    /// Begins a session on `base`, the state in which the caller found `roots`, for the store at
+    /// `source`. The roots are pinned.
+    ///
+    /// # Errors
+    /// [`Error::StartOver`] if a root is not live any more.
+    pub async fn begin(
+        repository: &Repository,
+        base: &Head,
+        source: &str,
+        roots: &[Root],
+    ) -> Result<Self> {
+        let manifests: Option<Vec<ObjectRef>> =
+            roots.iter().map(|root| manifest_of(&base.state, root)).collect();
+        let Some(manifests) = manifests else {
+            return Err(start_over("what it was to build on is not in the repository any more"));
+        };
+        let resumed = roots.iter().filter_map(|root| match root {
+            Root::Pin(id) => Some(*id),
+            Root::Snapshot(_) => None,
+        });
+        let session = Self {
+            repository: repository.clone(),
+            objects: repository.objects().with_new_nonces()?,
+            interim: repository.objects().with_new_nonces()?,
+            source: source.to_owned(),
+            roots: manifests,
+            resumed: resumed.collect(),
+            damaged: damaged(repository.objects(), &base.state).await?,
+            progress: Mutex::new(Progress {
+                base: base.clone(),
+                parents: Vec::new(),
+                checkpoint: None,
+            }),
+            uploaded: AtomicU64::new(0),
+            reused: AtomicU64::new(0),
+        };
+        session.pin_roots().await?;
+        Ok(session)
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Stored bytes of the objects that were sent so far.
+    pub fn uploaded_bytes(&self) -> u64 {
+        self.uploaded.load(Ordering::Relaxed)
+    }
+
+    /// Stored bytes of the objects that were reused so far.
+    pub fn reused_bytes(&self) -> u64 {
+        self.reused.load(Ordering::Relaxed)
+    }
+
+    /// Stores content that the snapshot will reach, or reuses `known` if that has the same content.
+    ///
+    /// `known` must come from what a root of this session reaches, or from this session itself.
+    pub async fn put(
+        &self,
+        kind: Kind,
+        content: Bytes,
+        known: Option<ObjectRef>,
+    ) -> Result<Stored> {
+        let known = known.filter(|known| self.may_reuse(known));
+        let stored = self.objects.put(kind, content, known).await?;
+        self.count(&stored);
+        Ok(stored)
+    }
+
+    /// Stores content that only a checkpoint will reach: the upper nodes of trees that go on growing.
+    ///
+    /// The snapshot must not refer to it.
+    pub async fn put_interim(&self, kind: Kind, content: Bytes) -> Result<Stored> {
+        let stored = self.interim.put(kind, content, None).await?;
+        self.count(&stored);
+        Ok(stored)
+    }
+
+    /// Whether an object that a root reaches may be referred to as it is, unread; counts it as reused
+    /// if so. Not if it is known to be damaged.
+    pub fn reuse(&self, reference: &ObjectRef) -> bool {
+        let may = self.may_reuse(reference);
+        if may {
+            self.count(&Stored { reference: *reference, reused: true });
+        }
+        may
+    }
+
+    /// Whether an object that a root reaches is not known to be damaged.
+    pub fn may_reuse(&self, reference: &ObjectRef) -> bool {
+        match &self.damaged {
+            Damaged::Names(names) => !names.contains(&reference.name),
+            Damaged::Everything => false,
+        }
+    }
+
+    /// Stores a manifest of what is stored so far, and keeps it alive in place of the last checkpoint:
+    /// if the session ends here, another one goes on from it.
+    ///
+    /// # Errors
+    /// [`Error::StartOver`] where what the session built on is gone.
+    pub async fn checkpoint(&self, manifest: &Manifest) -> Result<()> {
+        let content = encode(manifest)?;
+        let stored = self.put_interim(Kind::Manifest, content.into()).await?;
+        let mut progress = self.progress.lock().await;
+        let id = match progress.checkpoint {
+            Some(id) => id,
+            None => PinId(self.repository.host().random()?),
+        };
+        let pin = Change::Pin(self.pin(id, stored.reference));
+        progress.base = self.commit_checked(&progress.base, |_| Ok(vec![pin.clone()])).await?;
+        progress.checkpoint = Some(id);
+        Ok(())
+    }
+
+    /// Makes the snapshot of `manifest` live and ends the session's pins, in one step.
+    ///
+    /// # Errors
+    /// [`Error::StartOver`] where what the session built on is gone: nothing was committed, and the
+    /// work must be done again in a new session.
+    pub async fn commit(&self, manifest: &Manifest) -> Result<Committed> {
+        self.publish(manifest, |state, entry| {
+            if state.snapshots.contains_key(&entry.id) {
+                let what = format!("snapshot {}", entry.id);
+                return Err(
+                    backup_core::Error::invalid(what, "is in the repository already").into()
+                );
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a live snapshot another manifest, which `prove` made of the one it has. That one must be a
+    /// root of this session.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the snapshot was removed, [`Error::StartOver`] if it has another manifest
+    /// by now.
+    pub async fn replace(&self, manifest: &Manifest) -> Result<Committed> {
+        self.publish(manifest, |state, entry| match state.snapshots.get(&entry.id) {
+            None => Err(Error::NotFound {
+                what: format!("snapshot {}", entry.id),
+                hint: "; it was removed meanwhile".to_owned(),
+            }),
+            Some(live) if !self.roots.contains(&live.manifest) => {
+                Err(start_over("the snapshot was given another manifest meanwhile"))
+            }
+            Some(_) => Ok(()),
+        })
+        .await
+    }
+
+    /// Ends the session's pins, if it has any. What it stored is left for a collection.
+    pub async fn abandon(self) -> Result<()> {
+        let progress = self.progress.into_inner();
+        let unpin: Vec<Change> = progress.pins().map(Change::Unpin).collect();
+        if unpin.is_empty() {
+            return Ok(());
+        }
+        let catalog = self.repository.catalog();
+        let decide = |_: &State, _: &[Entry]| Ok(Decision::Commit(unpin.clone()));
+        catalog.commit(&progress.base, decide).await.map(drop)
+    }
+
+    async fn publish(
+        &self,
+        manifest: &Manifest,
+        check: impl Fn(&State, &SnapshotEntry) -> Result<()> + Send + Sync,
+    ) -> Result<Committed> {
+        let stored = self.put(Kind::Manifest, encode(manifest)?.into(), None).await?;
+        let entry = SnapshotEntry {
+            id: manifest.id,
+            manifest: stored.reference,
+            created_ms: manifest.created_ms,
+            host: manifest.host.clone(),
+            source: manifest.source.location.clone(),
+            label: manifest.label.clone(),
+        };
+        let mut progress = self.progress.lock().await;
+        let ended = progress.pins().chain(self.resumed.iter().copied()).map(Change::Unpin);
+        let changes: Vec<_> = [Change::Snapshot(entry.clone())].into_iter().chain(ended).collect();
+        let plan = |state: &State| {
+            check(state, &entry)?;
+            Ok(changes.clone())
+        };
+        let head = self.commit_checked(&progress.base, plan).await?;
+        *progress = Progress { base: head.clone(), parents: Vec::new(), checkpoint: None };
+        Ok(Committed {
+            snapshot: manifest.id,
+            head,
+            uploaded_bytes: self.uploaded_bytes(),
+            reused_bytes: self.reused_bytes(),
+        })
+    }
+
+    async fn pin_roots(&self) -> Result<()> {
+        if self.roots.is_empty() {
+            return Ok(());
+        }
+        let mut progress = self.progress.lock().await;
+        let pins: Vec<Pin> = self
+            .roots
+            .iter()
+            .map(|root| Ok(self.pin(PinId(self.repository.host().random()?), *root)))
+            .collect::<Result<_>>()?;
+        let plan = |state: &State| {
+            if self.roots.iter().all(|root| is_live(state, root)) {
+                return Ok(pins.iter().cloned().map(Change::Pin).collect());
+            }
+            Err(start_over("what it was to build on was removed as it began"))
+        };
+        progress.base = self.commit_checked(&progress.base, plan).await?;
+        progress.parents = pins.iter().map(|pin| pin.id).collect();
+        Ok(())
+    }
+
+    fn pin(&self, id: PinId, manifest: ObjectRef) -> Pin {
+        let host = self.repository.host();
+        Pin {
+            id,
+            manifest,
+            host: host.name.clone(),
+            source: self.source.clone(),
+            created_ms: host.clock.now_ms(),
+        }
+    }
+
+    async fn commit_checked(
+        &self,
+        base: &Head,
+        plan: impl Fn(&State) -> Result<Vec<Change>> + Send + Sync,
+    ) -> Result<Head> {
+        let recheck = Recheck {
+            objects: &self.objects,
+            roots: &self.roots,
+            walked: 0,
+            state: State::clone(&base.state),
+            root_died: false,
+            plan,
+        };
+        self.repository.catalog().commit(base, recheck).await
+    }
+
+    fn count(&self, stored: &Stored) {
+        let counter = if stored.reused { &self.reused } else { &self.uploaded };
+        counter.fetch_add(u64::from(stored.reference.stored), Ordering::Relaxed);
+    }
+}
+
+impl Progress {
+    fn pins(&self) -> impl Iterator<Item = PinId> {
+        self.parents.iter().copied().chain(self.checkpoint)
+    }
+}
+
+/// The check before each commit of a session.
+struct Recheck<'a, P> {
+    objects: &'a Objects,
+    roots: &'a [ObjectRef],
+    /// How many of the entries since the base were checked, and the state after them.
+    walked: usize,
+    state: State,
+    root_died: bool,
+    plan: P,
+}
+
+#[async_trait]
+impl<P: Fn(&State) -> Result<Vec<Change>> + Send + Sync> Decide for Recheck<'_, P> {
+    async fn decide(&mut self, newest: &State, since: &[Entry]) -> Result<Decision> {
+        for entry in &since[self.walked..] {
+            entry.changes.iter().for_each(|change| self.state.apply(change));
+            // Even if it came back to life: what it reached may be condemned in between.
+            self.root_died |= !self.roots.iter().all(|root| is_live(&self.state, root));
+            self.check_condemned(entry).await?;
+            self.walked += 1;
+        }
+        let condemns = |entry: &Entry| entry.changes.iter().any(is_condemning);
+        if self.root_died && since.iter().any(condemns) {
+            return Err(start_over(
+                "what it built on was removed from the repository, pin and all, and collected",
+            ));
+        }
+        (self.plan)(newest).map(Decision::Commit)
+    }
+}
+
+impl<P> Recheck<'_, P> {
+    async fn check_condemned(&self, entry: &Entry) -> Result<()> {
+        for change in &entry.changes {
+            let Change::Condemn(list) = change else { continue };
+            let names = match names::read(self.objects, list).await {
+                Ok(names) => names,
+                Err(error) if error.is_damage() => {
+                    return Err(start_over("a list of objects being deleted cannot be read"));
+                }
+                Err(error) => return Err(error),
+            };
+            if names.iter().any(|name| self.objects.nonces().is_own(name)) {
+                return Err(start_over(
+                    "a collection took what it had stored for garbage; checkpoints prevent that",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_condemning(change: &Change) -> bool {
+    matches!(change, Change::Condemn(_))
+}
+
+fn is_live(state: &State, manifest: &ObjectRef) -> bool {
+    state.pins.values().any(|pin| pin.manifest == *manifest)
+        || state.snapshots.values().any(|snapshot| snapshot.manifest == *manifest)
+}
+
+fn manifest_of(state: &State, root: &Root) -> Option<ObjectRef> {
+    match root {
+        Root::Snapshot(id) => state.snapshots.get(id).map(|snapshot| snapshot.manifest),
+        Root::Pin(id) => state.pins.get(id).map(|pin| pin.manifest),
+    }
+}
+
+async fn damaged(objects: &Objects, state: &State) -> Result<Damaged> {
+    let mut all = HashSet::new();
+    for list in &state.damaged {
+        match names::read(objects, list).await {
+            Ok(names) if all.len() + names.len() <= MAX_DAMAGED => all.extend(names),
+            Ok(_) => return Ok(Damaged::Everything),
+            Err(error) if error.is_damage() => return Ok(Damaged::Everything),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Damaged::Names(all))
+}
+
+fn encode(manifest: &Manifest) -> Result<Vec<u8>> {
+    manifest.encode().map_err(|source| Error::Format { what: "the manifest", source })
+}
+
+fn start_over(why: &str) -> Error {
+    Error::StartOver { why: why.to_owned() }
+}

@@ -1,0 +1,538 @@
+//! An object store under a prefix, with retries, bounded concurrency and cancellation.
+
+use std::future::Future;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive::object::MAX_TAIL_BYTES;
+use backup_core::disk::{Disk, LocalDisk};
+use backup_core::progress::Context;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload,
+};
+use tokio::sync::Semaphore;
+
+use crate::env::Host;
+use crate::local::{Folder, Found};
+use crate::location::{Place, RepositoryLocation};
+use crate::retry::{Kind, Patience, is_transient};
+use crate::{Error, Result};
+
+/// The most bytes that any stored object may have, of those that have a plain length at the limit.
+pub(crate) const MAX_STORED_BYTES: u64 =
+    (archive::limits::MAX_OBJECT_BYTES + MAX_TAIL_BYTES + 64) as u64;
+
+/// How many requests are under way at a time, unless told otherwise.
+const REQUESTS: usize = 16;
+
+/// How often a request under way looks whether its caller cancelled.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+/// What came of creating a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// It was absent and now has the bytes, durably.
+    Created,
+    /// The store says that the name is taken: a hint, not a proof. An earlier attempt of the same
+    /// call, whose answer was lost, may have taken it, or a competing one that then failed.
+    Exists,
+}
+
+/// A file of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path below the store's prefix.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A part of a file, and how long the whole is.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The size of the whole file in bytes.
+    pub size: u64,
+}
+
+/// An object store under a prefix.
+///
+/// Clones share the connection, its limit and its cancellation. Needs a tokio runtime with time
+/// enabled. No error is ever taken for absence: absent is what the store itself calls not found.
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    address: String,
+    folder: Option<Folder>,
+    host: Host,
+    context: Context,
+    patience: Patience,
+    requests: usize,
+    permits: Semaphore,
+}
+
+impl Store {
+    /// A store of one's own, at its root. `address` is what messages call it.
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        address: impl Into<String>,
+        host: &Host,
+        context: &Context,
+    ) -> Self {
+        Self::build(store, address.into(), None, host, context)
+    }
+
+    /// A store over a local folder that exists, whose requests go through `store`, which must keep
+    /// its files in that folder as [`LocalFileSystem`] does: a wrapper of it.
+    pub fn over_folder(
+        store: Arc<dyn ObjectStore>,
+        folder: PathBuf,
+        disk: Arc<dyn Disk>,
+        host: &Host,
+        context: &Context,
+    ) -> Self {
+        let address = folder.display().to_string();
+        Self::build(store, address, Some(Folder::new(folder, disk)), host, context)
+    }
+
+    /// The store at `location`, which must be there.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`] where a local folder is not there.
+    pub async fn connect(
+        location: &RepositoryLocation,
+        host: &Host,
+        context: &Context,
+    ) -> Result<Self> {
+        match location.place() {
+            Place::Memory(store) => {
+                let store = Arc::clone(store) as Arc<dyn ObjectStore>;
+                Ok(Self::new(store, location.to_string(), host, context))
+            }
+            Place::Folder(path) => {
+                let folder = Folder::new(path.clone(), Arc::new(LocalDisk));
+                match folder.look().await? {
+                    Found::Nothing => Err(Error::NoRepository { address: location.to_string() }),
+                    Found::Folder => open_folder(path.clone(), host, context).await,
+                }
+            }
+        }
+    }
+
+    /// The store at `location`; a local folder is made where there is none.
+    pub async fn prepare(
+        location: &RepositoryLocation,
+        host: &Host,
+        context: &Context,
+    ) -> Result<Self> {
+        if let Place::Folder(path) = location.place() {
+            let folder = Folder::new(path.clone(), Arc::new(LocalDisk));
+            if folder.look().await? == Found::Nothing {
+                folder.make().await?;
+            }
+        }
+        Self::connect(location, host, context).await
+    }
+
+    fn build(
+        store: Arc<dyn ObjectStore>,
+        address: String,
+        folder: Option<Folder>,
+        host: &Host,
+        context: &Context,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                prefix: Path::default(),
+                address,
+                folder,
+                host: host.clone(),
+                context: context.clone(),
+                patience: Patience::default(),
+                requests: REQUESTS,
+                permits: Semaphore::new(REQUESTS),
+            }),
+        }
+    }
+
+    /// The same store below `prefix`.
+    ///
+    /// # Errors
+    /// [`backup_core::Error::Invalid`] for a prefix that no object can have.
+    pub fn below(self, prefix: &str) -> Result<Self> {
+        let prefix = Path::parse(prefix).map_err(|_| {
+            backup_core::Error::invalid("the prefix", "must be parts divided by single slashes")
+        })?;
+        Ok(self.rebuilt(|shared| Shared { prefix, ..shared }))
+    }
+
+    /// The same store with other patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        self.rebuilt(|shared| Shared { patience, ..shared })
+    }
+
+    /// The same store with at most `requests` requests under way at a time, at least one.
+    #[must_use]
+    pub fn with_requests(self, requests: usize) -> Self {
+        let requests = requests.max(1);
+        let permits = Semaphore::new(requests);
+        self.rebuilt(|shared| Shared { requests, permits, ..shared })
+    }
+
+    fn rebuilt(self, change: impl FnOnce(Shared) -> Shared) -> Self {
+        let shared = self.shared.as_ref();
+        let copy = Shared {
+            store: Arc::clone(&shared.store),
+            prefix: shared.prefix.clone(),
+            address: shared.address.clone(),
+            folder: shared.folder.clone(),
+            host: shared.host.clone(),
+            context: shared.context.clone(),
+            patience: shared.patience,
+            requests: shared.requests,
+            permits: Semaphore::new(shared.requests),
+        };
+        Self { shared: Arc::new(change(copy)) }
+    }
+
+    /// What messages call the store. Holds no secret.
+    pub fn address(&self) -> &str {
+        &self.shared.address
+    }
+
+    /// The host that uses it.
+    pub fn host(&self) -> &Host {
+        &self.shared.host
+    }
+
+    /// The progress and cancellation that it was opened with.
+    pub fn context(&self) -> &Context {
+        &self.shared.context
+    }
+
+    /// Stores `bytes` under `path` if that name is free, at once or not at all, and durably.
+    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Created> {
+        let answer = self.request(|| self.put_once(path, bytes.clone())).await?;
+        self.created(path, answer).await
+    }
+
+    /// As [`create`](Self::create), in one attempt.
+    pub(crate) async fn create_once(&self, path: &str, bytes: Bytes) -> Result<Created> {
+        let _permit = self.permit().await;
+        let answer = self.bounded(self.put_once(path, bytes)).await?;
+        self.created(path, answer).await
+    }
+
+    async fn put_once(&self, path: &str, bytes: Bytes) -> Result<object_store::Result<()>> {
+        if let Some(folder) = &self.shared.folder {
+            folder.check_parent(path).await?;
+        }
+        let options = PutOptions::from(PutMode::Create);
+        let payload = PutPayload::from_bytes(bytes);
+        let put = self.shared.store.put_opts(&self.full(path), payload, options).await;
+        Ok(put.map(drop))
+    }
+
+    async fn created(&self, path: &str, answer: object_store::Result<()>) -> Result<Created> {
+        match answer {
+            Ok(()) => Ok(Created::Created),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                // Whoever acts on what is there must not find it gone after a power cut.
+                self.settle(path).await?;
+                Ok(Created::Exists)
+            }
+            Err(source) => Err(self.failed("create", path, source)),
+        }
+    }
+
+    /// The whole file, or nothing where there is none. One above `limit` bytes is refused by the size
+    /// that the store reports, before it is read.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] above the limit.
+    pub async fn get(&self, path: &str, limit: u64) -> Result<Option<Bytes>> {
+        let part = self.fetch(path, None, limit).await?;
+        Ok(part.map(|part| part.bytes))
+    }
+
+    /// The bytes `range` of a file, fewer where it ends earlier, or nothing where there is no file.
+    pub async fn get_range(&self, path: &str, range: Range<u64>) -> Result<Option<Part>> {
+        let limit = range.end.saturating_sub(range.start);
+        self.fetch(path, Some(range), limit).await
+    }
+
+    async fn fetch(
+        &self,
+        path: &str,
+        range: Option<Range<u64>>,
+        limit: u64,
+    ) -> Result<Option<Part>> {
+        let answer = self.request(|| self.fetch_once(path, range.clone(), limit)).await?;
+        match answer {
+            Ok(part) => Ok(Some(part)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed("read", path, source)),
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        path: &str,
+        range: Option<Range<u64>>,
+        limit: u64,
+    ) -> Result<object_store::Result<Part>> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let found = match self.shared.store.get_opts(&self.full(path), options).await {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let length = found.range.end.saturating_sub(found.range.start);
+        if length > limit {
+            let what = "a file's length in bytes";
+            let source = archive::Error::Limit { what, found: length, limit };
+            return Err(Error::damaged(path)(source));
+        }
+        let size = found.meta.size;
+        Ok(body(found, length).await.map(|bytes| Part { bytes, size }))
+    }
+
+    /// The size of a file in bytes, or nothing where there is none.
+    pub async fn size(&self, path: &str) -> Result<Option<u64>> {
+        let full = self.full(path);
+        let store = self.shared.store.as_ref();
+        match self.request(|| store.head(&full).map(Ok)).await? {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed("look at", path, source)),
+        }
+    }
+
+    /// The files in a folder and below, in no order. A listing may miss what was just stored.
+    ///
+    /// What a crash left of a file being written (`name#1`) is none.
+    pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Listed>> {
+        let prefix = self.full(folder);
+        self.listing(folder, self.shared.store.list(Some(&prefix)))
+    }
+
+    /// The files in a folder and below whose paths sort after `after`, in no order.
+    pub fn list_after(&self, folder: &str, after: &str) -> BoxStream<'static, Result<Listed>> {
+        let (prefix, offset) = (self.full(folder), self.full(after));
+        self.listing(folder, self.shared.store.list_with_offset(Some(&prefix), &offset))
+    }
+
+    fn listing(
+        &self,
+        folder: &str,
+        found: BoxStream<'static, object_store::Result<object_store::ObjectMeta>>,
+    ) -> BoxStream<'static, Result<Listed>> {
+        let (store, folder) = (self.clone(), folder.to_owned());
+        found
+            .map(move |meta| {
+                store.shared.context.check()?;
+                let meta = meta.map_err(|source| store.failed("list", &folder, source))?;
+                Ok(Listed { path: store.relative(&meta.location), size: meta.size })
+            })
+            .try_filter(|listed| std::future::ready(!is_leftover(&listed.path)))
+            .boxed()
+    }
+
+    /// The names right below the prefix: files, and folders as object stores understand them.
+    pub(crate) async fn top(&self) -> Result<Vec<String>> {
+        let prefix = Some(&self.shared.prefix);
+        let listed = self.request(|| self.shared.store.list_with_delimiter(prefix).map(Ok)).await?;
+        let found = listed.map_err(|source| self.failed("list", "", source))?;
+        let files = found.objects.iter().map(|meta| &meta.location);
+        let names = found.common_prefixes.iter().chain(files).map(|path| self.relative(path));
+        Ok(names.filter(|name| !is_leftover(name)).collect())
+    }
+
+    /// Deletes a file, durably; one that is not there is deleted already.
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
+        let full = self.full(path);
+        let store = self.shared.store.as_ref();
+        match self.request(|| store.delete(&full).map(Ok)).await? {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => self.settle(path).await,
+            Err(source) => Err(self.failed("delete", path, source)),
+        }
+    }
+
+    /// Makes the names in the folder of `path` durable, where the store does not by itself.
+    pub(crate) async fn settle(&self, path: &str) -> Result<()> {
+        match &self.shared.folder {
+            Some(folder) => folder.settle(path).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes folders durably, where the store has such things.
+    pub(crate) async fn make_folders(&self, folders: Vec<String>) -> Result<()> {
+        match &self.shared.folder {
+            Some(folder) => folder.make_below(folders).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A file's full address.
+    fn name(&self, path: &str) -> String {
+        let prefix = if self.shared.prefix.is_root() {
+            String::new()
+        } else {
+            format!("{}/", self.shared.prefix)
+        };
+        let address = self.shared.address.trim_end_matches('/');
+        let joint = if address.ends_with(':') { "" } else { "/" };
+        format!("{address}{joint}{prefix}{path}")
+    }
+
+    /// Waits as is right after `failed` failed attempts, or until the caller cancels.
+    pub(crate) async fn pause(&self, failed: u32) -> Result<()> {
+        self.sleep(self.shared.patience.pause(failed, &self.shared.host)?).await
+    }
+
+    /// Lets other writers go ahead, after `lost` races with them.
+    pub(crate) async fn give_way(&self, lost: u32) -> Result<()> {
+        self.sleep(self.shared.patience.turn(lost, &self.shared.host)?).await
+    }
+
+    async fn sleep(&self, pause: Duration) -> Result<()> {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            error = cancelled(&self.shared.context) => Err(error),
+        }
+    }
+
+    /// Makes a request until it is answered, refused for good, or patience ends. The outer error is
+    /// not the store's.
+    async fn request<T, F>(&self, attempt: impl Fn() -> F) -> Result<object_store::Result<T>>
+    where
+        F: Future<Output = Result<object_store::Result<T>>>,
+    {
+        let _permit = self.permit().await;
+        let kind = if self.shared.folder.is_some() { Kind::Local } else { Kind::Remote };
+        let mut failed = 0;
+        loop {
+            let error = match self.bounded(attempt()).await? {
+                Err(error) if is_transient(&error, kind) => error,
+                answer => return Ok(answer),
+            };
+            failed += 1;
+            if failed >= self.shared.patience.attempts {
+                return Ok(Err(error));
+            }
+            tracing::debug!(%error, failed, "a request to the object store failed; trying again");
+            self.pause(failed).await?;
+        }
+    }
+
+    /// One attempt, ended by its timeout and by the caller's cancellation.
+    async fn bounded<T>(
+        &self,
+        attempt: impl Future<Output = Result<object_store::Result<T>>>,
+    ) -> Result<object_store::Result<T>> {
+        self.shared.context.check()?;
+        tokio::select! {
+            answer = tokio::time::timeout(self.shared.patience.timeout, attempt) => match answer {
+                Ok(answer) => answer,
+                Err(elapsed) => Ok(Err(object_store::Error::Generic {
+                    store: "keepsum",
+                    source: Box::new(elapsed),
+                })),
+            },
+            error = cancelled(&self.shared.context) => Err(error),
+        }
+    }
+
+    async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.shared.permits.acquire().await.expect("the semaphore is never closed")
+    }
+
+    fn failed(&self, action: &'static str, path: &str, source: object_store::Error) -> Error {
+        Error::Store { action, path: self.name(path), source }
+    }
+
+    fn full(&self, path: &str) -> Path {
+        path.split('/').filter(|part| !part.is_empty()).fold(self.shared.prefix.clone(), Path::join)
+    }
+
+    fn relative(&self, full: &Path) -> String {
+        let full = full.as_ref();
+        let prefix = self.shared.prefix.as_ref();
+        full.strip_prefix(prefix).unwrap_or(full).trim_start_matches('/').to_owned()
+    }
+}
+
+async fn open_folder(path: PathBuf, host: &Host, context: &Context) -> Result<Store> {
+    let opening = path.clone();
+    let (store, real) = crate::blocking::run("open a folder", move || {
+        let real = std::fs::canonicalize(&opening)
+            .map_err(backup_core::Error::io("open", opening.clone()))?;
+        let store = LocalFileSystem::new_with_prefix(&real).map_err(|source| Error::Store {
+            action: "open",
+            path: opening.display().to_string(),
+            source,
+        })?;
+        Ok((store.with_fsync(true), real))
+    })
+    .await?;
+    Ok(Store::over_folder(Arc::new(store), real, Arc::new(LocalDisk), host, context))
+}
+
+/// The bytes of an answer, never more than it said it would have.
+async fn body(found: GetResult, length: u64) -> object_store::Result<Bytes> {
+    let bytes = match found.payload {
+        GetResultPayload::File(..) => found.bytes().await?,
+        GetResultPayload::Stream(mut stream) => {
+            let mut bytes = BytesMut::new();
+            while let Some(chunk) = stream.next().await {
+                let chunk = chunk?;
+                if (bytes.len() + chunk.len()) as u64 > length {
+                    return Err(wrong_length(length));
+                }
+                if bytes.is_empty() && chunk.len() as u64 == length {
+                    return Ok(chunk);
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            bytes.freeze()
+        }
+    };
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(wrong_length(length)) }
+}
+
+fn wrong_length(length: u64) -> object_store::Error {
+    let said = format!("the answer does not have the {length} bytes that it announced");
+    object_store::Error::Generic { store: "keepsum", source: said.into() }
+}
+
+async fn cancelled(context: &Context) -> Error {
+    loop {
+        tokio::time::sleep(CANCEL_POLL).await;
+        if let Err(error) = context.check() {
+            return error.into();
+        }
+    }
+}
+
+/// Whether a file is what a crash left of one being written, as `LocalFileSystem` names it.
+fn is_leftover(path: &str) -> bool {
+    path.rsplit_once('#')
+        .is_some_and(|(_, tail)| !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_digit()))
+}

@@ -1,0 +1,19 @@
+//! Trees of records and of files: written beside their parent, read by range, compared.
+//!
+//! A tree's leaves are cut by content ([`archive::boundary`]), so a writer finds what its parent
+//! already stores by walking the parent's tree in key order: no index of hashes is kept, and memory
+//! does not grow with the store.
+
+mod diff;
+mod files;
+mod read;
+mod records;
+mod write;
+
+pub(crate) use read::{check_records_leaf, checked_leaf, read_node};
+
+pub use diff::{DiffTotals, Difference, EachDifference, compare};
+pub use files::{FileContent, FilesWritten, file_contents, list_files, write_files};
+pub use read::{Found, SummedBatches, TreeReader, scan};
+pub use records::{Reading, RecordsWritten, write_records};
+pub use write::TreeWriter;

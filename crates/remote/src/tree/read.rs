@@ -1,0 +1,356 @@
+//! Reading a tree: one record, a range of records, or the shape itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use archive::leaf::{Leaf, LeafValue};
+use archive::node::{Child, Node, Tree};
+use archive::object::{Kind, ObjectRef};
+use backup_core::integrity::{DatabaseSum, Summer};
+use backup_core::record::{PART_BYTES, Record, RecordBatch, RecordKey, parts};
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use crate::objects::Objects;
+use crate::{Error, Result};
+
+/// How many leaves or pieces a scan fetches ahead.
+const AHEAD: usize = 4;
+
+/// How many nodes and leaves a reader remembers.
+const REMEMBERED: usize = 16;
+
+/// Reads one tree.
+#[derive(Debug)]
+pub struct TreeReader {
+    objects: Objects,
+    tree: Tree,
+    nodes: HashMap<ObjectRef, Arc<Node>>,
+    leaf: Option<(ObjectRef, Bytes)>,
+}
+
+/// A value as [`TreeReader::get`] finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// In the leaf.
+    Inline(Vec<u8>),
+    /// In these pieces.
+    Pieces(Vec<ObjectRef>),
+}
+
+impl Found {
+    /// The length of the value, in bytes.
+    pub fn total(&self) -> u64 {
+        match self {
+            Self::Inline(value) => value.len() as u64,
+            Self::Pieces(pieces) => pieces.iter().map(|piece| u64::from(piece.plain)).sum(),
+        }
+    }
+}
+
+impl TreeReader {
+    /// A reader of `tree`.
+    pub fn new(objects: Objects, tree: Tree) -> Self {
+        Self { objects, tree, nodes: HashMap::new(), leaf: None }
+    }
+
+    /// The leaf (level 0) or node whose first record is at `first`, if the tree has one.
+    pub async fn find(&mut self, level: u8, first: &RecordKey) -> Result<Option<Child>> {
+        let mut at = (self.tree.levels, self.tree.root.clone());
+        while at.0 > level {
+            let node = self.node(&at.1, at.0).await?;
+            let Some(child) = child_at(&node, first) else { return Ok(None) };
+            at = (at.0 - 1, child.clone());
+        }
+        Ok((at.0 == level && at.1.first == *first).then_some(at.1))
+    }
+
+    /// The value at `place`, if the tree has it.
+    pub async fn get(&mut self, place: &RecordKey) -> Result<Option<Found>> {
+        let mut at = (self.tree.levels, self.tree.root.clone());
+        while at.0 > 0 {
+            let node = self.node(&at.1, at.0).await?;
+            let Some(child) = child_at(&node, place) else { return Ok(None) };
+            at = (at.0 - 1, child.clone());
+        }
+        if at.1.first > *place || at.1.last < *place {
+            return Ok(None);
+        }
+        let content = match &self.leaf {
+            Some((object, content)) if *object == at.1.object => content.clone(),
+            _ => {
+                let content: Bytes = self.objects.read(Kind::Leaf, &at.1.object).await?.into();
+                self.leaf = Some((at.1.object, content.clone()));
+                content
+            }
+        };
+        let leaf = checked_leaf(&at.1, &content)?;
+        let found = leaf.iter().find(|r| place.compare(r.root_key, r.key).is_eq());
+        Ok(found.map(|record| match record.value {
+            LeafValue::Inline(value) => Found::Inline(value.to_vec()),
+            LeafValue::Pieces { pieces, .. } => Found::Pieces(pieces),
+        }))
+    }
+
+    async fn node(&mut self, child: &Child, level: u8) -> Result<Arc<Node>> {
+        if let Some(node) = self.nodes.get(&child.object) {
+            return Ok(Arc::clone(node));
+        }
+        let node = Arc::new(read_node(&self.objects, child, level).await?);
+        if self.nodes.len() >= REMEMBERED {
+            self.nodes.clear();
+        }
+        self.nodes.insert(child.object, Arc::clone(&node));
+        Ok(node)
+    }
+}
+
+/// The last child that begins at or before `place`.
+fn child_at<'a>(node: &'a Node, place: &RecordKey) -> Option<&'a Child> {
+    let after = node.children.partition_point(|child| child.first <= *place);
+    node.children.get(after.checked_sub(1)?)
+}
+
+/// Reads a node and checks it against what refers to it.
+pub(crate) async fn read_node(objects: &Objects, child: &Child, level: u8) -> Result<Node> {
+    let content = objects.read(Kind::Node, &child.object).await?;
+    let check = || {
+        let node = Node::parse(&content, level)?;
+        child.check_node(&node)?;
+        Ok(node)
+    };
+    check().map_err(Error::damaged(child.object.name.path()))
+}
+
+/// Parses a leaf and checks it against what refers to it.
+pub(crate) fn checked_leaf<'a>(child: &Child, content: &'a [u8]) -> Result<Leaf<'a>> {
+    let check = || {
+        let leaf = Leaf::parse(content)?;
+        child.check_leaf(&leaf)?;
+        Ok(leaf)
+    };
+    check().map_err(Error::damaged(child.object.name.path()))
+}
+
+/// The leaves of a tree, in order; those that end before `from` are left out.
+pub(crate) fn leaves(
+    objects: &Objects,
+    tree: &Tree,
+    from: Option<&RecordKey>,
+) -> BoxStream<'static, Result<Child>> {
+    let from = from.cloned();
+    let walk =
+        Walk { objects: objects.clone(), from, pending: vec![(tree.levels, tree.root.clone())] };
+    stream::try_unfold(walk, Walk::next).boxed()
+}
+
+/// A depth-first walk: what is still to be visited, the next on top.
+struct Walk {
+    objects: Objects,
+    from: Option<RecordKey>,
+    pending: Vec<(u8, Child)>,
+}
+
+impl Walk {
+    async fn next(mut self) -> Result<Option<(Child, Self)>> {
+        while let Some((level, child)) = self.pending.pop() {
+            if self.from.as_ref().is_some_and(|from| child.last < *from) {
+                continue;
+            }
+            if level == 0 {
+                return Ok(Some((child, self)));
+            }
+            let node = read_node(&self.objects, &child, level).await?;
+            self.pending.extend(node.children.into_iter().rev().map(|below| (level - 1, below)));
+        }
+        Ok(None)
+    }
+}
+
+/// What a database's tree holds, as batches of records that were checked against their leaves'
+/// sums, with the sum of each batch.
+pub type SummedBatches = BoxStream<'static, Result<(RecordBatch, DatabaseSum)>>;
+
+/// The records of a database's tree from `from` on, in order.
+///
+/// Leaves are fetched and checked ahead, in parallel; the sum of each leaf is recomputed under
+/// `tag` and compared. The last batch of a leaf carries the sum of the leaf's records; the batches
+/// before it carry none.
+pub fn scan(objects: &Objects, tree: &Tree, tag: &[u8], from: Option<&RecordKey>) -> SummedBatches {
+    let (objects, from, tag) = (objects.clone(), from.cloned(), Arc::<[u8]>::from(tag));
+    let fetch = objects.clone();
+    leaves(&objects, tree, from.as_ref())
+        .map(move |child| {
+            let (objects, tag) = (fetch.clone(), Arc::clone(&tag));
+            async move { open_leaf(&objects, &child?, &tag).await }
+        })
+        .buffered(AHEAD)
+        .map_ok(move |leaf| leaf.into_batches(&objects, from.clone()))
+        .try_flatten()
+        .boxed()
+}
+
+/// Reads a leaf of records with its long values, and recomputes its sum under `tag`.
+pub(crate) async fn check_records_leaf(objects: &Objects, leaf: &Child, tag: &[u8]) -> Result<()> {
+    let opened = open_leaf(objects, leaf, &Arc::from(tag)).await?;
+    let mut batches = opened.into_batches(objects, None);
+    while batches.try_next().await?.is_some() {}
+    Ok(())
+}
+
+/// A leaf that was read, with its long values still in their pieces.
+struct OpenLeaf {
+    child: Child,
+    tag: Arc<[u8]>,
+    segments: Vec<Segment>,
+    sum: DatabaseSum,
+}
+
+enum Segment {
+    Batch(RecordBatch),
+    Long { at: RecordKey, total: u64, pieces: Vec<ObjectRef> },
+}
+
+async fn open_leaf(objects: &Objects, child: &Child, tag: &Arc<[u8]>) -> Result<OpenLeaf> {
+    let content = objects.read(Kind::Leaf, &child.object).await?;
+    let (child, tag) = (child.clone(), Arc::clone(tag));
+    crate::blocking::run("sum a leaf", move || {
+        let leaf = checked_leaf(&child, &content)?;
+        let mut summer = Summer::new(&tag);
+        let mut segments = Vec::new();
+        let mut batch = RecordBatch::new();
+        for record in leaf.iter() {
+            match record.value {
+                LeafValue::Inline(value) => {
+                    for part in parts(record.root_key, record.key, value) {
+                        summer.add_record(&part)?;
+                        batch.push(part)?;
+                    }
+                    if batch.is_full() {
+                        segments.push(Segment::Batch(std::mem::take(&mut batch)));
+                    }
+                }
+                LeafValue::Pieces { total, pieces } => {
+                    segments.push(Segment::Batch(std::mem::take(&mut batch)));
+                    let at = RecordKey::new(record.root_key, record.key);
+                    segments.push(Segment::Long { at, total, pieces });
+                }
+            }
+        }
+        segments.push(Segment::Batch(batch));
+        let sum = summer.finish()?;
+        Ok(OpenLeaf { child, tag, segments, sum })
+    })
+    .await
+}
+
+impl OpenLeaf {
+    fn into_batches(self, objects: &Objects, from: Option<RecordKey>) -> SummedBatches {
+        let Self { child, tag, segments, sum } = self;
+        let long = segments.iter().any(|segment| matches!(segment, Segment::Long { .. }));
+        let objects = objects.clone();
+        let state = (segments.into_iter(), Summer::new(&tag), Some(sum));
+        let batches =
+            stream::iter(state.0).flat_map(move |segment| segment.into_batches(&objects)).boxed();
+        let summed =
+            Summed { batches, long: long.then_some(state.1), inline: state.2, child, from };
+        stream::try_unfold(summed, Summed::next).boxed()
+    }
+}
+
+impl Segment {
+    fn into_batches(self, objects: &Objects) -> BoxStream<'static, Result<(RecordBatch, bool)>> {
+        match self {
+            Self::Batch(batch) => stream::iter([Ok((batch, false))]).boxed(),
+            Self::Long { at, total, pieces } => {
+                let objects = objects.clone();
+                let offsets = pieces.into_iter().scan(0_u64, |offset, piece| {
+                    let start = *offset;
+                    *offset += u64::from(piece.plain);
+                    Some((start, piece))
+                });
+                stream::iter(offsets)
+                    .map(move |(start, piece)| {
+                        let objects = objects.clone();
+                        async move {
+                            let content = objects.read(Kind::Piece, &piece).await?;
+                            Ok::<_, Error>((start, Bytes::from(content)))
+                        }
+                    })
+                    .buffered(2)
+                    .map_ok(move |(start, content)| piece_batches(&at, total, start, &content))
+                    .try_flatten()
+                    .boxed()
+            }
+        }
+    }
+}
+
+/// A piece of a long value as parts, a batch each.
+fn piece_batches(
+    at: &RecordKey,
+    total: u64,
+    start: u64,
+    content: &Bytes,
+) -> BoxStream<'static, Result<(RecordBatch, bool)>> {
+    let at = at.clone();
+    let offsets: Vec<_> = (0..content.len()).step_by(PART_BYTES).collect();
+    let content = content.clone();
+    stream::iter(offsets)
+        .map(move |offset| {
+            let value = &content[offset..content.len().min(offset + PART_BYTES)];
+            let offset = start + offset as u64;
+            let part = Record { root_key: &at.root_key, key: &at.key, value, offset, total };
+            let mut batch = RecordBatch::new();
+            batch.push(part)?;
+            Ok((batch, true))
+        })
+        .boxed()
+}
+
+/// The batches of a leaf, its sum checked at the end.
+struct Summed {
+    batches: BoxStream<'static, Result<(RecordBatch, bool)>>,
+    /// Sums the long values, where there are any.
+    long: Option<Summer>,
+    /// The sum of the others; taken at the end.
+    inline: Option<DatabaseSum>,
+    child: Child,
+    from: Option<RecordKey>,
+}
+
+impl Summed {
+    async fn next(mut self) -> Result<Option<((RecordBatch, DatabaseSum), Self)>> {
+        if let Some((batch, is_long)) = self.batches.try_next().await? {
+            if let (true, Some(long)) = (is_long, &mut self.long) {
+                long.add(&batch)?;
+            }
+            let batch = from_on(batch, self.from.as_ref())?;
+            return Ok(Some(((batch, DatabaseSum::default()), self)));
+        }
+        let Some(mut sum) = self.inline.take() else { return Ok(None) };
+        if let Some(long) = self.long.take() {
+            sum.add(&long.finish()?);
+        }
+        if Some(sum.lthash.checksum()) != self.child.checksum {
+            let detail = "its records have another LtHash than it says";
+            let source = archive::Error::mismatch("a leaf", detail);
+            return Err(Error::damaged(self.child.object.name.path())(source));
+        }
+        Ok(Some(((RecordBatch::default(), sum), self)))
+    }
+}
+
+/// The records of a batch that are at or after `from`.
+fn from_on(batch: RecordBatch, from: Option<&RecordKey>) -> Result<RecordBatch> {
+    let before =
+        |record: &Record<'_>| from.is_some_and(|f| f.compare(record.root_key, record.key).is_gt());
+    if !batch.iter().next().is_some_and(|first| before(&first)) {
+        return Ok(batch);
+    }
+    let mut rest = RecordBatch::new();
+    for record in batch.iter().filter(|record| !before(record)) {
+        rest.push(record)?;
+    }
+    Ok(rest)
+}

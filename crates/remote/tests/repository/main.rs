@@ -1,0 +1,11 @@
+//! The repository's protocol over stores in memory and in folders, well-behaved and not.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
+
+mod catalog;
+mod init;
+mod memory;
+mod objects;
+mod session;
+mod store;
+mod support;

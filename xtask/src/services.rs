@@ -1,0 +1,178 @@
+//! What tests need beyond this workspace: other people's programs, as they are.
+//!
+//! Each is installed into the cache from its registry, by name and version. None of today's is a
+//! server; one that is will be started here on loopback, on a port and in a folder of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+use crate::cache::Cache;
+use crate::process;
+use crate::toolchain;
+
+/// Arguments of `services`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Say what there is, and what of it is installed
+    List,
+    /// Install one, and print the variable that tests look for
+    Install {
+        /// Its name, as `list` prints it
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(SERVICES.map(|s| s.name)))]
+        name: String,
+    },
+}
+
+/// A program that tests use.
+pub(crate) struct Service {
+    pub(crate) name: &'static str,
+    about: &'static str,
+    version: &'static str,
+    /// The variable by which tests find it.
+    pub(crate) variable: &'static str,
+    /// What the variable names, below the service's own folder.
+    program: &'static str,
+    install: fn(&Service, &Path) -> Result<()>,
+}
+
+/// All of them; the tests of this workspace use each.
+pub(crate) const SERVICES: [Service; 1] = [Service {
+    name: "pyoxigraph",
+    about: "a graph store that keeps a RocksDB of twelve column families (PyPI; needs python3)",
+    version: "0.5.13",
+    variable: "KEEPSUM_PYTHON",
+    program: "bin/python",
+    install: install_from_pypi,
+}];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let cache = Cache::open()?;
+    match &args.action {
+        Action::List => {
+            for service in &SERVICES {
+                let state = match service.installed(&cache) {
+                    Some(program) => format!("installed: {}", program.display()),
+                    None => "not installed".to_owned(),
+                };
+                println!("{} {}: {}; {state}", service.name, service.version, service.about);
+            }
+        }
+        Action::Install { name } => {
+            for service in SERVICES.iter().filter(|service| service.name == name) {
+                let program = service.prepare(&cache)?;
+                println!("export {}={}", service.variable, program.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Service {
+    /// The program, installed if need be.
+    pub(crate) fn prepare(&self, cache: &Cache) -> Result<PathBuf> {
+        if self.installed(cache).is_none() {
+            let folder = self.folder(cache);
+            // What an interrupted installation left behind.
+            if folder.exists() {
+                fs::remove_dir_all(&folder)
+                    .with_context(|| format!("cannot remove {}", folder.display()))?;
+            }
+            (self.install)(self, &folder)
+                .with_context(|| format!("cannot install {}", self.name))?;
+            let mark = Self::mark(&folder);
+            fs::write(&mark, self.version)
+                .with_context(|| format!("cannot write {}", mark.display()))?;
+        }
+        self.installed(cache).with_context(|| {
+            format!(
+                "{} is not in {} after its installation",
+                self.program,
+                self.folder(cache).display()
+            )
+        })
+    }
+
+    /// The program, where its installation was completed.
+    fn installed(&self, cache: &Cache) -> Option<PathBuf> {
+        let folder = self.folder(cache);
+        let program = folder.join(self.program);
+        (Self::mark(&folder).is_file() && program.is_file()).then_some(program)
+    }
+
+    fn folder(&self, cache: &Cache) -> PathBuf {
+        cache.path("services").join(format!("{}-{}", self.name, self.version))
+    }
+
+    /// Written last.
+    fn mark(folder: &Path) -> PathBuf {
+        folder.join("installed")
+    }
+}
+
+fn install_from_pypi(service: &Service, folder: &Path) -> Result<()> {
+    let environment = || {
+        let mut command = Command::new("python3");
+        command.args(["-m", "venv"]).arg(folder);
+        command
+    };
+    // Debian keeps `venv` in a package of its own, and says so only when it is called.
+    if process::probe("python3", &["-c", "import venv, ensurepip"]).is_none() {
+        toolchain::install(&["python3", "python3-venv"])?;
+    }
+    process::run(&mut environment())?;
+    let wanted = format!("{}=={}", service.name, service.version);
+    process::run(
+        Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
+            .arg(wanted),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+
+    fn service(install: fn(&Service, &Path) -> Result<()>) -> Service {
+        let [known] = SERVICES;
+        Service { install, ..known }
+    }
+
+    fn plant(service: &Service, folder: &Path) -> Result<()> {
+        let program = folder.join(service.program);
+        fs::create_dir_all(program.parent().context("it lies in a folder")?)?;
+        fs::write(program, "")?;
+        Ok(())
+    }
+
+    #[test]
+    fn an_installation_counts_once_it_is_complete() {
+        let scratch = Scratch::new("services-complete");
+        let cache = Cache::at(scratch.root()).expect("a scratch cache");
+        let service = service(plant);
+        plant(&service, &service.folder(&cache)).expect("a planted program");
+        assert_eq!(service.installed(&cache), None, "it was interrupted");
+        let program = service.prepare(&cache).expect("it is installed over the remains");
+        assert_eq!(service.installed(&cache), Some(program));
+    }
+
+    #[test]
+    fn a_failed_installation_names_the_service_and_is_tried_again() {
+        let scratch = Scratch::new("services-failed");
+        let cache = Cache::at(scratch.root()).expect("a scratch cache");
+        let error = service(|_, _| anyhow::bail!("no network")).prepare(&cache);
+        let message = format!("{:#}", error.expect_err("it failed"));
+        assert_eq!(message, "cannot install pyoxigraph: no network");
+        assert!(service(plant).prepare(&cache).is_ok());
+    }
+}
