@@ -136,7 +136,7 @@ fn identity(root: &Path) -> Result<String> {
 }
 
 /// The bytes of all files below a folder; what cannot be read counts as nothing.
-fn size_of(folder: &Path) -> u64 {
+pub(crate) fn size_of(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let size = |entry: fs::DirEntry| match entry.metadata() {
         Ok(data) if data.is_dir() => size_of(&entry.path()),

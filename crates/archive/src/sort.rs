@@ -213,7 +213,7 @@ impl Sorter {
     }
 
     fn push_entry(&mut self, entry: &Entry<'_>) -> Result<()> {
-        self.buffer.push(entry);
+        self.buffer.push(self.order, entry);
         self.records += 1;
         self.longest = self.longest.max(entry.stored_bytes());
         if self.buffer.memory() >= self.memory {

@@ -174,9 +174,9 @@ fn open_families<'a, D: OpenDatabase>(
                 (family, handle)
             })
             .collect();
-        let lost =
+        let closed =
             families.iter().find(|(family, handle)| handle.is_none() && family.name != DEFAULT);
-        let Some((family, _)) = lost else { return Ok(families) };
+        let Some((family, _)) = closed else { return Ok(families) };
         without.clone_from(&family.name);
         thread::sleep(LISTING_WAIT);
     }

@@ -1,5 +1,8 @@
 //! `backup`: a source goes into the repository as a snapshot.
 
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
 use archive::catalog::State;
 use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotId};
 use archive::node::Tree;
@@ -18,6 +21,12 @@ use crate::{Error, Result};
 
 /// How many ranges of a database are read at the same time.
 const READERS: usize = 2;
+
+/// How many manifests are looked at to find one of the same shape to build on.
+const MAX_CANDIDATES: usize = 16;
+
+/// How many snapshots and interrupted backups a backup builds on.
+const MAX_PARENTS: usize = 1;
 
 /// How often a backup starts over when a collection took away what it had reused or stored.
 const ATTEMPTS: u32 = 5;
@@ -129,12 +138,18 @@ struct Taking<'a> {
 impl Taking<'_> {
     async fn store(&self, source: StoreDescription, started: u64) -> Result<(Manifest, Committed)> {
         let head = self.repository.head().await?;
-        let roots = if self.options.fresh { Vec::new() } else { roots(&head.state, &source) };
-        let mut parents = Vec::new();
-        for (_, manifest) in &roots {
-            parents.push(self.repository.manifest(manifest).await?);
+        let candidates = if self.options.fresh { Vec::new() } else { roots(&head.state, &source) };
+        let (mut roots, mut parents) = (Vec::new(), Vec::new());
+        for (root, reference) in candidates {
+            let manifest = self.repository.manifest(&reference).await?;
+            if self.view.files() == matches!(manifest.shape, Shape::Files { .. }) {
+                roots.push(root);
+                parents.push(manifest);
+            }
+            if roots.len() == MAX_PARENTS {
+                break;
+            }
         }
-        let roots: Vec<Root> = roots.into_iter().map(|(root, _)| root).collect();
         let session = Session::begin(self.repository, &head, &source.location, &roots).await?;
         match self.fill(&session, &parents, source, started).await {
             Ok(manifest) => {
@@ -226,22 +241,28 @@ impl Taking<'_> {
     }
 }
 
-/// What may be reused, best first: what interrupted backups of this source stored, and its newest
-/// snapshot; where it has none, the newest of the same engine.
+/// What may be reused, best first: what interrupted backups of this source stored, then its
+/// snapshots, the newest first; where it has none, those of the same engine.
 fn roots(state: &State, source: &StoreDescription) -> Vec<(Root, ObjectRef)> {
     let pins = state.pins.iter().filter(|(_, pin)| pin.source == source.location);
     let engine = format!("{}:", source.engine);
-    let newest = |same: &dyn Fn(&str) -> bool| {
+    let live = |same: &dyn Fn(&str) -> bool| {
         let live = state.snapshots.values().filter(|snapshot| same(&snapshot.source));
-        live.max_by_key(|snapshot| (snapshot.created_ms, snapshot.id))
+        let mut live: Vec<_> = live.collect();
+        live.sort_by_key(|snapshot| Reverse((snapshot.created_ms, snapshot.id)));
+        live
     };
-    let parent = newest(&|location| location == source.location)
-        .or_else(|| newest(&|location| location.starts_with(&engine)))
-        .map(|snapshot| (Root::Snapshot(snapshot.id), snapshot.manifest));
+    let mut snapshots = live(&|location| location == source.location);
+    if snapshots.is_empty() {
+        snapshots = live(&|location| location.starts_with(&engine));
+    }
+    snapshots.truncate(MAX_CANDIDATES);
+    let kept: HashSet<ObjectRef> = snapshots.iter().map(|snapshot| snapshot.manifest).collect();
     let pins = pins.map(|(id, pin)| (Root::Pin(*id), pin.manifest));
-    // A pin of the parent itself brings nothing that the parent does not.
-    let pins = pins.filter(|(_, manifest)| parent.is_none_or(|(_, parent)| parent != *manifest));
-    pins.chain(parent).collect()
+    // A pin of a snapshot that is live itself brings nothing that the snapshot does not.
+    let pins = pins.filter(|(_, manifest)| !kept.contains(manifest));
+    let snapshots = snapshots.into_iter().map(|live| (Root::Snapshot(live.id), live.manifest));
+    pins.chain(snapshots).collect()
 }
 
 fn files_tree(manifest: &Manifest) -> Option<&Tree> {

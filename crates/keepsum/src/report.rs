@@ -239,6 +239,13 @@ impl DatabaseReport {
         }
     }
 
+    /// The databases of a store, sorted by name, as every report has them.
+    pub(crate) fn sorted(databases: impl Iterator<Item = Self>) -> Vec<Self> {
+        let mut databases: Vec<Self> = databases.collect();
+        databases.sort_by(|a, b| a.name.cmp(&b.name));
+        databases
+    }
+
     /// The databases of a manifest.
     pub fn of_manifest(manifest: &Manifest) -> Vec<Self> {
         let databases = manifest.databases.iter();

@@ -70,6 +70,13 @@ pub(crate) struct Content {
     pub(crate) databases: Vec<Database>,
 }
 
+impl Content {
+    /// Of all keys and values.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.databases.iter().map(|database| database.bytes).sum()
+    }
+}
+
 /// One database with its hash.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Database {

@@ -1,16 +1,20 @@
 //! The demo's chapters.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
 use super::keepsum::{Answer, Content, Keepsum, Size};
 use super::{real_data, writer};
+use crate::environment::size_of;
 
 /// Changes made while a backup runs, and the time they take.
 const CHANGES: u64 = 4_000;
 const CHANGING: Duration = Duration::from_secs(10);
+/// How long the writer is at work before that backup begins.
+const HEAD_START: Duration = Duration::from_secs(1);
 
 /// What the demo works with.
 pub(crate) struct Setting<'a> {
@@ -31,16 +35,16 @@ pub(crate) fn tell(setting: &Setting) -> Result<()> {
     chapter("A repository, and a first backup");
     keepsum.call(&["init"])?;
     let first = keepsum.call(&["backup", &source, "--label", "first"])?;
-    say_backup(&first)?;
+    say_backup(&first, size_of(&store))?;
 
     let changing = while_it_changes(setting, &keepsum, &store, &source)?;
 
     chapter("A backup after the changes, with the LtHash of every record");
     let proved = keepsum.call(&["backup", &source, "--proof", "logical", "--label", "changed"])?;
-    say_backup(&proved)?;
+    say_backup(&proved, size_of(&store))?;
     chapter("The same records once more, in the portable shape that any engine takes");
     let records = keepsum.call(&["backup", &source, "--records", "--label", "records"])?;
-    say_backup(&records)?;
+    say_backup(&records, records.content()?.bytes())?;
 
     verify(&keepsum)?;
     check_snapshot_of_changing_store(setting, &keepsum, &changing)?;
@@ -87,10 +91,12 @@ fn while_it_changes(
 ) -> Result<UnderWrites> {
     chapter("A backup while another process holds the store open and changes it");
     let changing = writer::Changing::start(setting.writer, store, CHANGES, CHANGING)?;
+    // The backup should meet a writer at work, and a log that grows.
+    thread::sleep(HEAD_START);
     let before = changing.last_change();
     let backup = keepsum.call(&["backup", source, "--label", "while-changing"])?;
     let after = changing.last_change();
-    say_backup(&backup)?;
+    say_backup(&backup, size_of(store))?;
     let all = changing.finish()?;
     println!(
         "changes made: {before} before the backup, {} during it, {all} in all",
@@ -181,17 +187,18 @@ fn same(original: &Content, other: &Content, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn say_backup(backup: &Answer) -> Result<()> {
-    let (sent, reused) = (backup.number("uploaded_bytes")?, backup.number("reused_bytes")?);
+/// Says what a backup did, at what rate over the `bytes` it covers.
+fn say_backup(backup: &Answer, bytes: u64) -> Result<()> {
     let seconds = backup.seconds("elapsed_seconds")?;
+    println!("snapshot {}", backup.text("snapshot")?);
     println!(
-        "snapshot {}: {} shape, {} proof; {} stored anew, {} reused, in {seconds:.2} s{}",
-        backup.text("snapshot")?,
+        "{} shape, {} proof: {} in {seconds:.2} s{}; {} stored anew, {} reused",
         backup.text("shape")?,
         backup.text("proof")?,
-        Size(sent),
-        Size(reused),
-        rate(sent + reused, seconds)
+        Size(bytes),
+        rate(bytes, seconds),
+        Size(backup.number("uploaded_bytes")?),
+        Size(backup.number("reused_bytes")?),
     );
     Ok(())
 }

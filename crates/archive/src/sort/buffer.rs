@@ -1,6 +1,6 @@
 //! The records in memory that become the next run.
 
-use super::order::SortOrder;
+use super::order::{Prefix, SortOrder};
 use super::run::{Entry, Value};
 
 /// Records in one arena, and their places in it, which are what is sorted.
@@ -12,6 +12,7 @@ pub(super) struct Buffer {
 
 #[derive(Debug, Clone, Copy)]
 struct Slot {
+    prefix: Prefix,
     start: usize,
     root_key: u32,
     key: u32,
@@ -25,7 +26,7 @@ enum SlotValue {
 }
 
 impl Buffer {
-    pub(super) fn push(&mut self, entry: &Entry<'_>) {
+    pub(super) fn push(&mut self, order: SortOrder, entry: &Entry<'_>) {
         let length =
             |bytes: &[u8]| u32::try_from(bytes.len()).expect("batches bound their records");
         let start = self.arena.len();
@@ -39,7 +40,8 @@ impl Buffer {
             }
             Value::Spilled { place, total } => SlotValue::Spilled { place, total },
         };
-        self.slots.push(Slot { start, root_key, key, value });
+        let prefix = Prefix::of(order, entry.root_key, entry.key);
+        self.slots.push(Slot { prefix, start, root_key, key, value });
     }
 
     /// The bytes in use, with those that a stable sort of the slots needs beside them.
@@ -47,10 +49,14 @@ impl Buffer {
         self.arena.len() + self.slots.len() * size_of::<Slot>() * 3 / 2
     }
 
-    /// Sorts the records; those that are nearly sorted take little time.
+    /// Sorts the records, in the order they were pushed for; those that are nearly sorted take
+    /// little time.
     pub(super) fn sort(&mut self, order: SortOrder) {
         let arena = &self.arena;
-        self.slots.sort_by(|one, other| order.compare(one.at(arena), other.at(arena)));
+        self.slots.sort_by(|one, other| {
+            let by_prefix = one.prefix.cmp(&other.prefix);
+            by_prefix.then_with(|| order.compare(one.at(arena), other.at(arena)))
+        });
     }
 
     pub(super) fn first(&self) -> Option<Entry<'_>> {

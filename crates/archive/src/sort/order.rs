@@ -31,28 +31,77 @@ impl SortOrder {
     }
 }
 
+/// The first bytes of a place, so encoded that they compare as the places do.
+///
+/// Where two of them differ, the places do, in the same direction: most comparisons of a sort need
+/// no more, and need not look the keys up in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Prefix(u64);
+
+impl Prefix {
+    pub(super) fn of(order: SortOrder, root_key: &[u8], key: &[u8]) -> Self {
+        let mut bytes = [0; size_of::<u64>()];
+        let mut rest = &mut bytes[..];
+        match order {
+            // A zero in a root key is followed by 255 and the root key's end by 0, so that it comes
+            // before every one that it is the beginning of.
+            SortOrder::Key => {
+                for byte in root_key.iter().take(rest.len()) {
+                    fill(
+                        &mut rest,
+                        if *byte == 0 { &[0, 0xff] } else { std::slice::from_ref(byte) },
+                    );
+                }
+                fill(&mut rest, &[0, 0]);
+            }
+            SortOrder::Encoded => {
+                fill_length(&mut rest, root_key);
+                fill(&mut rest, root_key);
+                fill_length(&mut rest, key);
+            }
+        }
+        fill(&mut rest, key);
+        Self(u64::from_be_bytes(bytes))
+    }
+}
+
+fn fill_length(rest: &mut &mut [u8], bytes: &[u8]) {
+    let (encoded, used) = uleb128(bytes.len());
+    fill(rest, &encoded[..used]);
+}
+
+/// Copies what fits, and goes on behind it.
+fn fill(rest: &mut &mut [u8], bytes: &[u8]) {
+    let count = rest.len().min(bytes.len());
+    let (filled, left) = std::mem::take(rest).split_at_mut(count);
+    filled.copy_from_slice(&bytes[..count]);
+    *rest = left;
+}
+
 /// Compares two byte strings by their BCS encoding: by the bytes of the length, then by content.
 pub(crate) fn compare_encoded(one: &[u8], other: &[u8]) -> Ordering {
     if one.len() == other.len() {
         return one.cmp(other);
     }
-    encoded_length(one.len()).cmp(&encoded_length(other.len()))
+    uleb128(one.len()).cmp(&uleb128(other.len()))
 }
 
-/// A length's ULEB128 bytes as one number, the first byte the most significant.
+/// The bytes of a length in ULEB128, filled up with zeros, and how many they are.
 ///
-/// No such encoding begins another one, so the zeros that fill the number up decide nothing.
-fn encoded_length(mut length: usize) -> u64 {
+/// No such encoding begins another one, so in a comparison the zeros decide nothing.
+fn uleb128(mut length: usize) -> ([u8; 8], usize) {
     let mut bytes = [0; 8];
+    let mut used = 0;
     for byte in &mut bytes {
         *byte = length.to_le_bytes()[0] & 0x7f;
         length >>= 7;
+        used += 1;
         if length == 0 {
             break;
         }
         *byte |= 0x80;
     }
-    u64::from_be_bytes(bytes)
+    (bytes, used)
 }
 
 /// A place for an error: both keys in hex, shortened.
@@ -91,6 +140,43 @@ mod tests {
 
     fn bcs_bytes(length: usize) -> Vec<u8> {
         bcs::to_bytes(&vec![0_u8; length]).unwrap()
+    }
+
+    #[test]
+    fn prefixes_never_contradict_the_order() {
+        let short: [&[u8]; 12] = [
+            b"",
+            b"\0",
+            b"\0\0",
+            b"\0\xff",
+            b"\x01",
+            b"a",
+            b"a\0",
+            b"a\0\0b",
+            b"ab",
+            b"abcdefgh",
+            b"abcdefghi",
+            b"\xff\xff",
+        ];
+        let mut keys: Vec<Vec<u8>> = short.iter().map(|key| key.to_vec()).collect();
+        keys.extend([127, 128, 129, 256, 384].map(|length| vec![0; length]));
+        let places: Vec<_> =
+            keys.iter().flat_map(|root| keys.iter().map(move |key| (root, key))).collect();
+        for order in [SortOrder::Key, SortOrder::Encoded] {
+            for one in &places {
+                for other in &places {
+                    let exact = order.compare((one.0, one.1), (other.0, other.1));
+                    let found =
+                        Prefix::of(order, one.0, one.1).cmp(&Prefix::of(order, other.0, other.1));
+                    assert!(
+                        found.is_eq() || found == exact,
+                        "{order:?}: {one:?} against {other:?}"
+                    );
+                }
+            }
+        }
+        let few = Prefix::of(SortOrder::Key, b"", b"a") < Prefix::of(SortOrder::Key, b"", b"b");
+        assert!(few, "a prefix that never tells would pass");
     }
 
     #[test]

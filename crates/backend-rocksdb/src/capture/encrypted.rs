@@ -75,7 +75,7 @@ pub(super) fn attempt(
     for (kind, path) in present {
         context.check()?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (placed, nature) = match kind {
+        let (found, nature) = match kind {
             FileKind::Passing => continue,
             FileKind::Table(_) | FileKind::Blob(_) => {
                 (placer.immutable(&path, &name)?, FileNature::Immutable)
@@ -83,7 +83,7 @@ pub(super) fn attempt(
             _ => (placer.growing(&path, &name)?, FileNature::Changing),
         };
         // What is not there any more was given up before.
-        let Some(stamp) = placed else { continue };
+        let Some(stamp) = found else { continue };
         let path = FilePath::new(name)?;
         files.push(FileInfo { path, bytes: stamp.bytes, identity: None, mode: stamp.mode, nature });
     }

@@ -138,6 +138,21 @@ fn a_transactional_database_of_several_threads() {
     reads(Arc::new(db), parent.path(), "transactions, multi-threaded");
 }
 
+/// The binding makes a handle of the default column family only where it was named. Without this,
+/// a database opened the shortest way was read as an empty one, in silence.
+#[test]
+fn a_database_that_was_opened_without_naming_its_families() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("db");
+    let how = TransactionDBOptions::default();
+    let db: TransactionDB = TransactionDB::open(&creating(), &how, &folder).unwrap();
+    assert!(db.cf_handle("default").is_none());
+    db.put(b"key", b"value").unwrap();
+    let source = RocksSource::open_db(Arc::new(db)).unwrap();
+    let expected = plain(&[("default", &[("key", "value")])]);
+    expected.assert_same(&contents(&source).block_on().unwrap(), "opened without names");
+}
+
 /// A transaction that was prepared stays in the log until it is committed or given up. It is no
 /// record, and it does not keep others from being read.
 #[test]

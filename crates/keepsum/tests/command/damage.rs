@@ -47,6 +47,7 @@ struct Sound {
 impl Sound {
     fn new(place: Place) -> Self {
         fs::rename(place.path("repo"), place.path("sound")).unwrap();
+        fs::rename(place.path("state"), place.path("sound-state")).unwrap();
         Self { place }
     }
 
@@ -57,10 +58,12 @@ impl Sound {
         files.iter().map(|file| file.strip_prefix(&top).unwrap().to_owned()).collect()
     }
 
-    /// A copy with a fault in `file`.
+    /// A copy with a fault in `file`, of which this host remembers the sound state.
     fn with(&self, fault: Fault, file: &Path, other: &Path) {
-        let _ = fs::remove_dir_all(self.place.path("repo"));
-        copy_folder(&self.place.path("sound"), &self.place.path("repo"));
+        for (sound, copy) in [("sound", "repo"), ("sound-state", "state")] {
+            let _ = fs::remove_dir_all(self.place.path(copy));
+            copy_folder(&self.place.path(sound), &self.place.path(copy));
+        }
         fault.inflict(&self.place.path("repo").join(file), &self.place.path("repo").join(other));
     }
 
@@ -111,8 +114,10 @@ fn every_object_of_records_with_every_fault() {
             let what = format!("{fault:?} {}", object.display());
             sound.with(fault, object, other);
             let found = sound.is_found("full", &what);
-            let name = object.file_name().unwrap().to_str().unwrap();
-            assert!(found.stdout.contains(name), "{what}: {found:?}");
+            // Below a manifest or node that is swapped, nothing is reached.
+            let named = |file: &PathBuf| found.stdout.contains(file.to_str().unwrap());
+            let swapped = matches!(fault, Fault::Swapped);
+            assert!(named(object) || swapped && named(other), "{what}: {found:?}");
             sound.does_not_restore(&sound.place.memory("theirs/store.bcs"), &what);
         }
     }

@@ -31,7 +31,7 @@ fn a_folder_comes_back_as_it_was() {
 fn patterns_choose_the_files() {
     let place = Place::new();
     let source = application(&place);
-    let args = ["backup", &source, "--include", "data/*", "--exclude", "*two*"];
+    let args = ["backup", &source, "--include", "data/*", "--exclude", "**/*two*"];
     place.run(args).done();
     let done = place.json(["restore", "latest", &format!("files:{}", place.text("back"))]);
     assert_eq!(done["files"], 1);

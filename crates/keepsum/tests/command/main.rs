@@ -1,5 +1,7 @@
 //! The command as a person or a script meets it: every test runs the built binary.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
+
 mod bad_input;
 mod damage;
 mod exit_codes;

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 /// the result
 #[derive(Debug, Parser)]
 #[command(name = "keepsum", version, disable_help_subcommand = true)]
+#[command(subcommand_required = true, arg_required_else_help = false)]
 #[command(after_help = PLACES, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -177,10 +178,10 @@ pub(crate) struct Remarks {
 /// Which files of a folder are backed up, and how they are made quiet.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// files: only those that match this pattern; may be repeated
+    /// files: only those that match; `*` stays in a folder, `**` does not; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
-    /// files: without those that match this pattern; may be repeated
+    /// files: without those that match; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
     /// files: a shell command that makes the engine quiet while the files are linked or copied

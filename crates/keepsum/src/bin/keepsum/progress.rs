@@ -33,8 +33,12 @@ trait View: Send {
     fn advance(&mut self, phase: &Phase);
     /// It is over.
     fn end(&mut self, phase: &Phase);
-    /// A sentence that the person should read.
+    /// A sentence, as it stands.
     fn say(&mut self, sentence: &str);
+    /// A sentence that the person should read, about the work.
+    fn note(&mut self, sentence: &str) {
+        self.say(&format!("note: {sentence}"));
+    }
 }
 
 /// Takes the events of the engine and shows them.
@@ -44,7 +48,7 @@ pub(crate) struct Reporter(Arc<Mutex<State>>);
 struct State {
     view: Box<dyn View>,
     phase: Option<Phase>,
-    said: HashSet<String>,
+    noted: HashSet<String>,
 }
 
 impl Reporter {
@@ -54,12 +58,17 @@ impl Reporter {
     }
 
     fn with(view: Box<dyn View>) -> Self {
-        Self(Arc::new(Mutex::new(State { view, phase: None, said: HashSet::new() })))
+        Self(Arc::new(Mutex::new(State { view, phase: None, noted: HashSet::new() })))
     }
 
-    /// Says a sentence, unless it was said before.
+    /// Says a sentence.
     pub(crate) fn say(&self, sentence: &str) {
-        self.change(|state| state.say(sentence));
+        self.change(|state| state.view.say(sentence));
+    }
+
+    /// Says a sentence about the work, unless it was said before.
+    pub(crate) fn note(&self, sentence: &str) {
+        self.change(|state| state.note(sentence));
     }
 
     /// Ends what is shown; the terminal is as it was.
@@ -78,7 +87,7 @@ impl ProgressSink for Reporter {
         self.change(|state| match event {
             Event::Phase { name, bytes } => state.begin_phase(name, *bytes),
             Event::Advanced { bytes, records } => state.advance(*bytes, *records),
-            Event::Note(sentence) => state.say(sentence),
+            Event::Note(sentence) => state.note(sentence),
             _ => {}
         });
     }
@@ -107,9 +116,9 @@ impl State {
         }
     }
 
-    fn say(&mut self, sentence: &str) {
-        if self.said.insert(sentence.to_owned()) {
-            self.view.say(sentence);
+    fn note(&mut self, sentence: &str) {
+        if self.noted.insert(sentence.to_owned()) {
+            self.view.note(sentence);
         }
     }
 }
@@ -221,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn a_sentence_is_said_once() {
+    fn a_note_is_said_once() {
         let note = || Event::Note("x".into());
-        assert_eq!(recorded(&[note(), note()]), ["say x"]);
+        assert_eq!(recorded(&[note(), note()]), ["say note: x"]);
     }
 }

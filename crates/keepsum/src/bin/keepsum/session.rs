@@ -53,6 +53,7 @@ impl Session {
     /// Opens the repository, for who takes damage to it as a result.
     pub(crate) async fn try_repository(&self) -> Result<remote::Result<Repository>, Failure> {
         let location = self.location()?;
+        tracing::info!(repository = %location, host = %self.host.name, "opening");
         let opened = Repository::open(&location, &self.host, &self.context).await;
         Ok(opened.map(|repository| match state::memory() {
             Some(memory) => repository.with_memory(memory),
@@ -73,7 +74,7 @@ impl Session {
     pub(crate) fn notes(&self, notes: &[String]) {
         self.reporter.finish();
         for note in notes {
-            self.reporter.say(note);
+            self.reporter.note(note);
         }
     }
 }

@@ -1,8 +1,12 @@
 //! A command line that was not understood, in one line.
 
+use std::io::{self, Write};
+
+use clap::CommandFactory;
 use clap::error::ErrorKind;
 use keepsum::ExitCode;
 
+use crate::args::Cli;
 use crate::failure::Account;
 use crate::output::Output;
 
@@ -14,17 +18,21 @@ pub(crate) fn answer(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             ExitCode::Done
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
+        ErrorKind::MissingSubcommand if !json() => {
+            let _ = write!(io::stderr(), "{}", Cli::command().render_help());
             ExitCode::Usage
         }
         _ => {
-            let json = std::env::args_os().any(|argument| argument == "--json");
             let line = one_line(&error.render().to_string());
-            Output::new(json).account(&Account::new(&line, ExitCode::Usage));
+            Output::new(json()).account(&Account::new(&line, ExitCode::Usage));
             ExitCode::Usage
         }
     }
+}
+
+/// Whether a document was asked for; the parser does not say once it has failed.
+fn json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
 }
 
 /// The parser's paragraphs as clauses: what is wrong, its tips, how it is written.

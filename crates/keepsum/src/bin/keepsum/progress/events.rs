@@ -76,6 +76,10 @@ impl<W: Write + Send> View for Events<W> {
     fn say(&mut self, sentence: &str) {
         self.line(&Line::Note { text: sentence });
     }
+
+    fn note(&mut self, sentence: &str) {
+        self.say(sentence);
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +94,7 @@ mod tests {
         let phase = Phase { name: "copying files", total: Some(9), bytes: 4, records: 0, started };
         events.begin(&phase);
         events.advance(&phase);
-        events.say("two\nlines");
+        events.note("two\nlines");
         events.end(&phase);
         let text = String::from_utf8(events.to).unwrap();
         let lines: Vec<serde_json::Value> =

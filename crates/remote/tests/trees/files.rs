@@ -1,0 +1,138 @@
+//! Trees of files.
+
+use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
+use archive::manifest::{FileMeta, Shape, SnapshotId};
+use archive::node::{Child, Tree};
+use archive::object::Kind;
+use backup_core::progress::Context;
+use backup_core::source::FileNature::{Changing, Immutable};
+use futures_util::TryStreamExt;
+use remote::tree::{FilesWritten, file_contents, list_files, write_files};
+use remote::{Repository, Root, Session};
+
+use crate::listed::{ListedFiles, manifest, repository, stored_objects};
+
+async fn store(
+    repository: &Repository,
+    files: &ListedFiles,
+    parent: Option<&(SnapshotId, FilesWritten)>,
+) -> (SnapshotId, FilesWritten) {
+    let head = repository.head().await.unwrap();
+    let roots: Vec<Root> = parent.iter().map(|(id, _)| Root::Snapshot(*id)).collect();
+    let session = Session::begin(repository, &head, "files:test", &roots).await.unwrap();
+    let trees: Vec<Tree> = parent.iter().filter_map(|(_, files)| files.tree.clone()).collect();
+    let written = write_files(&session, files, &trees, &Context::default()).await.unwrap();
+    let (count, bytes) = (written.count, written.bytes);
+    let mut manifest = manifest(Shape::Files { tree: written.tree.clone(), count, bytes });
+    manifest.id = SnapshotId(repository.host().random().unwrap());
+    (session.commit(&manifest).await.unwrap().snapshot, written)
+}
+
+async fn check(repository: &Repository, files: &ListedFiles, written: &FilesWritten) {
+    let tree = written.tree.as_ref().unwrap();
+    let listed = list_files(repository.objects(), tree).await.unwrap();
+    assert_eq!(listed, files.infos);
+    let mut found = vec![Vec::new(); listed.len()];
+    let mut contents = file_contents(repository.objects(), tree);
+    while let Some((file, offset, bytes)) = contents.try_next().await.unwrap() {
+        assert_eq!(offset, found[file].len() as u64, "content comes in order, without gaps");
+        found[file].extend_from_slice(&bytes);
+    }
+    for (file, content) in found.iter().enumerate() {
+        assert!(*content == files.contents[file], "{}", listed[file].path);
+    }
+}
+
+fn sample() -> Vec<(&'static str, backup_core::source::FileNature, Option<&'static [u8]>, Vec<u8>)>
+{
+    vec![
+        ("CURRENT", Changing, None, b"MANIFEST-000005\n".to_vec()),
+        ("empty", Changing, None, Vec::new()),
+        ("000011.sst", Immutable, Some(b"one"), testkit::noise(1, 20 << 20)),
+        ("deep/er/log", Changing, None, testkit::noise(2, (3 << 20) + 17)),
+        ("small.sst", Immutable, Some(b"two"), testkit::noise(3, 100)),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_come_back_byte_for_byte() {
+    let repository = repository().await;
+    let files = ListedFiles::new(sample());
+    let (_, written) = store(&repository, &files, None).await;
+    check(&repository, &files, &written).await;
+}
+
+/// A file that the parent has by the engine's own word is neither read nor sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_known_is_not_read() {
+    let repository = repository().await;
+    let parent = store(&repository, &ListedFiles::new(sample()), None).await;
+    let objects = stored_objects(&repository).await;
+    let again = ListedFiles::new(sample());
+    let (_, written) = store(&repository, &again, Some(&parent)).await;
+    assert_eq!(written.tree, parent.1.tree);
+    assert_eq!(stored_objects(&repository).await - objects, 1, "the manifest alone");
+    let unnamed: u64 =
+        again.infos.iter().filter(|i| i.identity.is_none()).map(|info| info.bytes).sum();
+    assert_eq!(again.bytes_read(), unnamed);
+    check(&repository, &again, &written).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_file_that_changed_the_pieces_that_changed_are_stored() {
+    let repository = repository().await;
+    let parent = store(&repository, &ListedFiles::new(sample()), None).await;
+    let mut files = sample();
+    // The same name and length, another identity: nothing may be taken over unread.
+    files[2].2 = Some(b"three");
+    files[2].3[0] ^= 1;
+    // A log that grew.
+    files[3].3.extend_from_slice(b"more");
+    let files = ListedFiles::new(files);
+    let objects = stored_objects(&repository).await;
+    let (_, written) = store(&repository, &files, Some(&parent)).await;
+    check(&repository, &files, &written).await;
+    // One piece of the table, the last of the log, a leaf or more, the root, the manifest.
+    let more = stored_objects(&repository).await - objects;
+    assert!(more <= 2 + 3 + 1 + 1, "{more} objects were stored");
+}
+
+/// What a hostile or damaged repository might say of files, each refused before a byte is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_lies_about_its_files_is_refused() {
+    let repository = repository().await;
+    let head = repository.head().await.unwrap();
+    let session = Session::begin(&repository, &head, "files:x", &[]).await.unwrap();
+    let meta = |bytes| {
+        let meta = FileMeta { bytes, mode: 0o644, nature: Changing, identity: None };
+        meta.encode().unwrap()
+    };
+    let content = b"content".to_vec();
+    let first = 0_u64.to_be_bytes();
+    let second = 8_u64.to_be_bytes();
+    let lies: [(&str, Vec<(&[u8], &[u8], Vec<u8>)>); 8] = [
+        ("a path out of the folder", vec![(b"../passwd", b"", meta(0))]),
+        ("an absolute path", vec![(b"/etc/passwd", b"", meta(0))]),
+        ("a path with a NUL", vec![(b"a\0b", b"", meta(0))]),
+        ("a path that is not UTF-8", vec![(b"\xff", b"", meta(0))]),
+        ("content without a description", vec![(b"a", &first, content.clone())]),
+        ("less than described", vec![(b"a", b"", meta(8)), (b"a", &first, content.clone())]),
+        ("more than described", vec![(b"a", b"", meta(6)), (b"a", &first, content.clone())]),
+        (
+            "a gap",
+            vec![(b"a", b"", meta(15)), (b"a", &first, content.clone()), (b"a", &second, content)],
+        ),
+    ];
+    for (lie, records) in lies {
+        let mut builder = LeafBuilder::new();
+        for (root_key, key, value) in &records {
+            let value = LeafValue::Inline(value);
+            builder.push(&LeafRecord { root_key, key, value }).unwrap();
+        }
+        let leaf = builder.finish(None);
+        let stored = session.put(Kind::Leaf, leaf.content.clone().into(), None).await.unwrap();
+        let tree = Tree { levels: 0, root: Child::of_leaf(stored.reference, &leaf, None) };
+        let listed = list_files(repository.objects(), &tree).await;
+        assert!(matches!(listed, Err(remote::Error::Damaged { .. })), "{lie}: {listed:?}");
+    }
+}
