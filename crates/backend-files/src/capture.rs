@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use backup_core::path::FilePath;
 use backup_core::progress::Context;
 use backup_core::{Error, Result};
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::selection::{Change, Listing, Seen, Selection, Stamp};
@@ -64,7 +64,9 @@ pub(crate) fn capture(
     context: &Context,
 ) -> Result<Outcome> {
     let listing = selection.list(folder)?;
-    let total = listing.files.values().map(|seen| seen.stamp.bytes).sum();
+    let lengths = listing.files.values().map(|seen| seen.stamp.bytes);
+    // Sparse files claim more than there is.
+    let total = lengths.fold(0, u64::saturating_add);
     context.phase("capturing files", Some(total));
     let mut reflinks = true;
     let mut files = Vec::with_capacity(listing.files.len());
@@ -107,13 +109,11 @@ fn capture_file(
     context: &Context,
 ) -> Result<Option<Way>> {
     // The name may stand for something else by now: a link is not followed, a pipe not waited for.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let flags =
-        i32::try_from(flags.bits()).map_err(|_| Error::invalid("open flags", "too many"))?;
-    let source = match OpenOptions::new().read(true).custom_flags(flags).open(from) {
-        Ok(file) => file,
-        Err(error) if is_gone(&error) => return Ok(None),
-        Err(error) => return Err(Error::io("open", from)(error)),
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let source = match rustix::fs::open(from, flags, Mode::empty()) {
+        Ok(opened) => File::from(opened),
+        Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+        Err(errno) => return Err(Error::io("open", from)(errno.into())),
     };
     let opened = source.metadata().map_err(Error::io("look at", from))?;
     if !seen.is_still(&Stamp::new(&opened)) {
@@ -145,12 +145,7 @@ fn reflink(_copy: &File, _source: &File) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    let raw = error.raw_os_error();
-    error.kind() == io::ErrorKind::NotFound || raw == Some(Errno::LOOP.raw_os_error())
-}
-
-/// Whether this file system, or this pair of them, has no reflinks at all.
+/// Whether this file system, or this pair of them, has no such links at all.
 fn is_impossible(errno: Errno) -> bool {
     [Errno::OPNOTSUPP, Errno::XDEV, Errno::NOTTY, Errno::NOSYS, Errno::INVAL, Errno::PERM]
         .contains(&errno)
@@ -158,17 +153,12 @@ fn is_impossible(errno: Errno) -> bool {
 
 /// Makes a hard link where the file system and its rules allow one.
 fn hard_link(from: &Path, at: &Path) -> Result<bool> {
-    match fs::hard_link(from, at) {
+    match rustix::fs::linkat(CWD, from, CWD, at, AtFlags::empty()) {
         Ok(()) => Ok(true),
-        Err(error) => {
-            let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-            let refused = [Errno::XDEV, Errno::PERM, Errno::ACCESS, Errno::MLINK, Errno::OPNOTSUPP];
-            match errno {
-                Some(errno) if refused.contains(&errno) => Ok(false),
-                _ if is_gone(&error) => Ok(false),
-                _ => Err(Error::io("link", from)(error)),
-            }
+        Err(errno) if [Errno::ACCESS, Errno::MLINK].contains(&errno) || is_impossible(errno) => {
+            Ok(false)
         }
+        Err(errno) => Err(Error::io("link", from)(errno.into())),
     }
 }
 

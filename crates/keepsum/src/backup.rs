@@ -10,14 +10,14 @@ use archive::object::ObjectRef;
 use backup_core::Source;
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::progress::Context;
-use backup_core::record::RecordBatch;
+use backup_core::record::{Record, RecordBatch};
 use backup_core::source::{DatabaseInfo, Records, Snapshot, SnapshotInfo, StoreDescription, View};
 use futures_util::TryStreamExt;
 use remote::tree::{Reading, write_files, write_records};
 use remote::{Committed, Host, Repository, Root, Session};
 
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
-use crate::{Error, Result};
+use crate::{Error, Result, time};
 
 /// How many ranges of a database are read at the same time.
 const READERS: usize = 2;
@@ -91,7 +91,7 @@ pub async fn backup(
             }
             Err(error) => return Err(error),
             Ok((manifest, stored)) => {
-                let elapsed = host.clock.now_ms().saturating_sub(started);
+                let elapsed = time::seconds_since(started, host);
                 return Ok(report(&manifest, &stored, elapsed, snapshot.info()));
             }
         }
@@ -101,10 +101,8 @@ pub async fn backup(
 /// The shape and proof that are wanted, as far as the source can give them.
 fn view(source: &dyn Source, options: &BackupOptions) -> Result<View> {
     let can = source.capabilities();
-    let shape = options.shape.unwrap_or(match can.files {
-        true => ShapeChoice::Files,
-        false => ShapeChoice::Records,
-    });
+    let fastest = if can.files { ShapeChoice::Files } else { ShapeChoice::Records };
+    let shape = options.shape.unwrap_or(fastest);
     let engine = source.describe().engine;
     match (shape, options.proof) {
         (ShapeChoice::Records, _) if can.records => Ok(View::Records),
@@ -317,7 +315,7 @@ pub(crate) async fn sum_tagged(
         while let Some(batch) = batches.try_next().await? {
             context.check()?;
             let counted = batch.iter().map(|record| record.counted_bytes()).sum();
-            let records = batch.iter().filter(|record| record.starts_value()).count();
+            let records = batch.iter().filter(Record::starts_value).count();
             summer = summed(summer, batch).await?.0;
             context.advance(counted, records as u64);
         }
@@ -351,7 +349,7 @@ fn missing(what: &str) -> Error {
 fn report(
     manifest: &Manifest,
     stored: &Committed,
-    elapsed_ms: u64,
+    elapsed_seconds: f64,
     info: &SnapshotInfo,
 ) -> BackupReport {
     BackupReport {
@@ -364,7 +362,7 @@ fn report(
         global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
         uploaded_bytes: stored.uploaded_bytes,
         reused_bytes: stored.reused_bytes,
-        elapsed_seconds: elapsed_ms as f64 / 1000.0,
+        elapsed_seconds,
         consistency: manifest.consistency.to_string(),
         pause_seconds: info.pause.map(|pause| pause.as_secs_f64()),
         notes: manifest.notes.clone(),

@@ -41,7 +41,7 @@ pub async fn convert(
         bytes: converted.bytes,
         kept_aside: converted.restored.kept_aside.map(|path| path.display().to_string()),
         dry_run: false,
-        elapsed_seconds: host.clock.now_ms().saturating_sub(started) as f64 / 1000.0,
+        elapsed_seconds: time::seconds_since(started, host),
         notes: converted.restored.notes,
     })
 }

@@ -50,16 +50,16 @@ pub async fn diff(
     context.phase("comparing", None);
     let mut databases = Vec::new();
     for (name, (in_old, in_new)) in names {
-        let mut named = records.then(Vec::new);
+        let mut differing = records.then(Vec::new);
         let one = in_old.map(|number| (&old, number));
         let other = in_new.map(|number| (&new, number));
-        let totals = database(repository, one, other, named.as_mut(), context).await?;
+        let totals = database(repository, one, other, differing.as_mut(), context).await?;
         databases.push(DatabaseDiff {
             name: name.to_owned(),
             added: totals.added,
             removed: totals.removed,
             changed: totals.changed,
-            records: named,
+            records: differing,
         });
     }
     let same =
@@ -70,7 +70,7 @@ pub async fn diff(
 /// A side that is ready to be read.
 enum Opened<'a> {
     /// Records in the repository.
-    Tree { repository: &'a Repository, manifest: Manifest },
+    Tree { repository: &'a Repository, manifest: Box<Manifest> },
     /// A store, or a files snapshot in a scratch store.
     Live { snapshot: Box<dyn Snapshot>, sums: Vec<DatabaseSum>, _scratch: Option<Scratch> },
 }
@@ -93,7 +93,7 @@ impl<'a> Opened<'a> {
                 };
                 let manifest = snapshots::find(repository, spec).await?;
                 if manifest.shape == Shape::Records {
-                    return Ok(Self::Tree { repository, manifest });
+                    return Ok(Self::Tree { repository, manifest: Box::new(manifest) });
                 }
                 let scratch = Scratch::fill_in(repository, &manifest, None, context).await?;
                 let snapshot = scratch.source().snapshot(View::Records, context).await?;

@@ -24,9 +24,9 @@ pub async fn hash(source: &dyn Source, context: &Context) -> Result<HashReport> 
     };
     let named = databases.iter().zip(&sums);
     Ok(HashReport {
-        databases: named
-            .map(|(database, sum)| DatabaseReport::new(&database.name, Some(sum)))
-            .collect(),
+        databases: DatabaseReport::sorted(
+            named.map(|(database, sum)| DatabaseReport::new(&database.name, Some(sum))),
+        ),
         global_lthash: global_word(Some(sums.iter().map(|sum| &sum.lthash).sum())),
         position: snapshot.info().position.to_string(),
     })

@@ -99,7 +99,7 @@ pub async fn restore(
     if options.check {
         check(&mut report, &plan.expected(), target, context).await?;
     }
-    report.elapsed_seconds = host.clock.now_ms().saturating_sub(started) as f64 / 1000.0;
+    report.elapsed_seconds = time::seconds_since(started, host);
     Ok(report)
 }
 
@@ -359,10 +359,9 @@ impl Into<'_> {
         self.context.phase("publishing", None);
         let restored = restore.finish().await?;
         Ok(Converted {
-            databases: sums
-                .iter()
-                .map(|(name, sum)| DatabaseReport::new(name, Some(sum)))
-                .collect(),
+            databases: DatabaseReport::sorted(
+                sums.iter().map(|(name, sum)| DatabaseReport::new(name, Some(sum))),
+            ),
             global_lthash: global_word(Some(sums.iter().map(|(_, sum)| &sum.lthash).sum())),
             bytes: sums.iter().map(|(_, sum)| sum.bytes).sum(),
             restored,

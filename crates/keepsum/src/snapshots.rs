@@ -73,7 +73,7 @@ impl fmt::Display for SnapshotSpec {
 pub async fn list(repository: &Repository, context: &Context) -> Result<Vec<SnapshotReport>> {
     let head = repository.head().await?;
     let mut entries: Vec<SnapshotEntry> = head.state.snapshots.values().cloned().collect();
-    entries.sort_by(|a, b| (a.created_ms, a.id).cmp(&(b.created_ms, b.id)));
+    entries.sort_by_key(|entry| (entry.created_ms, entry.id));
     stream::iter(entries)
         .map(async |entry: SnapshotEntry| {
             context.check()?;

@@ -1,5 +1,14 @@
 //! Times as people read them: RFC 3339 in UTC.
 
+use std::time::Duration;
+
+use remote::Host;
+
+/// The seconds from `started`, in milliseconds of Unix time, to now.
+pub(crate) fn seconds_since(started: u64, host: &Host) -> f64 {
+    Duration::from_millis(host.clock.now_ms().saturating_sub(started)).as_secs_f64()
+}
+
 /// `2026-11-21T12:31:29Z`, from milliseconds of Unix time.
 pub(crate) fn rfc3339(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 const MAX_CHANGES_BYTES: u64 = 1 << 20;
 
 /// How many entries are read at a time.
-const READS: usize = 8;
+pub(crate) const READS: usize = 8;
 
 /// How often a commit tries, one number after the other or the same one again, before it gives up.
 const TRIES: u32 = 256;
@@ -155,13 +155,9 @@ impl Catalog {
         let mut head = base.clone();
         let mut since = Vec::new();
         for lost in 1..=TRIES {
-            let new = self.advance_or_start_over(&mut head).await?;
-            // An attempt of this commit whose answer was lost, and whose entry was not to be seen.
-            let landed = new.iter().any(|entry| entry.commit == own);
-            since.extend(new);
+            since.extend(self.advance_or_start_over(&mut head).await?);
             self.check_history(&head).await?;
-            if !landed && let Decision::Commit(changes) = decide.decide(&head.state, &since).await?
-            {
+            if let Decision::Commit(changes) = decide.decide(&head.state, &since).await? {
                 let Some(committed) = self.append(&head, changes, own).await? else {
                     self.store.give_way(lost).await?;
                     continue;
@@ -284,15 +280,8 @@ impl Catalog {
 
     /// The greatest number that a listing shows, of those above `after`.
     async fn newest_listed(&self, after: Option<u64>) -> Result<Option<u64>> {
-        let mut listing = match after {
-            Some(after) => self.store.list_after("catalog", &Entry::path(after)),
-            None => self.store.list("catalog"),
-        };
-        let mut newest = None;
-        while let Some(listed) = listing.try_next().await? {
-            newest = newest.max(number_of(&listed.path));
-        }
-        Ok(newest)
+        let after = after.map(Entry::path);
+        self.store.greatest("catalog", after.as_deref(), number_of).await
     }
 
     /// Checks a head against what this host saw before. What continues a head that was checked need

@@ -7,10 +7,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use archive::catalog::{EntryHash, RepositoryId};
+use archive::catalog::{Entry, RepositoryId};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, Head};
+use crate::catalog::{Catalog, Head, READS};
 use crate::{Error, Result, blocking};
 use backup_core::Error as CoreError;
 
@@ -71,22 +72,26 @@ impl Memory {
             // Its entry is no longer kept; that the catalog went on is all that can be known.
             return Ok(());
         }
-        let mut last = EntryHash(seen.hash);
-        for number in seen.number..=head.number {
-            let found = if number == head.number { Some(head.hash) } else { None };
-            let found = match found {
-                Some(hash) => hash,
-                None => match catalog.entry(number).await? {
-                    Some((entry, hash)) if number == seen.number || entry.previous == last => hash,
-                    _ => return differs(format!("has another catalog entry {number}")),
-                },
+        let mut entries = futures_util::stream::iter(seen.number..=head.number)
+            .map(|number| async move { (number, catalog.entry(number).await) })
+            .buffered(READS);
+        let mut last = None;
+        while let Some((number, found)) = entries.next().await {
+            let missing = || Error::Missing { what: Entry::path(number) };
+            let (entry, hash) = found?.ok_or_else(missing)?;
+            let continues = match last {
+                None => hash.0 == seen.hash,
+                Some(last) => entry.previous == last,
             };
-            if number == seen.number && found.0 != seen.hash {
+            if !continues {
                 return differs(format!("has another catalog entry {number}"));
             }
-            last = found;
+            last = Some(hash);
         }
-        Ok(())
+        if last == Some(head.hash) {
+            return Ok(());
+        }
+        differs(format!("has another catalog entry {}", head.number))
     }
 
     /// Remembers `head`, unless more is remembered already.

@@ -11,12 +11,12 @@ use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, PutPayload,
+    GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMode, PutOptions, PutPayload,
 };
 use tokio::sync::Semaphore;
 
@@ -332,26 +332,54 @@ impl Store {
         self.listing(folder, self.shared.store.list(Some(&prefix)))
     }
 
-    /// The files in a folder and below whose paths sort after `after`, in no order.
-    pub fn list_after(&self, folder: &str, after: &str) -> BoxStream<'static, Result<Listed>> {
-        let (prefix, offset) = (self.full(folder), self.full(after));
-        self.listing(folder, self.shared.store.list_with_offset(Some(&prefix), &offset))
-    }
-
     fn listing(
         &self,
         folder: &str,
-        found: BoxStream<'static, object_store::Result<object_store::ObjectMeta>>,
+        found: BoxStream<'static, object_store::Result<ObjectMeta>>,
     ) -> BoxStream<'static, Result<Listed>> {
-        let (store, folder) = (self.clone(), folder.to_owned());
-        found
-            .map(move |meta| {
-                store.shared.context.check()?;
-                let meta = meta.map_err(|source| store.failed("list", &folder, source))?;
-                Ok(Listed { path: store.relative(&meta.location), size: meta.size })
-            })
-            .try_filter(|listed| std::future::ready(!is_leftover(&listed.path)))
-            .boxed()
+        let from = (self.clone(), folder.to_owned(), found);
+        futures_util::stream::try_unfold(from, |(store, folder, mut found)| async move {
+            loop {
+                let next = found.next().map(|next| Ok(next.transpose()));
+                let next = store.bounded(next).await?;
+                let next = next.map_err(|source| store.failed("list", &folder, source))?;
+                let Some(meta) = next else { return Ok(None) };
+                let listed = Listed { path: store.relative(&meta.location), size: meta.size };
+                if !is_leftover(&listed.path) {
+                    return Ok(Some((listed, (store, folder, found))));
+                }
+            }
+        })
+        .boxed()
+    }
+
+    /// The greatest of the numbers that `number_of` reads from the paths of the files in a folder,
+    /// those only that sort after `after`, if that is given. As every listing, it may miss the newest.
+    pub(crate) async fn greatest(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        number_of: impl Fn(&str) -> Option<u64>,
+    ) -> Result<Option<u64>> {
+        let prefix = self.full(folder);
+        let after = after.map(|after| self.full(after));
+        let attempt = || async {
+            let store = &self.shared.store;
+            let mut found = match &after {
+                Some(after) => store.list_with_offset(Some(&prefix), after),
+                None => store.list(Some(&prefix)),
+            };
+            let mut greatest = None;
+            while let Some(meta) = found.next().await {
+                match meta {
+                    Ok(meta) => greatest = greatest.max(number_of(&self.relative(&meta.location))),
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok(greatest))
+        };
+        let greatest = self.request(attempt).await?;
+        greatest.map_err(|source| self.failed("list", folder, source))
     }
 
     /// The names right below the prefix: files, and folders as object stores understand them.
@@ -449,6 +477,8 @@ impl Store {
     ) -> Result<object_store::Result<T>> {
         self.shared.context.check()?;
         tokio::select! {
+            // An answer that is there is taken, without a timer for each file of a listing.
+            biased;
             answer = tokio::time::timeout(self.shared.patience.timeout, attempt) => match answer {
                 Ok(answer) => answer,
                 Err(elapsed) => Ok(Err(object_store::Error::Generic {

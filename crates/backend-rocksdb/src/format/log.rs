@@ -270,3 +270,83 @@ fn holds_fragment(bytes: &[u8]) -> bool {
 fn unmask(masked: u32) -> u32 {
     masked.wrapping_sub(0xa282_ead8).rotate_left(15)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A fragment as a log's writer stores it.
+    pub(crate) fn fragment(kind: u8, content: &[u8]) -> Vec<u8> {
+        let checked = [&[kind], content].concat();
+        let crc = crc32c::crc32c(&checked).rotate_right(15).wrapping_add(0xa282_ead8);
+        let length = u16::try_from(content.len()).unwrap();
+        [&crc.to_le_bytes()[..], &length.to_le_bytes(), &checked].concat()
+    }
+
+    fn read(log: &[u8]) -> (Vec<Vec<u8>>, End) {
+        let mut reader = LogReader::whole(log, 7);
+        let mut records = Vec::new();
+        loop {
+            match reader.next().unwrap() {
+                Ok(record) => records.push(record),
+                Err(end) => return (records, end),
+            }
+        }
+    }
+
+    #[test]
+    fn records_are_put_together() {
+        let log = [fragment(1, b"whole"), fragment(2, b"a"), fragment(3, b"b"), fragment(4, b"c")];
+        assert_eq!(read(&log.concat()), (vec![b"whole".to_vec(), b"abc".to_vec()], End::Clean));
+        assert_eq!(read(&[]), (vec![], End::Clean));
+    }
+
+    #[test]
+    fn a_record_that_is_being_written_is_not_there_yet() {
+        let log = [fragment(1, b"whole"), fragment(2, b"begun")].concat();
+        assert_eq!(read(&log), (vec![b"whole".to_vec()], End::Torn));
+        for cut in 13..log.len() {
+            assert_eq!(read(&log[..cut]), (vec![b"whole".to_vec()], End::Torn), "cut to {cut}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_log_left_is_not_read() {
+        let recycled = |number: u32, content: &[u8]| {
+            fragment(5, &[&number.to_le_bytes()[..], content].concat())
+        };
+        // The stored length is without the number.
+        let shorten = |mut bytes: Vec<u8>| {
+            let length = u16::from_le_bytes([bytes[4], bytes[5]]) - 4;
+            bytes[4..6].copy_from_slice(&length.to_le_bytes());
+            bytes
+        };
+        let log = [shorten(recycled(7, b"mine")), shorten(recycled(6, b"older"))].concat();
+        assert_eq!(read(&log), (vec![b"mine".to_vec()], End::Clean));
+    }
+
+    #[test]
+    fn a_length_that_hides_what_follows_is_damage() {
+        let mut log = [fragment(1, b"first"), fragment(1, b"second")].concat();
+        log[5] = 0x40;
+        assert!(matches!(read(&log), (records, End::Damaged { .. }) if records.is_empty()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_come_to_an_end(log in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(read(&log).0.len() < 300);
+        }
+
+        #[test]
+        fn any_fragments_come_to_an_end(
+            fragments in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..20)), 0..20)
+        ) {
+            let log: Vec<u8> =
+                fragments.iter().flat_map(|(kind, content)| fragment(*kind, content)).collect();
+            prop_assert!(read(&log).0.len() <= fragments.len());
+        }
+    }
+}

@@ -248,3 +248,108 @@ impl Group {
         if remaining == 0 { Ok(std::mem::take(&mut self.waiting)) } else { Ok(Vec::new()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::log::tests::fragment;
+
+    /// The fields without which there is no state: log number, next file, last sequence.
+    const STATE: &[u8] = &[2, 3, 3, 9, 4, 100];
+
+    fn manifest(edits: &[&[u8]]) -> Vec<u8> {
+        edits.iter().flat_map(|edit| fragment(1, edit)).collect()
+    }
+
+    fn read(edits: &[&[u8]]) -> Result<LiveState, &'static str> {
+        LiveState::read(manifest(edits).as_slice()).map_err(|error| match error {
+            Unreadable::Damaged { reason, .. } => reason,
+            Unreadable::Io(error) => panic!("{error}"),
+        })
+    }
+
+    /// Adds table 5 with 1000 bytes at level 0; its keys are "a" and "z".
+    const ADDED: &[u8] = &[
+        103, 0, 5, 0xe8, 0x07, 9, b'a', 0, 0, 0, 0, 0, 0, 0, 0, 9, b'z', 0, 0, 0, 0, 0, 0, 0, 0, 1,
+        2, 12, 16, 7, 7, 7, 7, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 8, 8, 1,
+    ];
+
+    #[test]
+    fn a_state_is_read() {
+        let state = read(&[STATE, ADDED]).unwrap();
+        assert_eq!(state.last_sequence, 100);
+        let table = &state.families[&0].tables[&5];
+        assert_eq!((table.bytes, table.level, table.path_id), (1000, 0, 0));
+        assert_eq!((&table.smallest_key[..], &table.largest_key[..]), (&b"a"[..], &b"z"[..]));
+        assert!(table.unique_id.unwrap().starts_with(&[7; 8]));
+        let removed = read(&[STATE, ADDED, &[6, 0, 5]]).unwrap();
+        assert!(removed.families[&0].tables.is_empty());
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_damaged() {
+        let cases: [(&[&[u8]], &str); 8] = [
+            (&[], "whole state"),
+            (&[ADDED], "whole state"),
+            (&[STATE, ADDED, ADDED], "adds a table twice"),
+            (&[STATE, &[6, 0, 5]], "removes a table"),
+            (&[STATE, ADDED, &[6, 1, 5]], "removes a table"),
+            (&[STATE, &[200, 1, 7, 6, 0, 5]], "column family that is not there"),
+            (&[STATE, &[200, 1, 202, 1]], "drops a column family"),
+            (&[STATE, &[60, 1]], "does not know"),
+        ];
+        for (edits, reason) in cases {
+            let found = read(edits).unwrap_err();
+            assert!(found.contains(reason), "{reason}: {found}");
+        }
+    }
+
+    /// Two records of a group count together; a group without its end does not count.
+    #[test]
+    fn a_group_counts_as_a_whole() {
+        let first = [ADDED, &[172, 2, 1]].concat();
+        let second: &[u8] = &[4, 120, 172, 2, 0];
+        let cut = read(&[STATE, &first]).unwrap();
+        assert!(cut.families[&0].tables.is_empty());
+        let whole = read(&[STATE, &first, second]).unwrap();
+        assert_eq!((whole.families[&0].tables.len(), whole.last_sequence), (1, 120));
+        assert!(read(&[STATE, &first, STATE]).unwrap_err().contains("atomic group"));
+        assert!(read(&[STATE, &first, &first]).unwrap_err().contains("atomic group"));
+    }
+
+    #[test]
+    fn column_families_come_and_go() {
+        let add: &[u8] = &[200, 1, 3, 201, 1, 2, 0xff, 0xfe];
+        let state = read(&[STATE, add]).unwrap();
+        assert_eq!(state.families[&3].name, [0xff, 0xfe]);
+        assert_eq!(state.families[&3].shown_name(), "\u{fffd}\u{fffd}");
+        let dropped = read(&[STATE, add, &[200, 1, 3, 202, 1]]).unwrap();
+        assert_eq!(dropped.families.len(), 1);
+    }
+
+    #[test]
+    fn a_length_beyond_all_bounds_allocates_nothing() {
+        let long: &[u8] = &[1, 0xff, 0xff, 0xff, 0xff, 0x0f, b'x'];
+        assert!(read(&[STATE, long]).unwrap_err().contains("ends inside a field"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_edit_is_read_or_refused(edit in prop::collection::vec(any::<u8>(), 0..60)) {
+            if let Ok(state) = read(&[STATE, ADDED, &edit]) {
+                prop_assert!(!state.families.is_empty());
+            }
+        }
+
+        #[test]
+        fn any_change_of_an_edit_is_read_or_refused(at in 0..ADDED.len(), byte in any::<u8>()) {
+            let mut edit = ADDED.to_vec();
+            edit[at] = byte;
+            if let Ok(state) = read(&[STATE, &edit]) {
+                prop_assert!(!state.families.is_empty());
+            }
+        }
+    }
+}

@@ -188,3 +188,63 @@ fn visit(block: &[u8], mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Malform
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<TableProperties, Unreadable> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        TableProperties::read(&file, bytes.len() as u64)
+    }
+
+    /// A footer of version 5 whose metaindex is at these varints.
+    fn footer(handle: &[u8], version: u32, magic: u64) -> Vec<u8> {
+        let mut footer = vec![4];
+        footer.extend_from_slice(handle);
+        footer.resize(1 + HANDLES, 0);
+        footer.extend(version.to_le_bytes());
+        footer.extend(magic.to_le_bytes());
+        footer
+    }
+
+    #[test]
+    fn what_is_no_table_is_told_apart() {
+        assert!(matches!(read(b""), Err(Unreadable::NoTable)));
+        assert!(matches!(read(&[7; 4096]), Err(Unreadable::NoTable)));
+        let old = footer(&[0, 0], 1, OLD_BLOCK_BASED);
+        assert!(matches!(read(&old), Err(Unreadable::OtherVersion(_))));
+        let later = footer(&[0, 0], NEWEST_FORMAT + 1, BLOCK_BASED);
+        assert!(matches!(read(&later), Err(Unreadable::OtherVersion(_))));
+    }
+
+    #[test]
+    fn a_block_outside_of_the_file_is_damage() {
+        for handle in [
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 5][..],
+            &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            &[0, 0x80, 0x80, 0x80, 0x80, 4],
+        ] {
+            let bytes = footer(handle, 5, BLOCK_BASED);
+            assert!(matches!(read(&bytes), Err(Unreadable::Damaged(_))), "{handle:?}");
+        }
+        let mut newer = footer(&[0; 12], 7, BLOCK_BASED);
+        newer[13..17].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(matches!(read(&newer), Err(Unreadable::Damaged(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_block_is_read_or_refused(block in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut seen = 0;
+            if visit(&block, |_, _| seen += 1).is_ok() {
+                prop_assert!(seen <= block.len());
+            }
+        }
+    }
+}

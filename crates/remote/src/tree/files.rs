@@ -211,11 +211,11 @@ fn store_part<'a>(
 ) -> BoxFuture<'a, Result<FileRecord>> {
     async move {
         let length = part.range.end - part.range.start;
-        let content = files.read(part.number, part.range).await?;
-        let value = if content.len() <= INLINE_FILE_BYTES {
-            Found::Inline(content.to_vec())
+        let read = files.read(part.number, part.range).await?;
+        let value = if read.len() <= INLINE_FILE_BYTES {
+            Found::Inline(read.to_vec())
         } else {
-            let stored = session.put(Kind::Piece, content, part.known).await?;
+            let stored = session.put(Kind::Piece, read, part.known).await?;
             Found::Pieces(vec![stored.reference])
         };
         context.advance(length, 0);
@@ -281,13 +281,11 @@ fn entries(objects: &Objects, tree: &Tree) -> BoxStream<'static, Result<FileEntr
                 let entry = whole.check(record).map_err(Error::damaged(&name))?;
                 return Ok(Some((entry, (records, leaf, name, whole))));
             }
-            match records.try_next().await? {
-                Some((path, next)) => (name, leaf) = (path, next.into_iter()),
-                None => {
-                    whole.end().map_err(Error::damaged(&name))?;
-                    return Ok(None);
-                }
-            }
+            let Some((path, next)) = records.try_next().await? else {
+                whole.end().map_err(Error::damaged(&name))?;
+                return Ok(None);
+            };
+            (name, leaf) = (path, next.into_iter());
         }
     })
     .boxed()

@@ -174,7 +174,7 @@ impl Building {
     }
 }
 
-impl<'a> Leaves<'a> {
+impl Leaves<'_> {
     async fn push(&mut self, record: &Record<'_>, natural: bool) -> Result<()> {
         if record.total > Target::Records.inline_bytes() as u64 {
             self.push_part(record).await?;

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use remote::tree::{FilesWritten, file_contents, list_files, write_files};
 use remote::{Repository, Root, Session};
 
-use crate::listed::{ListedFiles, manifest, repository, stored_objects};
+use crate::listed::{Described, ListedFiles, manifest, repository, stored_objects};
 
 async fn store(
     repository: &Repository,
@@ -43,8 +43,7 @@ async fn check(repository: &Repository, files: &ListedFiles, written: &FilesWrit
     }
 }
 
-fn sample() -> Vec<(&'static str, backup_core::source::FileNature, Option<&'static [u8]>, Vec<u8>)>
-{
+fn sample() -> Vec<Described> {
     vec![
         ("CURRENT", Changing, None, b"MANIFEST-000005\n".to_vec()),
         ("empty", Changing, None, Vec::new()),
@@ -97,6 +96,9 @@ async fn of_a_file_that_changed_the_pieces_that_changed_are_stored() {
     assert!(more <= 2 + 3 + 1 + 1, "{more} objects were stored");
 }
 
+/// Records of a tree of files: path, key, value.
+type Lie<'a> = Vec<(&'a [u8], &'a [u8], Vec<u8>)>;
+
 /// What a hostile or damaged repository might say of files, each refused before a byte is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_that_lies_about_its_files_is_refused() {
@@ -110,7 +112,7 @@ async fn a_tree_that_lies_about_its_files_is_refused() {
     let content = b"content".to_vec();
     let first = 0_u64.to_be_bytes();
     let second = 8_u64.to_be_bytes();
-    let lies: [(&str, Vec<(&[u8], &[u8], Vec<u8>)>); 8] = [
+    let lies: [(&str, Lie<'_>); 8] = [
         ("a path out of the folder", vec![(b"../passwd", b"", meta(0))]),
         ("an absolute path", vec![(b"/etc/passwd", b"", meta(0))]),
         ("a path with a NUL", vec![(b"a\0b", b"", meta(0))]),

@@ -151,6 +151,9 @@ pub(crate) async fn stored_objects(repository: &Repository) -> usize {
     repository.objects().list(&Context::default()).await.unwrap().len()
 }
 
+/// A file: path, nature, identity, content.
+pub(crate) type Described = (&'static str, FileNature, Option<&'static [u8]>, Vec<u8>);
+
 /// The files of a snapshot, with a count of the bytes that were read of them.
 pub(crate) struct ListedFiles {
     pub(crate) infos: Vec<FileInfo>,
@@ -159,17 +162,14 @@ pub(crate) struct ListedFiles {
 }
 
 impl ListedFiles {
-    pub(crate) fn new(files: Vec<(&str, FileNature, Option<&[u8]>, Vec<u8>)>) -> Self {
-        let info =
-            |(path, nature, identity, content): &(&str, FileNature, Option<&[u8]>, Vec<u8>)| {
-                FileInfo {
-                    path: FilePath::new(*path).unwrap(),
-                    bytes: content.len() as u64,
-                    identity: identity.map(<[u8]>::to_vec),
-                    mode: 0o640,
-                    nature: *nature,
-                }
-            };
+    pub(crate) fn new(files: Vec<Described>) -> Self {
+        let info = |(path, nature, identity, content): &Described| FileInfo {
+            path: FilePath::new(*path).unwrap(),
+            bytes: content.len() as u64,
+            identity: identity.map(<[u8]>::to_vec),
+            mode: 0o640,
+            nature: *nature,
+        };
         let mut files = files;
         files.sort_by_key(|(path, ..)| path.to_owned());
         Self {

@@ -139,6 +139,8 @@ async fn long_values_go_into_pieces_that_are_reused() {
 /// A source that gives records out of order would give a tree that nothing finds them in.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_out_of_order_or_twice_are_refused() {
+    const DESCENDING: &[&[u8]] = &[b"b", b"a"];
+    const TWICE: &[&[u8]] = &[b"a", b"a"];
     struct Unsorted(&'static [&'static [u8]]);
     #[async_trait::async_trait]
     impl Records for Unsorted {
@@ -155,8 +157,6 @@ async fn records_out_of_order_or_twice_are_refused() {
     }
     let repository = repository().await;
     let head = repository.head().await.unwrap();
-    const DESCENDING: &[&[u8]] = &[b"b", b"a"];
-    const TWICE: &[&[u8]] = &[b"a", b"a"];
     for keys in [DESCENDING, TWICE] {
         let session = Session::begin(&repository, &head, "memory:x", &[] as &[Root]).await.unwrap();
         let (unsorted, info) = (Unsorted(keys), database());

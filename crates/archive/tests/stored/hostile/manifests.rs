@@ -110,7 +110,9 @@ fn names_above_the_limit() {
     let long = || "n".repeat(4097);
     neither_way(&Manifest { host: long(), ..records_manifest() }, limit);
     neither_way(&Manifest { label: Some(long()), ..records_manifest() }, limit);
-    let databases = vec![database(&long(), Some(DatabaseSum::default()), None)];
+    let mut named = database("d", Some(DatabaseSum::default()), None);
+    named.name = long();
+    let databases = vec![named];
     neither_way(&Manifest { databases, ..records_manifest() }, limit);
     let mut tagged = database("d", Some(DatabaseSum::default()), None);
     tagged.tag = long().into();

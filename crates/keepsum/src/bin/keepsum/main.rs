@@ -26,20 +26,20 @@ use crate::session::Session;
 
 fn main() -> process::ExitCode {
     let code = match Cli::try_parse() {
-        Ok(cli) => answer(cli),
+        Ok(cli) => answer(&cli),
         Err(error) => usage::answer(&error),
     };
     process::ExitCode::from(code as u8)
 }
 
 /// Runs the command and says what went wrong, if anything did.
-fn answer(cli: Cli) -> ExitCode {
+fn answer(cli: &Cli) -> ExitCode {
     let output = Output::new(cli.common.json);
     let result = run(cli, output);
     result.unwrap_or_else(|failure| output.failure(&failure))
 }
 
-fn run(cli: Cli, output: Output) -> Result<ExitCode, Failure> {
+fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
     logging::start(&cli.common);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -17,3 +17,9 @@ pub(crate) trait Page {
     /// The text of the page.
     fn page(&self) -> String;
 }
+
+/// Sections, a blank line apart; empty ones are left out.
+fn sections<const N: usize>(parts: [String; N]) -> String {
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
+}

@@ -5,7 +5,7 @@ use keepsum::report::BackupReport;
 use super::Page;
 use super::table::Facts;
 use super::text::{Bytes, Rate, Seconds};
-use super::{databases, snapshot};
+use super::{databases, sections, snapshot};
 
 impl Page for BackupReport {
     fn page(&self) -> String {
@@ -16,12 +16,7 @@ impl Page for BackupReport {
         facts.add("proof", snapshot::proof(self.proof, self.proved_from));
         facts.add_some("LtHash", self.global_lthash.as_ref());
         facts.add_some("pause", self.pause_seconds.map(Seconds));
-        let mut page = facts.to_string();
-        if !self.databases.is_empty() {
-            page.push_str(&format!("\n{}", databases::table(&self.databases)));
-        }
-        page.push_str(&format!("\n{}\n", traffic(self)));
-        page
+        sections([facts.to_string(), databases::table(&self.databases), traffic(self)])
     }
 }
 
@@ -30,7 +25,7 @@ fn traffic(report: &BackupReport) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one decimal")]
     let rate = Rate(handled as f64 / report.elapsed_seconds.max(0.001));
     format!(
-        "{} stored, {} reused, in {} ({rate})",
+        "{} stored, {} reused, in {} ({rate})\n",
         Bytes(report.uploaded_bytes),
         Bytes(report.reused_bytes),
         Seconds(report.elapsed_seconds),

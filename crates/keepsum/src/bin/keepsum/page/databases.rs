@@ -5,8 +5,12 @@ use keepsum::report::DatabaseReport;
 use super::table::{Align, Table};
 use super::text::{Bytes, Number};
 
-/// A table of databases with whole checksums, so that two pages can be compared by eye or by `diff`.
+/// A table of databases with whole checksums, so that two pages can be compared by eye or by `diff`;
+/// nothing where there are none.
 pub(super) fn table(databases: &[DatabaseReport]) -> String {
+    if databases.is_empty() {
+        return String::new();
+    }
     let mut table = Table::new([
         ("DATABASE", Align::Left),
         ("RECORDS", Align::Right),

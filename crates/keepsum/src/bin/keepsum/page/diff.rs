@@ -2,9 +2,9 @@
 
 use keepsum::report::{DatabaseDiff, DiffReport, RecordDiff};
 
-use super::Page;
 use super::table::{Align, Table};
 use super::text::{Number, printable};
+use super::{Page, sections};
 
 impl Page for DiffReport {
     fn page(&self) -> String {
@@ -20,9 +20,8 @@ impl Page for DiffReport {
             table.row([database.name.clone(), added, removed, changed]);
         }
         let records: String = self.databases.iter().map(records).collect();
-        let verdict = if self.equal { "equal" } else { "different" };
-        let gap = if records.is_empty() { "" } else { "\n" };
-        format!("{table}{gap}{records}\n{verdict}\n")
+        let verdict = if self.equal { "equal\n" } else { "different\n" };
+        sections([table.to_string(), records, verdict.to_owned()])
     }
 }
 

@@ -3,9 +3,9 @@
 use keepsum::report::RestoreReport;
 
 use super::Page;
-use super::databases;
 use super::table::Facts;
 use super::text::{Bytes, Number, Rate, Seconds};
+use super::{databases, sections};
 
 impl Page for RestoreReport {
     fn page(&self) -> String {
@@ -17,21 +17,16 @@ impl Page for RestoreReport {
         facts.add_some("LtHash", self.global_lthash.as_ref());
         facts.add_some("files", self.files.map(Number));
         facts.add_some("old one kept", self.kept_aside.as_ref());
-        let mut page = facts.to_string();
-        if !self.databases.is_empty() {
-            page.push_str(&format!("\n{}", databases::table(&self.databases)));
-        }
-        page.push_str(&format!("\n{}\n", amount(self)));
-        page
+        sections([facts.to_string(), databases::table(&self.databases), amount(self)])
     }
 }
 
 fn amount(report: &RestoreReport) -> String {
     let bytes = Bytes(report.bytes);
     if report.dry_run {
-        return format!("{bytes} would be written; nothing was done");
+        return format!("{bytes} would be written; nothing was done\n");
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one decimal")]
     let rate = Rate(report.bytes as f64 / report.elapsed_seconds.max(0.001));
-    format!("{bytes} in {} ({rate})", Seconds(report.elapsed_seconds))
+    format!("{bytes} in {} ({rate})\n", Seconds(report.elapsed_seconds))
 }

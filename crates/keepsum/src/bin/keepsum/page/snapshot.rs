@@ -4,6 +4,7 @@ use keepsum::report::{HashReport, ShowReport, SnapshotReport};
 
 use super::Page;
 use super::databases::{self, unknown};
+use super::sections;
 use super::table::{Align, Facts, Table};
 use super::text::{Bytes, Number, id_digits, short};
 
@@ -61,12 +62,8 @@ impl Page for ShowReport {
         if let (Some(files), Some(bytes)) = (self.files, self.files_bytes) {
             facts.add("files", format!("{} ({})", Number(files), Bytes(bytes)));
         }
-        with_databases(&facts, &databases::table(&self.summary.databases), &self.summary)
+        sections([facts.to_string(), databases::table(&self.summary.databases)])
     }
-}
-
-fn with_databases(facts: &Facts, table: &str, summary: &SnapshotReport) -> String {
-    if summary.databases.is_empty() { facts.to_string() } else { format!("{facts}\n{table}") }
 }
 
 impl Page for HashReport {
@@ -74,7 +71,7 @@ impl Page for HashReport {
         let mut facts = Facts::default();
         facts.add_some("LtHash", self.global_lthash.as_ref());
         facts.add("position", &self.position);
-        format!("{}\n{facts}", databases::table(&self.databases))
+        sections([databases::table(&self.databases), facts.to_string()])
     }
 }
 

@@ -3,9 +3,9 @@
 use keepsum::report::StatusReport;
 use serde::Serialize;
 
-use super::Page;
 use super::table::{Align, Facts, Table};
 use super::text::{Bytes, Number};
+use super::{Page, sections};
 
 /// A repository that has just been made.
 #[derive(Serialize)]
@@ -34,9 +34,6 @@ impl Page for StatusReport {
             "stored",
             format!("{} in {} objects", Bytes(self.stored_bytes), Number(self.objects)),
         );
-        if self.pins.is_empty() {
-            return facts.to_string();
-        }
         let mut pins = Table::new([
             ("UNDER WAY SINCE", Align::Left),
             ("HOST", Align::Left),
@@ -45,6 +42,7 @@ impl Page for StatusReport {
         for pin in &self.pins {
             pins.row([pin.since.clone(), pin.host.clone(), pin.source.clone()]);
         }
-        format!("{facts}\n{pins}")
+        let pins = if self.pins.is_empty() { String::new() } else { pins.to_string() };
+        sections([facts.to_string(), pins])
     }
 }

@@ -2,14 +2,14 @@
 
 use keepsum::report::VerifyReport;
 
-use super::Page;
 use super::table::{Align, Table};
 use super::text::{Bytes, Number};
+use super::{Page, sections};
 
 impl Page for VerifyReport {
     fn page(&self) -> String {
         let looked = format!(
-            "{} objects checked, {} read",
+            "{} objects checked, {} read\n",
             Number(self.objects_checked),
             Bytes(self.bytes_read)
         );
@@ -18,7 +18,7 @@ impl Page for VerifyReport {
                 "full" => "everything is there and whole",
                 _ => "everything is there; `keepsum verify --level full` reads every byte",
             };
-            return format!("{looked}\n{verdict}\n");
+            return format!("{looked}{verdict}\n");
         }
         let mut table =
             Table::new([("FOUND", Align::Left), ("WHAT", Align::Left), ("DETAIL", Align::Left)]);
@@ -27,8 +27,7 @@ impl Page for VerifyReport {
             table.row([kind, finding.what.clone(), finding.detail.clone()]);
         }
         let number = Number(self.findings.len() as u64);
-        format!(
-            "{table}\n{looked}\n{number} found; the next backup stores anew what it needs of it\n"
-        )
+        let verdict = format!("{number} found; the next backup stores anew what it needs of it\n");
+        sections([table.to_string(), looked + &verdict])
     }
 }

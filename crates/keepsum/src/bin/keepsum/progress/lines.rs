@@ -61,18 +61,13 @@ impl<W: Write + Send> View for Lines<W> {
 }
 
 fn sentence(phase: &Phase) -> String {
-    let mut text = format!("{}: {}", phase.name, Bytes(phase.bytes));
-    if let Some(total) = phase.total {
-        text.push_str(&format!(" of {}", Bytes(total)));
-    }
-    if let Some(rate) = phase.rate() {
-        text.push_str(&format!(", {}", Rate(rate)));
-        #[expect(clippy::cast_precision_loss, reason = "the time left is a guess")]
-        if let Some(total) = phase.total.filter(|_| rate > 0.0) {
-            text.push_str(&format!(", {} left", Seconds((total - phase.bytes) as f64 / rate)));
-        }
-    }
-    text
+    let of = phase.total.map(|total| format!(" of {}", Bytes(total))).unwrap_or_default();
+    let done = format!("{}: {}{of}", phase.name, Bytes(phase.bytes));
+    let Some(rate) = phase.rate().filter(|rate| *rate > 0.0) else { return done };
+    #[expect(clippy::cast_precision_loss, reason = "the time left is a guess")]
+    let left = phase.total.map(|total| (total - phase.bytes) as f64 / rate);
+    let left = left.map(|left| format!(", {} left", Seconds(left))).unwrap_or_default();
+    format!("{done}, {}{left}", Rate(rate))
 }
 
 #[cfg(test)]

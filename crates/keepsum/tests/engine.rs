@@ -1,0 +1,276 @@
+//! The engine over every backend: what goes into a repository comes out of it, in any engine.
+
+#![cfg(feature = "rocksdb")]
+#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
+
+use std::path::Path;
+
+use backend_memory::MemoryStore;
+use backup_core::kv::{Access, KeyValueStore, WriteBatch};
+use backup_core::progress::Context;
+use backup_core::source::Capabilities;
+use backup_core::target::Existing;
+use backup_core::{Source, Target};
+use keepsum::backup::{BackupOptions, ProofChoice, ShapeChoice, backup};
+use keepsum::diff::{Side, diff};
+use keepsum::location::SourceOptions;
+use keepsum::report::BackupReport;
+use keepsum::restore::{RestoreOptions, restore};
+use keepsum::verify::{Level, verify};
+use keepsum::{Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec, StoreLocation};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use testkit::contents::{Contents, contents};
+use testkit::transfer::transfer;
+
+const ENGINES: [&str; 2] = ["rocksdb", "memory"];
+
+fn host() -> Host {
+    Host::system("test")
+}
+
+fn location(engine: &str, folder: &Path, name: &str) -> StoreLocation {
+    format!("{engine}:{}", folder.join(name).display()).parse().unwrap()
+}
+
+async fn repository() -> Repository {
+    let location = RepositoryLocation::memory();
+    Repository::init(&location, &host(), &Context::default()).await.unwrap()
+}
+
+/// A memory store with this content.
+async fn memory(wanted: &Contents) -> MemoryStore {
+    let store = MemoryStore::new();
+    for (name, records) in &wanted.databases {
+        if !store.databases().await.unwrap().contains(name) {
+            store.create(name).await.unwrap();
+        }
+        let database = store.database(name).await.unwrap();
+        for (at, value) in records {
+            let partition = database.open(&at.root_key, Access::Exclusive).await.unwrap();
+            let mut batch = WriteBatch::new();
+            batch.put(at.key.clone(), value.clone());
+            partition.write_batch(batch).await.unwrap();
+        }
+    }
+    store
+}
+
+/// Makes a store at `location` with this content.
+async fn fill(location: &StoreLocation, wanted: &Contents) {
+    let target: Box<dyn Target> = location.target().unwrap();
+    transfer(&memory(wanted).await, target.as_ref(), Existing::Refuse).await.unwrap();
+}
+
+fn source(location: &StoreLocation) -> Box<dyn Source> {
+    location.source(&SourceOptions::default()).unwrap()
+}
+
+fn options(shape: ShapeChoice, proof: ProofChoice) -> BackupOptions {
+    BackupOptions { shape: Some(shape), proof, ..BackupOptions::default() }
+}
+
+async fn back_up(
+    repository: &Repository,
+    location: &StoreLocation,
+    options: &BackupOptions,
+) -> BackupReport {
+    let source = source(location);
+    backup(repository, source.as_ref(), options, &host(), &Context::default()).await.unwrap()
+}
+
+async fn put_back(
+    repository: &Repository,
+    snapshot: &str,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+) -> Result<keepsum::report::RestoreReport, Error> {
+    let spec: SnapshotSpec = snapshot.parse().unwrap();
+    restore(repository, &spec, target, options, &host(), &Context::default()).await
+}
+
+/// Random stores that any engine takes; the seed is printed with a failure.
+fn stores(seed: u64, count: usize) -> Vec<Contents> {
+    let can: Capabilities = Source::capabilities(&MemoryStore::new());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &testkit::noise(seed, 32));
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let strategy = testkit::generate::store(can);
+    (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
+}
+
+/// RocksDB lists its `default` only where it has records or is the only one.
+fn comparable(mut contents: Contents) -> Contents {
+    contents.databases.retain(|name, records| name != "default" || !records.is_empty());
+    contents
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_engine_into_any_other_through_a_repository() {
+    let seed = testkit::seed::seed();
+    for (number, wanted) in stores(seed, 6).into_iter().enumerate() {
+        let what = format!("KEEPSUM_SEED={seed}, store {number}");
+        let folder = tempfile::tempdir().unwrap();
+        for from in ENGINES {
+            let repository = repository().await;
+            let here = location(from, folder.path(), &format!("from-{from}"));
+            fill(&here, &wanted).await;
+            let records = options(ShapeChoice::Records, ProofChoice::Physical);
+            let taken = back_up(&repository, &here, &records).await;
+            for to in ENGINES {
+                let there = location(to, folder.path(), &format!("{from}-to-{to}"));
+                let checked = RestoreOptions { check: true, ..RestoreOptions::default() };
+                let restored =
+                    put_back(&repository, &taken.snapshot, &there, &checked).await.unwrap();
+                assert_eq!(restored.proved, Some("logical"), "{what}");
+                assert_eq!(restored.global_lthash, taken.global_lthash, "{what}");
+                let found = comparable(contents(source(&there).as_ref()).await.unwrap());
+                comparable(wanted.clone()).assert_same(&found, &format!("{what}: {from} to {to}"));
+                let live = Side::Store(there);
+                let kept = Side::Snapshot("latest".parse().unwrap());
+                let context = Context::default();
+                let compared = diff(Some(&repository), &kept, &live, true, &context).await.unwrap();
+                assert!(compared.equal, "{what}: {compared:?}");
+            }
+            let found = verify(&repository, Level::Full, &Context::default()).await.unwrap();
+            assert_eq!(found.findings, [], "{what}");
+        }
+    }
+}
+
+fn sample() -> Contents {
+    let mut contents = Contents::new();
+    for number in 0..2_000_u64 {
+        let value = testkit::noise(number, 300);
+        contents.put("accounts", b"", &number.to_be_bytes(), value);
+        contents.put("default", b"", format!("k{number}").as_bytes(), b"v".to_vec());
+    }
+    contents.add_database("empty");
+    contents
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_records_of_one_store_prove_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("rocksdb", folder.path(), "here");
+    fill(&here, &sample()).await;
+    let records =
+        back_up(&repository, &here, &options(ShapeChoice::Records, ProofChoice::Physical)).await;
+    let proved =
+        back_up(&repository, &here, &options(ShapeChoice::Files, ProofChoice::Logical)).await;
+    assert_eq!(
+        (proved.shape, proved.proof, proved.proved_from),
+        ("files", "logical", Some("source"))
+    );
+    assert_eq!(proved.databases, records.databases);
+    let plain =
+        back_up(&repository, &here, &options(ShapeChoice::Files, ProofChoice::Physical)).await;
+    assert_eq!((plain.proof, plain.proved_from, &plain.global_lthash), ("physical", None, &None));
+    assert!(plain.databases.iter().all(|database| database.lthash.is_none()));
+    // A proof that is added later says where it comes from.
+    let spec: SnapshotSpec = plain.snapshot.parse().unwrap();
+    let later = keepsum::prove::prove(&repository, &spec, &Context::default()).await.unwrap();
+    assert_eq!((later.proof, later.proved_from), ("logical", Some("repository")));
+    assert_eq!(later.summary.databases, records.databases);
+    // The files go back as they are, and into another engine through their records.
+    let back = location("rocksdb", folder.path(), "back");
+    let placed =
+        put_back(&repository, &proved.snapshot, &back, &RestoreOptions::default()).await.unwrap();
+    assert_eq!((placed.shape, placed.proved), ("files", Some("physical")));
+    let other = location("memory", folder.path(), "other");
+    let moved =
+        put_back(&repository, &proved.snapshot, &other, &RestoreOptions::default()).await.unwrap();
+    assert_eq!((moved.proved, &moved.global_lthash), (Some("logical"), &records.global_lthash));
+    for store in [back, other] {
+        sample().assert_same(&contents(source(&store).as_ref()).await.unwrap(), "a copy");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_store_is_reused_in_both_shapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("rocksdb", folder.path(), "here");
+    fill(&here, &sample()).await;
+    for shape in [ShapeChoice::Records, ShapeChoice::Files] {
+        let options = options(shape, ProofChoice::Physical);
+        let first = back_up(&repository, &here, &options).await;
+        let second = back_up(&repository, &here, &options).await;
+        assert!(first.uploaded_bytes > 400_000, "{first:?}");
+        assert!(second.uploaded_bytes < 20_000, "{second:?}");
+        assert!(second.reused_bytes > 400_000, "{second:?}");
+        let fresh = BackupOptions { fresh: true, ..options };
+        let again = back_up(&repository, &here, &fresh).await;
+        assert!(again.uploaded_bytes > 400_000 && again.reused_bytes == 0, "{again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_database_is_restored_under_another_name_and_still_proves() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("memory", folder.path(), "here");
+    fill(&here, &sample()).await;
+    let taken = back_up(&repository, &here, &BackupOptions::default()).await;
+    let there = location("rocksdb", folder.path(), "there");
+    let part = RestoreOptions {
+        database: Some("accounts".into()),
+        rename: Some("renamed".into()),
+        check: true,
+        ..RestoreOptions::default()
+    };
+    let restored = put_back(&repository, &taken.snapshot, &there, &part).await.unwrap();
+    assert_eq!(restored.databases.len(), 1);
+    let found = comparable(contents(source(&there).as_ref()).await.unwrap());
+    assert_eq!(found.databases.keys().collect::<Vec<_>>(), ["renamed"]);
+    assert_eq!(found.databases["renamed"], sample().databases["accounts"]);
+    let unknown = RestoreOptions { database: Some("nothing".into()), ..RestoreOptions::default() };
+    let refused = put_back(&repository, "latest", &there, &unknown).await.unwrap_err();
+    assert_eq!(refused.exit_code(), ExitCode::Usage, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_refused_with_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("rocksdb", folder.path(), "here");
+    fill(&here, &sample()).await;
+    let nothing = put_back(&repository, "latest", &here, &RestoreOptions::default()).await;
+    assert_eq!(nothing.unwrap_err().exit_code(), ExitCode::Nothing);
+    let taken =
+        back_up(&repository, &here, &options(ShapeChoice::Files, ProofChoice::Physical)).await;
+    let occupied = put_back(&repository, "latest", &here, &RestoreOptions::default()).await;
+    assert_eq!(occupied.unwrap_err().exit_code(), ExitCode::Refused);
+    let replaced = RestoreOptions { replace: true, ..RestoreOptions::default() };
+    let report = put_back(&repository, &taken.snapshot, &here, &replaced).await.unwrap();
+    assert!(Path::new(&report.kept_aside.unwrap()).join("CURRENT").exists());
+    let files = location("files", folder.path(), "plain-files");
+    let refused = put_back(&repository, "latest", &files, &RestoreOptions::default()).await;
+    assert_eq!(refused.unwrap_err().exit_code(), ExitCode::Refused);
+    assert!(!files.path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_store_is_compared_record_by_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let (here, there) =
+        (location("memory", folder.path(), "here"), location("rocksdb", folder.path(), "there"));
+    fill(&here, &sample()).await;
+    back_up(&repository, &here, &BackupOptions::default()).await;
+    let mut other = sample();
+    other.put("accounts", b"", &5_u64.to_be_bytes(), b"changed".to_vec());
+    other.put("accounts", b"", b"new", b"added".to_vec());
+    other.databases.get_mut("default").unwrap().pop_first();
+    other.databases.remove("empty");
+    fill(&there, &other).await;
+    let (kept, live) = (Side::Snapshot(SnapshotSpec::Latest), Side::Store(there));
+    let report = diff(Some(&repository), &kept, &live, true, &Context::default()).await.unwrap();
+    let counts: Vec<_> =
+        report.databases.iter().map(|d| (d.name.as_str(), d.added, d.removed, d.changed)).collect();
+    assert_eq!(counts, [("accounts", 1, 0, 1), ("default", 0, 1, 0), ("empty", 0, 0, 0)]);
+    let named = report.databases[0].records.as_ref().unwrap();
+    let named: Vec<_> = named.iter().map(|record| (record.change, record.key.as_str())).collect();
+    assert_eq!(named, [("changed", "0000000000000005"), ("added", "6e6577")]);
+    assert!(!report.equal);
+}
