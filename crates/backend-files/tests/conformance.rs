@@ -1,8 +1,9 @@
 //! A folder of files on the suite of every backend, quiet and not.
 
 use std::collections::hash_map::DefaultHasher;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::hash::{Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,8 +114,11 @@ fn put(folder: &Path, database: &str, root_key: &[u8], key: &[u8], value: &[u8])
     (root_key, key).hash(&mut hasher);
     let folder = folder.join(database);
     fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let path = folder.join(format!("{:016x}", hasher.finish()));
-    fs::write(&path, value).map_err(Error::io("write", &path))
+    let name = hasher.finish();
+    let path = folder.join(format!("{name:016x}"));
+    fs::write(&path, value).map_err(Error::io("write", &path))?;
+    let mode = if name % 2 == 0 { 0o640 } else { 0o755 };
+    fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(Error::io("chmod", &path))
 }
 
 #[test]

@@ -224,7 +224,9 @@ fn parts_out_of_order_are_refused() {
         offset,
         total: 100,
     };
-    let cases: [&[Record<'_>]; 6] = [
+    let of_another_length = Record { total: 101, ..part(b"k", 50, 51) };
+    let cases: [&[Record<'_>]; 7] = [
+        &[part(b"k", 0, 50), of_another_length],
         &[part(b"k", 50, 50)],
         &[part(b"k", 0, 50), part(b"k", 51, 49)],
         &[part(b"k", 0, 50), part(b"l", 50, 50)],
