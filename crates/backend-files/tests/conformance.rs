@@ -117,7 +117,7 @@ fn put(folder: &Path, database: &str, root_key: &[u8], key: &[u8], value: &[u8])
     let name = hasher.finish();
     let path = folder.join(format!("{name:016x}"));
     fs::write(&path, value).map_err(Error::io("write", &path))?;
-    let mode = if name % 2 == 0 { 0o640 } else { 0o755 };
+    let mode = if name.is_multiple_of(2) { 0o640 } else { 0o755 };
     fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(Error::io("chmod", &path))
 }
 

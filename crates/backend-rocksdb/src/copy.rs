@@ -22,6 +22,9 @@ const REPLAY_MEMORY: usize = 64 << 20;
 /// How many tables are kept open; each holds its index in memory.
 const OPEN_TABLES: i32 = 128;
 
+/// How many levels a column family has where nothing else is said.
+const DEFAULT_LEVELS: i32 = 7;
+
 /// A copy of a store that the engine has open.
 pub(crate) struct OpenCopy {
     pub(crate) db: DB,
@@ -54,11 +57,15 @@ impl OpenCopy {
             }
             surveys.push(foreign::check(capture, store, family)?);
             let order = foreign::key_order(store, family)?;
-            let options = capture.options.families.get(&name);
+            let stated = capture.options.families.get(&name);
             let comparator = String::from_utf8_lossy(&family.comparator);
-            let stated = FamilyOptions::default();
-            let applied = Applied::for_reading(options.unwrap_or(&stated), &comparator);
+            let unstated = FamilyOptions::default();
+            let applied = Applied::for_reading(stated.unwrap_or(&unstated), &comparator);
             let mut options = applied.options;
+            // Without OPTIONS, the default number of levels might be too small to open it.
+            if stated.is_none() && family.levels() > DEFAULT_LEVELS {
+                options.set_num_levels(family.levels());
+            }
             options.set_disable_auto_compactions(true);
             options.set_write_buffer_size(share.max(1 << 20));
             descriptors.push(ColumnFamilyDescriptor::new(name.clone(), options));

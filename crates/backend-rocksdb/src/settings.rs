@@ -72,12 +72,9 @@ impl Applied {
     /// The options with which a copy of the column family is read.
     pub(crate) fn for_reading(family: &FamilyOptions, comparator: &str) -> Self {
         let mut applied = Self::new();
-        for (name, value) in &family.options {
-            if READING.contains(&name.as_str()) && name != "comparator" {
-                applied.set(name, value);
-            }
-        }
-        applied.set("comparator", comparator);
+        let reading = |(name, _): &&(String, String)| READING.contains(&name.as_str());
+        applied.set_all(family.options.iter().filter(reading));
+        applied.set_all([&("comparator".to_owned(), comparator.to_owned())]);
         applied.set_table(family);
         applied
     }
@@ -85,11 +82,7 @@ impl Applied {
     /// All options that this build of RocksDB can apply.
     pub(crate) fn for_writing(family: &FamilyOptions) -> Self {
         let mut applied = Self::new();
-        for (name, value) in &family.options {
-            if name != "table_factory" {
-                applied.set(name, value);
-            }
-        }
+        applied.set_all(family.options.iter().filter(|(name, _)| name != "table_factory"));
         applied.set_table(family);
         applied
     }
@@ -97,9 +90,7 @@ impl Applied {
     /// The options of a database as a whole.
     pub(crate) fn for_database(options: &Pairs) -> Self {
         let mut applied = Self::new();
-        for (name, value) in options {
-            applied.set(name, value);
-        }
+        applied.set_all(options);
         applied
     }
 
@@ -107,14 +98,22 @@ impl Applied {
         Self { options: Options::default(), left_out: Vec::new() }
     }
 
-    fn set(&mut self, name: &str, value: &str) {
-        if OBJECTS.contains(&name) && !is_known_object(name, value) {
-            self.left_out.push(format!("{name}={value}"));
+    /// Sets all of them at once where that goes, else one by one, to find those that do not.
+    fn set_all<'a>(&mut self, pairs: impl IntoIterator<Item = &'a (String, String)>) {
+        let is_known = |pair: &&(String, String)| {
+            !OBJECTS.contains(&pair.0.as_str()) || is_known_object(&pair.0, &pair.1)
+        };
+        let (known, unknown): (Vec<_>, Vec<_>) = pairs.into_iter().partition(is_known);
+        self.left_out.extend(unknown.into_iter().map(|(name, value)| format!("{name}={value}")));
+        let text: String =
+            known.iter().map(|(name, value)| format!("{name}={};", nested(value))).collect();
+        if self.take(&text) {
             return;
         }
-        match self.options.get_options_from_string(format!("{name}={}", nested(value))) {
-            Ok(options) => self.options = options,
-            Err(_) => self.left_out.push(format!("{name}={value}")),
+        for (name, value) in known {
+            if !self.take(&format!("{name}={}", nested(value))) {
+                self.left_out.push(format!("{name}={value}"));
+            }
         }
     }
 
@@ -126,18 +125,28 @@ impl Applied {
             return;
         }
         let factory = |fields: &str| format!("table_factory={{id={kind};{fields}}}");
+        let field = |(name, value): &(String, String)| format!("{name}={};", nested(value));
+        let all: String = options.iter().map(field).collect();
+        if self.take(&factory(&all)) {
+            return;
+        }
         let mut fields = String::new();
-        for (name, value) in options {
-            let field = format!("{name}={};", nested(value));
-            match self.options.get_options_from_string(factory(&field)) {
-                Ok(_) => fields.push_str(&field),
-                Err(_) => self.left_out.push(format!("{kind}.{name}={value}")),
+        for option in options {
+            if self.options.get_options_from_string(factory(&field(option))).is_ok() {
+                fields.push_str(&field(option));
+            } else {
+                self.left_out.push(format!("{kind}.{}={}", option.0, option.1));
             }
         }
-        match self.options.get_options_from_string(factory(&fields)) {
-            Ok(options) => self.options = options,
-            Err(_) => self.left_out.push(format!("table_factory={kind}")),
+        if !self.take(&factory(&fields)) {
+            self.left_out.push(format!("table_factory={kind}"));
         }
+    }
+
+    /// Whether the engine takes these options; if not, nothing changes.
+    fn take(&mut self, text: &str) -> bool {
+        let taken = self.options.get_options_from_string(text);
+        taken.map(|options| self.options = options).is_ok()
     }
 }
 

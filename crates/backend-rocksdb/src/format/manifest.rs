@@ -78,6 +78,12 @@ impl Family {
         live.map(|(number, state)| (*number, state.blob.bytes.saturating_add(BLOB_FRAME))).collect()
     }
 
+    /// How many levels its tables are in.
+    pub(crate) fn levels(&self) -> i32 {
+        let deepest = self.tables.values().map(|table| table.level).max().unwrap_or(0);
+        i32::try_from(deepest).unwrap_or(i32::MAX).saturating_add(1)
+    }
+
     /// The name, with what is not UTF-8 replaced: for messages.
     pub(crate) fn shown_name(&self) -> String {
         String::from_utf8_lossy(&self.name).into_owned()

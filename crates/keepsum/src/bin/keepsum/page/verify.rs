@@ -27,7 +27,8 @@ impl Page for VerifyReport {
             table.row([kind, finding.what.clone(), finding.detail.clone()]);
         }
         let number = Number(self.findings.len() as u64);
-        let verdict = format!("{number} found; the next backup stores anew what it needs of it\n");
+        let verdict =
+            format!("{number} found; `keepsum backup SOURCE --fresh` stores everything anew\n");
         sections([table.to_string(), looked + &verdict])
     }
 }
