@@ -58,7 +58,7 @@ impl LeafValue<'_> {
 }
 
 /// A leaf under construction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LeafBuilder {
     records: Vec<u8>,
     count: u32,

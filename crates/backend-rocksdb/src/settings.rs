@@ -105,14 +105,13 @@ impl Applied {
         };
         let (known, unknown): (Vec<_>, Vec<_>) = pairs.into_iter().partition(is_known);
         self.left_out.extend(unknown.into_iter().map(|(name, value)| format!("{name}={value}")));
-        let text: String =
-            known.iter().map(|(name, value)| format!("{name}={};", nested(value))).collect();
+        let text: String = known.iter().map(|pair| field(pair)).collect();
         if self.take(&text) {
             return;
         }
-        for (name, value) in known {
-            if !self.take(&format!("{name}={}", nested(value))) {
-                self.left_out.push(format!("{name}={value}"));
+        for pair in known {
+            if !self.take(&field(pair)) {
+                self.left_out.push(format!("{}={}", pair.0, pair.1));
             }
         }
     }
@@ -125,7 +124,6 @@ impl Applied {
             return;
         }
         let factory = |fields: &str| format!("table_factory={{id={kind};{fields}}}");
-        let field = |(name, value): &(String, String)| format!("{name}={};", nested(value));
         let all: String = options.iter().map(field).collect();
         if self.take(&factory(&all)) {
             return;
@@ -166,8 +164,8 @@ fn is_known_object(option: &str, value: &str) -> bool {
     }
 }
 
-/// A value with separators of its own stands in braces.
-fn nested(value: &str) -> String {
+/// An option as the engine's parser takes it. A value with separators of its own stands in braces.
+fn field((name, value): &(String, String)) -> String {
     let plain = value.starts_with('{') || !value.contains([';', '=']);
-    if plain { value.to_owned() } else { format!("{{{value}}}") }
+    if plain { format!("{name}={value};") } else { format!("{name}={{{value}}};") }
 }

@@ -16,6 +16,7 @@ use futures_util::TryStreamExt;
 use remote::tree::{Reading, write_files, write_records};
 use remote::{Committed, Host, Repository, Root, Session};
 
+use crate::checkpoint::{CheckpointEvery, Saving};
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
 use crate::{Error, Result, time};
 
@@ -26,7 +27,7 @@ const READERS: usize = 2;
 const MAX_CANDIDATES: usize = 16;
 
 /// How many snapshots and interrupted backups a backup builds on.
-const MAX_PARENTS: usize = 1;
+const MAX_PARENTS: usize = 3;
 
 /// How often a backup starts over when a collection took away what it had reused or stored.
 const ATTEMPTS: u32 = 5;
@@ -63,6 +64,8 @@ pub struct BackupOptions {
     pub description: Option<String>,
     /// Reuse nothing that is stored already.
     pub fresh: bool,
+    /// When to make a checkpoint, so that an interrupted backup goes on from there.
+    pub checkpoint_every: CheckpointEvery,
 }
 
 /// Backs up `source` into `repository`.
@@ -136,16 +139,23 @@ struct Taking<'a> {
 impl Taking<'_> {
     async fn store(&self, source: StoreDescription, started: u64) -> Result<(Manifest, Committed)> {
         let head = self.repository.head().await?;
-        let candidates = if self.options.fresh { Vec::new() } else { roots(&head.state, &source) };
-        let (mut roots, mut parents) = (Vec::new(), Vec::new());
-        for (root, reference) in candidates {
+        let pinned = pins(&head.state, &source, &self.host.name);
+        let mut roots: Vec<Root> = pinned.iter().map(|(root, _)| *root).collect();
+        let (mut parents, mut seen) = (Vec::new(), HashSet::new());
+        for (root, reference) in pinned.into_iter().chain(candidates(&head.state, &source)) {
+            if parents.len() == MAX_PARENTS || self.options.fresh {
+                break;
+            }
+            // An interrupted backup keeps what it built on, too.
+            if !seen.insert(reference) {
+                continue;
+            }
             let manifest = self.repository.manifest(&reference).await?;
             if self.view.files() == matches!(manifest.shape, Shape::Files { .. }) {
-                roots.push(root);
                 parents.push(manifest);
-            }
-            if roots.len() == MAX_PARENTS {
-                break;
+                if !roots.contains(&root) {
+                    roots.push(root);
+                }
             }
         }
         let session = Session::begin(self.repository, &head, &source.location, &roots).await?;
@@ -156,8 +166,11 @@ impl Taking<'_> {
                 Ok((manifest, committed))
             }
             Err(error) => {
-                // The first error is the one to tell; a pin that stays is shown by `status`.
-                if let Err(second) = session.abandon().await {
+                // A session that is dropped leaves its checkpoint, from which the next one goes on.
+                if !session.has_checkpoint().await
+                    && let Err(second) = session.abandon().await
+                {
+                    // The first error is the one to tell; a pin that stays is shown by `status`.
                     tracing::warn!(error = %second, "the pins of a failed backup were not removed");
                 }
                 Err(error)
@@ -190,25 +203,32 @@ impl Taking<'_> {
             notes: info.notes.clone(),
         };
         if self.view.files() {
-            manifest.shape = self.files(session, parents).await?;
+            manifest.shape = self.files(session, parents, &manifest).await?;
             manifest.databases = match self.snapshot.records() {
                 Some(records) => self.prove(records).await?,
                 None => info.databases.iter().map(|database| entry(database, None, None)).collect(),
             };
         } else {
-            manifest.databases = self.records(session, parents).await?;
+            manifest.proved_from = Some(ProvedFrom::Source);
+            self.records(session, parents, &mut manifest).await?;
         }
         manifest.proved_from = self.snapshot.records().is_some().then_some(ProvedFrom::Source);
         manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(manifest)
     }
 
-    async fn files(&self, session: &Session, parents: &[Manifest]) -> Result<Shape> {
+    async fn files(
+        &self,
+        session: &Session,
+        parents: &[Manifest],
+        manifest: &Manifest,
+    ) -> Result<Shape> {
         let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
         let total = files.list().iter().map(|file| file.bytes).sum();
         self.context.phase("copying files", Some(total));
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
-        let written = write_files(session, files, &trees, self.context).await?;
+        let saving = Saving::new(session, self.options.checkpoint_every, manifest, None);
+        let written = write_files(session, files, &trees, &saving, self.context).await?;
         Ok(Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes })
     }
 
@@ -216,18 +236,20 @@ impl Taking<'_> {
         &self,
         session: &Session,
         parents: &[Manifest],
-    ) -> Result<Vec<ManifestDatabase>> {
+        manifest: &mut Manifest,
+    ) -> Result<()> {
         let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
         let databases = &self.snapshot.info().databases;
         self.context.phase("reading records", estimate(databases));
-        let mut entries = Vec::new();
         for (number, database) in databases.iter().enumerate() {
             let trees = database_trees(parents, &database.name);
             let reading = Reading { records, number, database, readers: READERS };
-            let written = write_records(session, reading, &trees, self.context).await?;
-            entries.push(entry(database, Some(written.sum), written.tree));
+            let begun = Some(entry(database, None, None));
+            let saving = Saving::new(session, self.options.checkpoint_every, manifest, begun);
+            let written = write_records(session, reading, &trees, &saving, self.context).await?;
+            manifest.databases.push(entry(database, Some(written.sum), written.tree));
         }
-        Ok(entries)
+        Ok(())
     }
 
     /// Sums the records beside the copy of the files.
@@ -239,10 +261,16 @@ impl Taking<'_> {
     }
 }
 
-/// What may be reused, best first: what interrupted backups of this source stored, then its
-/// snapshots, the newest first; where it has none, those of the same engine.
-fn roots(state: &State, source: &StoreDescription) -> Vec<(Root, ObjectRef)> {
-    let pins = state.pins.iter().filter(|(_, pin)| pin.source == source.location);
+/// What interrupted backups of this source by this host keep; this one ends it.
+fn pins(state: &State, source: &StoreDescription, host: &str) -> Vec<(Root, ObjectRef)> {
+    let own =
+        state.pins.iter().filter(|(_, pin)| pin.source == source.location && pin.host == host);
+    own.map(|(id, pin)| (Root::Pin(*id), pin.manifest)).collect()
+}
+
+/// The snapshots that may be built on: those of this source, the newest first; where it has none,
+/// those of the same engine.
+fn candidates(state: &State, source: &StoreDescription) -> Vec<(Root, ObjectRef)> {
     let engine = format!("{}:", source.engine);
     let live = |same: &dyn Fn(&str) -> bool| {
         let live = state.snapshots.values().filter(|snapshot| same(&snapshot.source));
@@ -255,12 +283,7 @@ fn roots(state: &State, source: &StoreDescription) -> Vec<(Root, ObjectRef)> {
         snapshots = live(&|location| location.starts_with(&engine));
     }
     snapshots.truncate(MAX_CANDIDATES);
-    let kept: HashSet<ObjectRef> = snapshots.iter().map(|snapshot| snapshot.manifest).collect();
-    let pins = pins.map(|(id, pin)| (Root::Pin(*id), pin.manifest));
-    // A pin of a snapshot that is live itself brings nothing that the snapshot does not.
-    let pins = pins.filter(|(_, manifest)| !kept.contains(manifest));
-    let snapshots = snapshots.into_iter().map(|live| (Root::Snapshot(live.id), live.manifest));
-    pins.chain(snapshots).collect()
+    snapshots.into_iter().map(|live| (Root::Snapshot(live.id), live.manifest)).collect()
 }
 
 fn files_tree(manifest: &Manifest) -> Option<&Tree> {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backup;
+mod checkpoint;
 pub mod convert;
 pub mod diff;
 mod error;
@@ -15,6 +16,7 @@ pub mod status;
 mod time;
 pub mod verify;
 
+pub use checkpoint::CheckpointEvery;
 pub use error::{Error, ExitCode, Result};
 pub use location::StoreLocation;
 pub use remote::{Host, Repository, RepositoryLocation};

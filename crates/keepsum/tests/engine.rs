@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use backend_memory::MemoryStore;
 use backup_core::kv::{Access, KeyValueStore, WriteBatch};
-use backup_core::progress::Context;
+use backup_core::progress::{Context, Event, ProgressSink};
 use backup_core::source::Capabilities;
 use backup_core::target::Existing;
 use backup_core::{Source, Target};
@@ -17,7 +19,10 @@ use keepsum::location::SourceOptions;
 use keepsum::report::BackupReport;
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
-use keepsum::{Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec, StoreLocation};
+use keepsum::{
+    CheckpointEvery, Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec,
+    StoreLocation,
+};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use testkit::contents::{Contents, contents};
@@ -202,6 +207,67 @@ async fn an_unchanged_store_is_reused_in_both_shapes() {
         let fresh = BackupOptions { fresh: true, ..options };
         let again = back_up(&repository, &here, &fresh).await;
         assert!(again.uploaded_bytes > 400_000 && again.reused_bytes == 0, "{again:?}");
+    }
+}
+
+/// Cancels once so many bytes of records were read.
+struct CancelAfter {
+    context: std::sync::OnceLock<Context>,
+    left: AtomicI64,
+}
+
+impl ProgressSink for CancelAfter {
+    fn event(&self, event: &Event) {
+        if let Event::Advanced { bytes, .. } = event {
+            let before = self.left.fetch_sub(i64::try_from(*bytes).unwrap(), Ordering::Relaxed);
+            if before < i64::try_from(*bytes).unwrap() {
+                self.context.get().unwrap().cancel();
+            }
+        }
+    }
+}
+
+/// What a checkpoint kept is not stored again, and its pin ends with the backup that goes on from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_backup_goes_on_from_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wanted = Contents::new();
+    for database in 0..6 {
+        for number in 0..3_000_u64 {
+            let value = testkit::noise(number + database * 10_000, 500);
+            wanted.put(&format!("d{database}"), b"", &number.to_be_bytes(), value);
+        }
+    }
+    let here = location("rocksdb", folder.path(), "here");
+    fill(&here, &wanted).await;
+    for shape in [ShapeChoice::Records, ShapeChoice::Files] {
+        let repository = repository().await;
+        let mut options = options(shape, ProofChoice::Physical);
+        options.checkpoint_every = CheckpointEvery { bytes: 1, milliseconds: u64::MAX };
+        let sink = Arc::new(CancelAfter {
+            context: std::sync::OnceLock::new(),
+            left: AtomicI64::new(5_000_000),
+        });
+        let context = Context::new(sink.clone());
+        sink.context.set(context.clone()).unwrap();
+        let source = source(&here);
+        let cut = backup(&repository, source.as_ref(), &options, &host(), &context).await;
+        let cut = cut.unwrap_err().to_string();
+        assert!(cut.starts_with("cancelled"), "{cut}");
+        let state = repository.head().await.unwrap().state;
+        assert_eq!((state.pins.len(), state.snapshots.len()), (1, 0), "{shape:?}");
+        let whole = back_up(&repository, &here, &options).await;
+        assert!(whole.reused_bytes > 3_000_000, "{shape:?}: {whole:?}");
+        assert!(whole.uploaded_bytes < 6_000_000, "{shape:?}: {whole:?}");
+        assert_eq!(repository.head().await.unwrap().state.pins.len(), 0);
+        let there = location("rocksdb", folder.path(), &format!("{shape:?}"));
+        put_back(&repository, "latest", &there, &RestoreOptions::default()).await.unwrap();
+        wanted.assert_same(
+            &comparable(contents(self::source(&there).as_ref()).await.unwrap()),
+            "restored",
+        );
+        let found = verify(&repository, Level::Full, &Context::default()).await.unwrap();
+        assert_eq!(found.findings, []);
     }
 }
 

@@ -240,6 +240,11 @@ impl Session {
         .await
     }
 
+    /// Whether this session made a checkpoint, from which another one can go on.
+    pub async fn has_checkpoint(&self) -> bool {
+        self.progress.lock().await.checkpoint.is_some()
+    }
+
     /// Ends the session's pins, if it has any. What it stored is left for a collection.
     pub async fn abandon(self) -> Result<()> {
         let progress = self.progress.into_inner();

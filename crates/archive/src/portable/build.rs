@@ -93,7 +93,7 @@ impl Build {
             let file = self.staging.disk().create_file(path, MODE)?;
             let contents = writer.finish(DiskWriter { file, offset: 0 }, path);
             let contents = contents.map_err(|error| refused(path, error))?;
-            tracing::debug!(path = %path.display(), records = contents.records, "a portable file");
+            tracing::debug!(path = %path.display(), records = contents.records, "wrote a portable file");
             self.current += 1;
         }
         Ok(())

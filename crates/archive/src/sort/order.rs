@@ -47,10 +47,10 @@ impl Prefix {
             // before every one that it is the beginning of.
             SortOrder::Key => {
                 for byte in root_key.iter().take(rest.len()) {
-                    fill(
-                        &mut rest,
-                        if *byte == 0 { &[0, 0xff] } else { std::slice::from_ref(byte) },
-                    );
+                    match byte {
+                        0 => fill(&mut rest, &[0, 0xff]),
+                        byte => fill(&mut rest, &[*byte]),
+                    }
                 }
                 fill(&mut rest, &[0, 0]);
             }

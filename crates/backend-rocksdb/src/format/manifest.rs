@@ -296,15 +296,16 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_damaged() {
-        let cases: [(&[&[u8]], &str); 8] = [
+        let cases: [(&[&[u8]], &str); 9] = [
             (&[], "whole state"),
             (&[ADDED], "whole state"),
             (&[STATE, ADDED, ADDED], "adds a table twice"),
             (&[STATE, &[6, 0, 5]], "removes a table"),
             (&[STATE, ADDED, &[6, 1, 5]], "removes a table"),
             (&[STATE, &[200, 1, 7, 6, 0, 5]], "column family that is not there"),
-            (&[STATE, &[200, 1, 202, 1]], "drops a column family"),
+            (&[STATE, &[202, 1]], "drops a column family"),
             (&[STATE, &[60, 1]], "does not know"),
+            (&[STATE, &[100, 0x80, 0x20, 5]], "level above"),
         ];
         for (edits, reason) in cases {
             let found = read(edits).unwrap_err();

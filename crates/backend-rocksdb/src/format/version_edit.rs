@@ -77,6 +77,9 @@ const SKIPPABLE: u32 = 1 << 13;
 /// Tags of a table's further fields from here on must be known.
 const MUST_KNOW: u32 = 1 << 6;
 
+/// No configuration has so many levels; the engine would reserve memory for each.
+const MAX_LEVEL: u32 = 255;
+
 /// A database has at most four folders for tables.
 const MAX_PATH_ID: u32 = 3;
 
@@ -136,6 +139,9 @@ impl VersionEdit {
     fn table(&mut self, tag: u32, input: &mut Cursor<'_>) -> Result<(), Malformed> {
         let mut table =
             Table { level: input.varint32()?, number: input.varint64()?, ..Table::default() };
+        if table.level > MAX_LEVEL {
+            return Err(Malformed("a table is at a level above 255"));
+        }
         if tag == 102 {
             table.path_id = input.varint32()?;
         }

@@ -312,8 +312,8 @@ fn an_encrypted_store_is_copied_as_it_is() {
     expected.assert_same(&records(&restored).unwrap(), "restored, with the key");
 
     // Where some of it can be read, it is not encrypted but damaged.
-    let options = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    let options = options.filter(|path| path.to_str().unwrap().contains("OPTIONS")).next().unwrap();
+    let mut paths = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let options = paths.find(|path| path.to_str().unwrap().contains("OPTIONS")).unwrap();
     fs::write(options, "# This is a RocksDB option file.\n").unwrap();
     let damaged = snapshot(&folder, View::Files).err().unwrap();
     assert!(matches!(damaged, Error::Damaged { .. }), "{damaged:?}");

@@ -10,7 +10,7 @@ use archive::boundary::Target;
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
 use archive::limits::{FULL_LEAF_BYTES, INLINE_FILE_BYTES, LARGE_PIECE_BYTES, SMALL_PIECE_BYTES};
 use archive::manifest::FileMeta;
-use archive::node::Tree;
+use archive::node::{Child, Tree};
 use archive::object::{Kind, ObjectRef};
 use backup_core::path::FilePath;
 use backup_core::progress::Context;
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt, TryStreamExt};
 
+use super::checkpoint::{Checkpoints, SoFar};
 use super::read::{Found, checked_leaf, leaves};
 use super::write::{Parents, TreeWriter, store_leaf};
 use crate::objects::Objects;
@@ -53,6 +54,7 @@ pub async fn write_files(
     session: &Session,
     files: &dyn Files,
     parents: &[Tree],
+    checkpoints: &dyn Checkpoints,
     context: &Context,
 ) -> Result<FilesWritten> {
     let mut writer = FilesWriter {
@@ -69,6 +71,10 @@ pub async fn write_files(
         writer.file(files, number, info, context).await?;
         written.count += 1;
         written.bytes += info.bytes;
+        if checkpoints.is_due() {
+            let tree = writer.so_far().await?;
+            checkpoints.save(SoFar::Files(FilesWritten { tree, ..written.clone() })).await?;
+        }
     }
     written.tree = writer.finish().await?;
     Ok(written)
@@ -185,10 +191,28 @@ impl<'a> FilesWriter<'a> {
         self.tree.push(child, None).await
     }
 
-    async fn finish(mut self) -> Result<Option<Tree>> {
+    /// The tree of the files so far, for a checkpoint.
+    async fn so_far(&mut self) -> Result<Option<Tree>> {
+        self.settle().await?;
+        let mut tree = self.tree.so_far();
+        if !self.leaf.is_empty() {
+            let leaf = self.leaf.clone().finish(None);
+            let stored = self.session.put_interim(Kind::Leaf, leaf.content.clone().into()).await?;
+            tree.push(Child::of_leaf(stored.reference, &leaf, None), None).await?;
+        }
+        tree.finish().await
+    }
+
+    /// Waits for what is being stored.
+    async fn settle(&mut self) -> Result<()> {
         while let Some(record) = self.pending.try_next().await? {
             self.place(&record).await?;
         }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Option<Tree>> {
+        self.settle().await?;
         self.cut().await?;
         self.tree.finish().await
     }

@@ -4,6 +4,7 @@
 //! already stores by walking the parent's tree in key order: no index of hashes is kept, and memory
 //! does not grow with the store.
 
+mod checkpoint;
 mod diff;
 mod files;
 mod read;
@@ -12,6 +13,7 @@ mod write;
 
 pub(crate) use read::{check_records_leaf, checked_leaf, read_node};
 
+pub use checkpoint::{Checkpoints, SoFar, Unsaved};
 pub use diff::{DiffTotals, Difference, EachDifference, compare};
 pub use files::{FileContent, FilesWritten, file_contents, list_files, write_files};
 pub use read::{Found, SummedBatches, TreeReader, scan};

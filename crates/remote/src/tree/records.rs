@@ -16,6 +16,7 @@ use backup_core::source::{DatabaseInfo, Records};
 use futures_util::stream::{self, FuturesOrdered, StreamExt, TryStreamExt};
 use lthash::LtHash;
 
+use super::checkpoint::{Checkpoints, SoFar};
 use super::read::Found;
 use super::write::{Parents, TreeWriter, store_leaf};
 use crate::session::Session;
@@ -58,6 +59,7 @@ pub async fn write_records(
     session: &Session,
     reading: Reading<'_>,
     parents: &[Tree],
+    checkpoints: &dyn Checkpoints,
     context: &Context,
 ) -> Result<RecordsWritten> {
     let writing = Writing { session, reading, parents, context };
@@ -77,6 +79,11 @@ pub async fn write_records(
             let (records, bytes) = (leaf.records, leaf.bytes);
             tree.push(leaf, Some(&lthash)).await?;
             sum.add(&DatabaseSum { lthash, records, bytes });
+        }
+        if checkpoints.is_due() {
+            let tree = tree.so_far().finish().await?;
+            let so_far = RecordsWritten { tree, sum: sum.clone() };
+            checkpoints.save(SoFar::Records(so_far)).await?;
         }
     }
     Ok(RecordsWritten { tree: tree.finish().await?, sum })

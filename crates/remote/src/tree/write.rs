@@ -77,13 +77,22 @@ pub struct TreeWriter<'a> {
     summed: bool,
     /// Unfinished nodes, the parents of leaves first.
     levels: Vec<NodeBuilder>,
+    /// Whether only a checkpoint will reach what is stored.
+    interim: bool,
 }
 
 impl<'a> TreeWriter<'a> {
     /// A tree with no leaves; `summed` says whether its leaves have sums.
     pub fn new(session: &'a Session, parents: &[Tree], summed: bool) -> Self {
         let parents = Parents::new(session.repository().objects(), parents);
-        Self { session, parents, summed, levels: Vec::new() }
+        Self { session, parents, summed, levels: Vec::new(), interim: false }
+    }
+
+    /// A tree of the same leaves so far, for a checkpoint: finishing it leaves this one as it is.
+    pub(crate) fn so_far(&self) -> Self {
+        let parents = Parents::new(self.session.repository().objects(), &[]);
+        let (session, summed) = (self.session, self.summed);
+        Self { session, parents, summed, levels: self.levels.clone(), interim: true }
     }
 
     /// Adds the next leaf.
@@ -126,11 +135,16 @@ impl<'a> TreeWriter<'a> {
     }
 
     async fn store(&mut self, node: Node) -> Result<(Child, Option<LtHash>)> {
-        let known = match node.children.first() {
-            Some(child) => self.parents.candidate(node.level, &child.first, |_| true).await?,
-            None => None,
+        let content = node.encode().into();
+        let stored = if self.interim {
+            self.session.put_interim(Kind::Node, content).await?
+        } else {
+            let known = match node.children.first() {
+                Some(child) => self.parents.candidate(node.level, &child.first, |_| true).await?,
+                None => None,
+            };
+            self.session.put(Kind::Node, content, known).await?
         };
-        let stored = self.session.put(Kind::Node, node.encode().into(), known).await?;
         Ok((Child::of_node(stored.reference, &node), node.sum))
     }
 }

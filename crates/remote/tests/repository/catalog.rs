@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, State};
 use archive::object::{ObjectHash, ObjectName, ObjectRef};
 use backup_core::progress::Context;
 use futures_util::future::join_all;
+use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result};
 
@@ -247,6 +248,10 @@ async fn every_flipped_byte_of_an_entry_is_found() {
     assert_eq!(reopen(&inner, 2).await.unwrap().head().await.unwrap().number, 3);
 }
 
+fn names_damage(error: &Error, path: &str) -> bool {
+    matches!(error, Error::Damaged { what, .. } if what == path)
+}
+
 #[tokio::test]
 async fn entries_that_are_swapped_or_missing_are_found() {
     let (_, inner) = with_entries(4).await;
@@ -262,13 +267,12 @@ async fn entries_that_are_swapped_or_missing_are_found() {
             }
             overwrite(&inner, path, bytes.clone()).await;
             let error = reopen(&inner, 2).await.unwrap().head().await.unwrap_err();
-            assert!(matches!(error, Error::Damaged { .. }), "{other} as {path}: {error}");
+            assert!(names_damage(&error, path), "{other} as {path}: {error}");
         }
-        // The entry of another repository, or of another history of this one.
         let (_, bytes) = others.iter().find(|(other, _)| other == path).unwrap();
         overwrite(&inner, path, bytes.clone()).await;
         let error = reopen(&inner, 2).await.unwrap().head().await.unwrap_err();
-        assert!(matches!(error, Error::Damaged { .. }), "foreign {path}: {error}");
+        assert!(names_damage(&error, path), "foreign {path}: {error}");
 
         inner.delete(&path.as_str().into()).await.unwrap();
         match reopen(&inner, 2).await.unwrap().head().await {
@@ -280,6 +284,48 @@ async fn entries_that_are_swapped_or_missing_are_found() {
             }
         }
         overwrite(&inner, path, good.clone()).await;
+    }
+}
+
+/// Another history of the same repository: every entry is whole, and in its place by its number.
+#[tokio::test]
+async fn an_entry_of_another_history_breaks_the_chain() {
+    let (repository, inner) = with_entries(2).await;
+    let base = repository.head().await.unwrap();
+    let fork: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    for (path, bytes) in contents(&inner).await {
+        overwrite(&fork, &path, bytes).await;
+    }
+    let other = reopen(&fork, 5).await.unwrap();
+    commit_pin(&other, &base, 50).await.unwrap();
+    for id in 2..4 {
+        commit_pin(&repository, &base, id).await.unwrap();
+    }
+    let path = Entry::path(3);
+    let bytes = contents(&fork).await.into_iter().find(|(found, _)| *found == path).unwrap().1;
+    overwrite(&inner, &path, bytes).await;
+    let error = reopen(&inner, 2).await.unwrap().head().await.unwrap_err();
+    assert!(names_damage(&error, &Entry::path(4)), "{error}");
+}
+
+/// The entry was stored, no attempt was answered, and the last one failed for good.
+#[tokio::test]
+async fn a_commit_that_landed_unanswered_is_found() {
+    for after in [Fault::Fail, Fault::Deny] {
+        let (_, inner) = memory_repository(1).await;
+        let seen = AtomicU64::new(0);
+        let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| match request {
+            Request::Put(_) if seen.fetch_add(1, Ordering::Relaxed) == 0 => Fault::LoseAnswer,
+            Request::Put(_) => after,
+            _ => Fault::None,
+        });
+        let repository = reopen(&faulty, 2).await.unwrap();
+        let base = repository.head().await.unwrap();
+        let head = commit_pin(&repository, &base, 1).await.unwrap();
+        assert_eq!(reopen(&inner, 3).await.unwrap().head().await.unwrap(), head);
+        assert_eq!(head.number, 1);
+        let error = commit_pin(&repository, &head, 2).await.unwrap_err();
+        assert!(matches!(error, Error::Store { action: "create", .. }), "{error}");
     }
 }
 

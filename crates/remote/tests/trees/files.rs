@@ -7,7 +7,7 @@ use archive::object::Kind;
 use backup_core::progress::Context;
 use backup_core::source::FileNature::{Changing, Immutable};
 use futures_util::TryStreamExt;
-use remote::tree::{FilesWritten, file_contents, list_files, write_files};
+use remote::tree::{FilesWritten, Unsaved, file_contents, list_files, write_files};
 use remote::{Repository, Root, Session};
 
 use crate::listed::{Described, ListedFiles, manifest, repository, stored_objects};
@@ -21,7 +21,8 @@ async fn store(
     let roots: Vec<Root> = parent.iter().map(|(id, _)| Root::Snapshot(*id)).collect();
     let session = Session::begin(repository, &head, "files:test", &roots).await.unwrap();
     let trees: Vec<Tree> = parent.iter().filter_map(|(_, files)| files.tree.clone()).collect();
-    let written = write_files(&session, files, &trees, &Context::default()).await.unwrap();
+    let written =
+        write_files(&session, files, &trees, &Unsaved, &Context::default()).await.unwrap();
     let (count, bytes) = (written.count, written.bytes);
     let mut manifest = manifest(Shape::Files { tree: written.tree.clone(), count, bytes });
     manifest.id = SnapshotId(repository.host().random().unwrap());

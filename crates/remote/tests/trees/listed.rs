@@ -18,7 +18,7 @@ use backup_core::source::{
 use backup_core::{Files, Records};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use remote::tree::{Reading, RecordsWritten, scan, write_records};
+use remote::tree::{Reading, RecordsWritten, Unsaved, scan, write_records};
 use remote::{Host, Repository, RepositoryLocation, Root, Session};
 
 /// Records by their place.
@@ -88,7 +88,8 @@ pub(crate) async fn store(
     let info = database();
     let reading = Reading { records: &listed, number: 0, database: &info, readers: 2 };
     let trees: Vec<Tree> = parents.iter().map(|(_, tree)| tree.clone()).collect();
-    let written = write_records(&session, reading, &trees, &Context::default()).await.unwrap();
+    let written =
+        write_records(&session, reading, &trees, &Unsaved, &Context::default()).await.unwrap();
     let mut manifest = manifest(Shape::Records);
     manifest.id = SnapshotId(repository.host().random().unwrap());
     manifest.databases = vec![archive::manifest::ManifestDatabase {

@@ -8,7 +8,7 @@ use backup_core::record::{MAX_WHOLE_VALUE, RecordBatch, RecordKey, parts};
 use backup_core::source::BatchStream;
 use backup_core::{Error, Records};
 use futures_util::{StreamExt, stream};
-use remote::tree::{Reading, write_records};
+use remote::tree::{Reading, Unsaved, write_records};
 use remote::{Root, Session};
 
 use crate::listed::{Map, database, read_all, repository, store, stored_objects, synthetic};
@@ -161,7 +161,7 @@ async fn records_out_of_order_or_twice_are_refused() {
         let session = Session::begin(&repository, &head, "memory:x", &[] as &[Root]).await.unwrap();
         let (unsorted, info) = (Unsorted(keys), database());
         let reading = Reading { records: &unsorted, number: 0, database: &info, readers: 1 };
-        let refused = write_records(&session, reading, &[], &Context::default()).await;
+        let refused = write_records(&session, reading, &[], &Unsaved, &Context::default()).await;
         assert!(matches!(refused, Err(remote::Error::Format { .. })), "{refused:?}");
     }
 }

@@ -1,0 +1,86 @@
+//! Checkpoints of a backup: a manifest of what is stored so far, pinned in the catalog.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use async_trait::async_trait;
+use remote::Session;
+use remote::tree::{Checkpoints, SoFar};
+
+/// When a checkpoint is made, whichever comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointEvery {
+    /// After so many bytes were stored.
+    pub bytes: u64,
+    /// After so many milliseconds.
+    pub milliseconds: u64,
+}
+
+impl Default for CheckpointEvery {
+    /// 1 GiB, or five minutes.
+    fn default() -> Self {
+        Self { bytes: 1 << 30, milliseconds: 300_000 }
+    }
+}
+
+/// Makes checkpoints of one tree of a backup.
+pub(crate) struct Saving<'a> {
+    session: &'a Session,
+    every: CheckpointEvery,
+    /// The manifest with what was finished before this tree.
+    before: &'a Manifest,
+    /// The database that is being written; its tree and sum are filled in.
+    database: Option<ManifestDatabase>,
+    stored: AtomicU64,
+    at: AtomicU64,
+}
+
+impl<'a> Saving<'a> {
+    pub(crate) fn new(
+        session: &'a Session,
+        every: CheckpointEvery,
+        before: &'a Manifest,
+        database: Option<ManifestDatabase>,
+    ) -> Self {
+        let now = session.repository().host().clock.now_ms();
+        let stored = AtomicU64::new(session.uploaded_bytes());
+        Self { session, every, before, database, stored, at: AtomicU64::new(now) }
+    }
+
+    fn now(&self) -> u64 {
+        self.session.repository().host().clock.now_ms()
+    }
+}
+
+#[async_trait]
+impl Checkpoints for Saving<'_> {
+    fn is_due(&self) -> bool {
+        let stored = self.session.uploaded_bytes() - self.stored.load(Ordering::Relaxed);
+        let waited = self.now().saturating_sub(self.at.load(Ordering::Relaxed));
+        // What is stored already costs nothing to find again.
+        stored > 0 && (stored >= self.every.bytes || waited >= self.every.milliseconds)
+    }
+
+    async fn save(&self, so_far: SoFar) -> remote::Result<()> {
+        let mut manifest = self.before.clone();
+        match so_far {
+            SoFar::Files(files) => {
+                let (count, bytes) = (files.count, files.bytes);
+                manifest.shape = Shape::Files { tree: files.tree, count, bytes };
+            }
+            SoFar::Records(written) => {
+                manifest.databases.extend(self.database.clone().map(|database| ManifestDatabase {
+                    sum: Some(written.sum),
+                    tree: written.tree,
+                    ..database
+                }));
+                manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
+            }
+        }
+        self.session.checkpoint(&manifest).await?;
+        self.stored.store(self.session.uploaded_bytes(), Ordering::Relaxed);
+        self.at.store(self.now(), Ordering::Relaxed);
+        tracing::info!(stored = self.session.uploaded_bytes(), "checkpoint");
+        Ok(())
+    }
+}
