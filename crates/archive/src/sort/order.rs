@@ -40,42 +40,49 @@ pub(super) struct Prefix(u64);
 
 impl Prefix {
     pub(super) fn of(order: SortOrder, root_key: &[u8], key: &[u8]) -> Self {
-        let mut bytes = [0; size_of::<u64>()];
-        let mut rest = &mut bytes[..];
+        let mut prefix = Filling::default();
         match order {
             // A zero in a root key is followed by 255 and the root key's end by 0, so that it comes
             // before every one that it is the beginning of.
             SortOrder::Key => {
-                for byte in root_key.iter().take(rest.len()) {
+                for byte in root_key.iter().take(prefix.bytes.len()) {
                     match byte {
-                        0 => fill(&mut rest, &[0, 0xff]),
-                        byte => fill(&mut rest, &[*byte]),
+                        0 => prefix.put(&[0, 0xff]),
+                        byte => prefix.put(&[*byte]),
                     }
                 }
-                fill(&mut rest, &[0, 0]);
+                prefix.put(&[0, 0]);
             }
             SortOrder::Encoded => {
-                fill_length(&mut rest, root_key);
-                fill(&mut rest, root_key);
-                fill_length(&mut rest, key);
+                prefix.put_length(root_key);
+                prefix.put(root_key);
+                prefix.put_length(key);
             }
         }
-        fill(&mut rest, key);
-        Self(u64::from_be_bytes(bytes))
+        prefix.put(key);
+        Self(u64::from_be_bytes(prefix.bytes))
     }
 }
 
-fn fill_length(rest: &mut &mut [u8], bytes: &[u8]) {
-    let (encoded, used) = uleb128(bytes.len());
-    fill(rest, &encoded[..used]);
+/// A prefix on its way: what does not fit is left out.
+#[derive(Default)]
+struct Filling {
+    bytes: [u8; size_of::<u64>()],
+    used: usize,
 }
 
-/// Copies what fits, and goes on behind it.
-fn fill(rest: &mut &mut [u8], bytes: &[u8]) {
-    let count = rest.len().min(bytes.len());
-    let (filled, left) = std::mem::take(rest).split_at_mut(count);
-    filled.copy_from_slice(&bytes[..count]);
-    *rest = left;
+impl Filling {
+    fn put(&mut self, bytes: &[u8]) {
+        let rest = &mut self.bytes[self.used..];
+        let count = rest.len().min(bytes.len());
+        rest[..count].copy_from_slice(&bytes[..count]);
+        self.used += count;
+    }
+
+    fn put_length(&mut self, bytes: &[u8]) {
+        let (encoded, used) = uleb128(bytes.len());
+        self.put(&encoded[..used]);
+    }
 }
 
 /// Compares two byte strings by their BCS encoding: by the bytes of the length, then by content.

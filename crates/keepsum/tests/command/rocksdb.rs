@@ -53,6 +53,18 @@ fn without_a_shape_the_files_are_copied_and_an_unchanged_store_sends_next_to_not
 }
 
 #[test]
+fn a_backup_of_the_other_shape_in_between_loses_no_reuse() {
+    let place = Place::new();
+    let source = store(&place, &sample(2000));
+    place.run(["backup", &source, "--files"]).done();
+    place.run(["backup", &source, "--records"]).done();
+    for shape in ["--files", "--records"] {
+        let again = place.json(["backup", &source, shape]);
+        assert!(again["reused_bytes"].as_u64() > again["uploaded_bytes"].as_u64(), "{again}");
+    }
+}
+
+#[test]
 fn the_source_is_not_modified() {
     let place = Place::new();
     let source = store(&place, &sample(100));

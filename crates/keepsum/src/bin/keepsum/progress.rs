@@ -203,7 +203,9 @@ mod tests {
     fn recorded(events: &[Event]) -> Vec<String> {
         let recorder = Recorder::default();
         let reporter = Reporter::with(Box::new(recorder.clone()));
-        events.iter().for_each(|event| reporter.event(event));
+        for event in events {
+            reporter.event(event);
+        }
         reporter.finish();
         reporter.finish();
         let lines = recorder.0.lock().unwrap();

@@ -3,13 +3,17 @@
 use keepsum::report::DatabaseReport;
 
 use super::table::{Align, Table};
-use super::text::{Bytes, Number};
+use super::text::{Bytes, Number, printable};
 
 /// A table of databases with whole checksums, so that two pages can be compared by eye or by `diff`;
-/// nothing where there are none.
+/// nothing where there are none, and their names alone where nothing else is known.
 pub(super) fn table(databases: &[DatabaseReport]) -> String {
     if databases.is_empty() {
         return String::new();
+    }
+    if databases.iter().all(|database| database.records.is_none()) {
+        let names: Vec<&str> = databases.iter().map(|database| database.name.as_str()).collect();
+        return format!("databases: {}\n", printable(&names.join(", ")));
     }
     let mut table = Table::new([
         ("DATABASE", Align::Left),

@@ -14,15 +14,24 @@ impl Page for DiffReport {
             ("REMOVED", Align::Right),
             ("CHANGED", Align::Right),
         ]);
-        for database in &self.databases {
+        let differing: Vec<&DatabaseDiff> = self.databases.iter().filter(|d| differs(d)).collect();
+        for database in &differing {
             let numbers = [database.added, database.removed, database.changed];
             let [added, removed, changed] = numbers.map(|number| Number(number).to_string());
             table.row([database.name.clone(), added, removed, changed]);
         }
-        let records: String = self.databases.iter().map(records).collect();
-        let verdict = if self.equal { "equal\n" } else { "different\n" };
-        sections([table.to_string(), records, verdict.to_owned()])
+        let (some, all) = (differing.len(), self.databases.len());
+        if some == 0 {
+            return format!("equal; databases compared: {all}\n");
+        }
+        let records = self.databases.iter().map(records).collect();
+        let verdict = format!("different; databases that differ: {some} of {all}\n");
+        sections([table.to_string(), records, verdict])
     }
+}
+
+fn differs(database: &DatabaseDiff) -> bool {
+    database.added + database.removed + database.changed > 0
 }
 
 /// A line for each record: `+` added, `-` removed, `~` changed; root key and key in hexadecimal.
@@ -45,6 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn equal_databases_are_only_counted() {
+        let same =
+            DatabaseDiff { name: "a".to_owned(), added: 0, removed: 0, changed: 0, records: None };
+        let report = DiffReport { databases: vec![same], equal: true };
+        assert_eq!(report.page(), "equal; databases compared: 1\n");
+    }
+
+    #[test]
     fn records_are_listed_below_the_counts() {
         let record = |change, root_key: &str| RecordDiff {
             change,
@@ -64,7 +81,7 @@ mod tests {
         assert_eq!(
             report.page(),
             "DATABASE  ADDED  REMOVED  CHANGED\nusers     1,000        0        1\n\n\
-             + users  6b\n~ users  01/6b\n\ndifferent\n"
+             + users  6b\n~ users  01/6b\n\ndifferent; databases that differ: 1 of 1\n"
         );
     }
 }
