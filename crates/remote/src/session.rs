@@ -1,9 +1,9 @@
 //! A session: what one writer does between the state it starts from and its commit.
 //!
-//! The rules that keep it safe from a collector that runs meanwhile (DESIGN.md, section 5): it reuses
-//! only what it reaches from roots that are live; it pins those at the start; and each of its commits
-//! reads every entry since the last and, if one of them condemns, makes sure that its roots were live
-//! all along and that nothing it stored itself is condemned.
+//! Three rules keep it safe from a collector that runs meanwhile. It reuses only what it reaches from
+//! roots that are live. It pins those at the start. And each of its commits reads every entry since the
+//! last and, if one of them condemns, makes sure that its roots were live all along and that nothing it
+//! stored itself is condemned.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,14 +106,14 @@ impl Session {
             Root::Pin(id) => Some(*id),
             Root::Snapshot(_) => None,
         });
-        let session = Self {
+        let mut session = Self {
             repository: repository.clone(),
             objects: repository.objects().with_new_nonces()?,
             interim: repository.objects().with_new_nonces()?,
             source: source.to_owned(),
             roots: manifests,
             resumed: resumed.collect(),
-            damaged: damaged(repository.objects(), &base.state).await?,
+            damaged: Damaged::Everything,
             progress: Mutex::new(Progress {
                 base: base.clone(),
                 parents: Vec::new(),
@@ -123,6 +123,8 @@ impl Session {
             reused: AtomicU64::new(0),
         };
         session.pin_roots().await?;
+        let newest = &session.progress.get_mut().base.state;
+        session.damaged = damaged(repository.objects(), newest).await?;
         Ok(session)
     }
 
