@@ -314,6 +314,12 @@ fn the_order_of_keys_is_known_and_can_be_had() {
     assert_eq!(reader.by_ref().map(|batch| batch.unwrap().len()).sum::<usize>(), 3);
     assert!(!reader.in_key_order());
 
+    // Each root key's own records are in order here, the root keys are not.
+    let across = write(&[(b"b", b"x", b""), (b"aa", b"y", b"")], LITTLE);
+    let mut reader = PortableReader::new(&across[..], "test.bcs");
+    assert_eq!(reader.by_ref().map(|batch| batch.unwrap().len()).sum::<usize>(), 2);
+    assert!(!reader.in_key_order());
+
     let spill = tempfile::tempdir().unwrap();
     let reader = PortableReader::new(&file[..], "test.bcs");
     let sorted = reader.sorted(spill.path(), LITTLE, &Context::default()).unwrap();

@@ -326,7 +326,8 @@ impl Store {
 
     /// The files in a folder and below, in no order. A listing may miss what was just stored.
     ///
-    /// What a crash left of a file being written (`name#1`) is none.
+    /// What a crash of a local writer left of a file (`name#1`) is none: [`LocalFileSystem`] leaves it
+    /// out.
     pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Listed>> {
         let prefix = self.full(folder);
         self.listing(folder, self.shared.store.list(Some(&prefix)))
@@ -339,16 +340,12 @@ impl Store {
     ) -> BoxStream<'static, Result<Listed>> {
         let from = (self.clone(), folder.to_owned(), found);
         futures_util::stream::try_unfold(from, |(store, folder, mut found)| async move {
-            loop {
-                let next = found.next().map(|next| Ok(next.transpose()));
-                let next = store.bounded(next).await?;
-                let next = next.map_err(|source| store.failed("list", &folder, source))?;
-                let Some(meta) = next else { return Ok(None) };
-                let listed = Listed { path: store.relative(&meta.location), size: meta.size };
-                if !is_leftover(&listed.path) {
-                    return Ok(Some((listed, (store, folder, found))));
-                }
-            }
+            let next = found.next().map(|next| Ok(next.transpose()));
+            let next = store.bounded(next).await?;
+            let next = next.map_err(|source| store.failed("list", &folder, source))?;
+            let Some(meta) = next else { return Ok(None) };
+            let listed = Listed { path: store.relative(&meta.location), size: meta.size };
+            Ok(Some((listed, (store, folder, found))))
         })
         .boxed()
     }
@@ -389,7 +386,7 @@ impl Store {
         let found = listed.map_err(|source| self.failed("list", "", source))?;
         let files = found.objects.iter().map(|meta| &meta.location);
         let names = found.common_prefixes.iter().chain(files).map(|path| self.relative(path));
-        Ok(names.filter(|name| !is_leftover(name)).collect())
+        Ok(names.collect())
     }
 
     /// Deletes a file, durably; one that is not there is deleted already.
@@ -559,10 +556,4 @@ async fn cancelled(context: &Context) -> Error {
             return error.into();
         }
     }
-}
-
-/// Whether a file is what a crash left of one being written, as `LocalFileSystem` names it.
-fn is_leftover(path: &str) -> bool {
-    path.rsplit_once('#')
-        .is_some_and(|(_, tail)| !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_digit()))
 }

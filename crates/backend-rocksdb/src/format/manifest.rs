@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use crate::settings::BYTEWISE;
+
 use super::cursor::Malformed;
 use super::log::{End, LogReader};
 use super::version_edit::{Blob, RemovedTable, Table, VersionEdit};
@@ -121,6 +123,13 @@ impl LiveState {
         if !seen.complete() {
             let reason = "it does not hold a whole state";
             return Err(Unreadable::Damaged { records, reason });
+        }
+        // The first MANIFEST of a database that is just being made names no comparator, and nothing
+        // has been ordered by one yet.
+        let unnamed =
+            |family: &&mut Family| family.comparator.is_empty() && family.tables.is_empty();
+        for family in state.families.values_mut().filter(unnamed) {
+            family.comparator = BYTEWISE.into();
         }
         Ok(state)
     }
@@ -311,6 +320,13 @@ mod tests {
             let found = read(edits).unwrap_err();
             assert!(found.contains(reason), "{reason}: {found}");
         }
+    }
+
+    /// What a live capture met in the moment in which a database was made: the first MANIFEST.
+    #[test]
+    fn a_database_that_is_just_being_made_has_the_default_comparator() {
+        let state = read(&[STATE]).unwrap();
+        assert_eq!(state.families[&0].comparator, BYTEWISE.as_bytes());
     }
 
     /// Two records of a group count together; a group without its end does not count.
