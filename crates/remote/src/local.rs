@@ -33,6 +33,11 @@ impl Folder {
         Self { path, disk }
     }
 
+    /// The folder `path` in this one.
+    pub(crate) fn below(self, path: &str) -> Self {
+        Self { path: self.path.join(path), ..self }
+    }
+
     /// What is at the path.
     ///
     /// # Errors

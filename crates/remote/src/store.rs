@@ -171,7 +171,7 @@ impl Store {
         }
     }
 
-    /// The same store below `prefix`.
+    /// The same store below `prefix`, once: another prefix would take its place.
     ///
     /// # Errors
     /// [`backup_core::Error::Invalid`] for a prefix that no object can have.
@@ -179,7 +179,11 @@ impl Store {
         let prefix = Path::parse(prefix).map_err(|_| {
             backup_core::Error::invalid("the prefix", "must be parts divided by single slashes")
         })?;
-        Ok(self.rebuilt(|shared| Shared { prefix, ..shared }))
+        let address = self.name(prefix.as_ref());
+        Ok(self.rebuilt(|shared| {
+            let folder = shared.folder.map(|folder| folder.below(prefix.as_ref()));
+            Shared { prefix, address, folder, ..shared }
+        }))
     }
 
     /// The same store with other patience.
@@ -410,21 +414,19 @@ impl Store {
     /// Makes folders durably, where the store has such things.
     pub(crate) async fn make_folders(&self, folders: Vec<String>) -> Result<()> {
         match &self.shared.folder {
-            Some(folder) => folder.make_below(folders).await,
+            Some(folder) => {
+                folder.make().await?;
+                folder.make_below(folders).await
+            }
             None => Ok(()),
         }
     }
 
     /// A file's full address.
     fn name(&self, path: &str) -> String {
-        let prefix = if self.shared.prefix.is_root() {
-            String::new()
-        } else {
-            format!("{}/", self.shared.prefix)
-        };
         let address = self.shared.address.trim_end_matches('/');
         let joint = if address.ends_with(':') { "" } else { "/" };
-        format!("{address}{joint}{prefix}{path}")
+        format!("{address}{joint}{path}")
     }
 
     /// Waits as is right after `failed` failed attempts, or until the caller cancels.

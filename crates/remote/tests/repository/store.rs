@@ -210,6 +210,22 @@ async fn a_store_below_a_prefix_touches_nothing_else() {
     }
 }
 
+#[tokio::test]
+async fn a_folder_below_a_prefix_is_made_and_synced_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, disk) = watched(folder.path());
+    let below = store.below("team/backups").unwrap();
+    let path = folder.path().join("team/backups");
+    assert_eq!(below.address(), path.to_str().unwrap());
+    Repository::init_in(below.clone()).await.unwrap();
+    assert!(path.join("keepsum.json").is_file() && path.join("objects/ff").is_dir());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    let synced = disk.synced.lock().unwrap().clone();
+    for made in [folder.path(), &folder.path().join("team"), &path] {
+        assert!(synced.iter().any(|synced| synced == made), "{}", made.display());
+    }
+}
+
 async fn local(folder: &std::path::Path) -> Repository {
     let location = RepositoryLocation::folder(folder).unwrap();
     Repository::init(&location, &host(1), &Context::default()).await.unwrap()
@@ -297,18 +313,24 @@ impl backup_core::disk::Disk for Watched {
     }
 }
 
-#[tokio::test]
-async fn folders_are_synced_where_the_object_store_does_not() {
-    let folder = tempfile::tempdir().unwrap();
+/// A store in a folder, and what is asked of the disk beside it.
+fn watched(folder: &std::path::Path) -> (Store, Arc<Watched>) {
     let disk = Arc::new(Watched::default());
-    let inner = LocalFileSystem::new_with_prefix(folder.path()).unwrap().with_fsync(true);
+    let inner = LocalFileSystem::new_with_prefix(folder).unwrap().with_fsync(true);
     let store = Store::over_folder(
         Arc::new(inner),
-        folder.path().to_owned(),
+        folder.to_owned(),
         Arc::clone(&disk) as Arc<dyn backup_core::disk::Disk>,
         &host(1),
         &Context::default(),
     );
+    (store, disk)
+}
+
+#[tokio::test]
+async fn folders_are_synced_where_the_object_store_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, disk) = watched(folder.path());
     let synced = || std::mem::take(&mut *disk.synced.lock().unwrap());
     Repository::init_in(store.clone()).await.unwrap();
     let made = synced();
