@@ -6,8 +6,8 @@
 //! make few runs: what begins after the last run's end goes on in that run.
 //!
 //! Spill files have no name: the system frees them when they are closed, whatever happens. Values
-//! above [`INLINE_VALUE`](self) bytes are written beside the runs once, and neither buffered nor
-//! moved again. What is kept of a sort is on disk, so the result can be read several times.
+//! above 64 KiB are written beside the runs once, and neither buffered nor moved again. What is kept
+//! of a sort is on disk, so the result can be read several times.
 //!
 //! ```
 //! use archive::sort::{SortOrder, Sorter};
@@ -101,8 +101,9 @@ struct OpenValue {
 impl Sorter {
     /// A sorter that spills into files without names in `folder`.
     ///
-    /// It uses about `memory` bytes (see [`SORT_MEMORY`]), and at least what two records with their
-    /// keys need; values do not count, however long. `context` stops it.
+    /// It holds about `memory` bytes of records (see [`SORT_MEMORY`]), and half as much in buffers
+    /// while it merges, but at least what two records with their keys need; values above 64 KiB do
+    /// not count, however long. `context` stops it.
     pub fn new(folder: &Path, memory: usize, order: SortOrder, context: &Context) -> Self {
         Self {
             folder: folder.to_owned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use archive::portable::{PortableSource, PortableTarget, file_name};
@@ -268,16 +268,76 @@ fn a_file_that_is_written_in_place_is_found_out() {
         let (_folder, path) = stored(&plain(keys));
         let bytes = fs::read(&path).unwrap();
         let snapshot = snapshot(&path).unwrap();
-        for change in [&[0][..], &bytes] {
-            // Of the same length the time tells, which a coarse clock may not have moved by itself.
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        let later = modified + Duration::from_secs(1);
+        // Its length tells, or its time, which a coarse clock may not have moved by itself.
+        for (change, time) in [(&[0][..], modified), (&bytes, later)] {
             fs::write(&path, change).unwrap();
-            let later = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
-            fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+            set_modified(&path, time);
             let error = snapshot_contents(snapshot.as_ref()).block_on().unwrap_err();
             assert!(matches!(error, Error::InUse { .. }), "{error:?}");
             assert!(error.to_string().contains("x.bcs"), "{error}");
         }
     }
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+/// A program replaces one file after the other with the number of its round, all of one length and
+/// time: at any one moment the numbers fall at most once, and by one.
+#[test]
+fn files_that_are_replaced_while_they_are_opened_are_of_one_moment() {
+    const FILES: usize = 24;
+    const SNAPSHOTS: usize = 50;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let scratch = folder.path().join("scratch");
+    let write_round = |round: u64| {
+        for file in 0..FILES {
+            let value = round.to_be_bytes().to_vec();
+            let map: Map = [(vec![], [(b"round".to_vec(), value)].into())].into();
+            fs::write(&scratch, bcs::to_bytes(&map).unwrap()).unwrap();
+            set_modified(&scratch, SystemTime::UNIX_EPOCH);
+            fs::rename(&scratch, store.join(format!("{file:02}.bcs"))).unwrap();
+        }
+    };
+    write_round(0);
+    let stop = AtomicBool::new(false);
+    let taken = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                write_round(round);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let take = |_| snapshot_contents(snapshot(&store)?.as_ref()).block_on();
+        let taken: Vec<_> = (0..SNAPSHOTS).map(take).collect();
+        stop.store(true, Ordering::Relaxed);
+        taken
+    });
+    let mut given = 0;
+    for outcome in taken {
+        match outcome {
+            Ok(found) => {
+                let number = |value: &Vec<u8>| u64::from_be_bytes(value[..].try_into().unwrap());
+                let values = found.databases.values().flat_map(|records| records.values());
+                let numbers: Vec<u64> = values.map(number).collect();
+                let falling = numbers.is_sorted_by(|one, next| one >= next);
+                let of_one_moment = falling && numbers[0] - numbers[FILES - 1] <= 1;
+                assert!(of_one_moment, "no moment had these rounds: {numbers:?}");
+                given += 1;
+            }
+            // A machine that is busy with other things may leave no quiet moment.
+            Err(error) => assert!(matches!(error, Error::InUse { .. }), "{error:?}"),
+        }
+    }
+    assert!(given > 0, "not one snapshot of {SNAPSHOTS} found a quiet moment");
 }
 
 #[test]

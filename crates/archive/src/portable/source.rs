@@ -37,7 +37,9 @@ const OPEN_TRIES: usize = 100;
 /// A snapshot opens the files once, so they may be replaced while it is read; a file that is written
 /// to in place is found out, and the scan fails. It reads each file to its end first, so a damaged
 /// one is refused before anything is done with it. Records come in key order: straight from the file
-/// where its order is the same, else sorted through files without names in the spill folder.
+/// where its order is the same, else sorted through files without names in the spill folder, which
+/// take as much room as the database until the snapshot is dropped. A snapshot holds one descriptor
+/// for each database.
 #[derive(Debug)]
 pub struct PortableSource {
     path: PathBuf,

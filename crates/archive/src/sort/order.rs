@@ -40,48 +40,48 @@ pub(super) struct Prefix(u64);
 
 impl Prefix {
     pub(super) fn of(order: SortOrder, root_key: &[u8], key: &[u8]) -> Self {
-        let mut prefix = Filling::default();
+        let mut first = FirstBytes::default();
         match order {
             // A zero in a root key is followed by 255 and the root key's end by 0, so that it comes
             // before every one that it is the beginning of.
             SortOrder::Key => {
-                for byte in root_key.iter().take(prefix.bytes.len()) {
+                for byte in root_key.iter().take(first.bytes.len()) {
                     match byte {
-                        0 => prefix.put(&[0, 0xff]),
-                        byte => prefix.put(&[*byte]),
+                        0 => first.push(&[0, 0xff]),
+                        byte => first.push(&[*byte]),
                     }
                 }
-                prefix.put(&[0, 0]);
+                first.push(&[0, 0]);
             }
             SortOrder::Encoded => {
-                prefix.put_length(root_key);
-                prefix.put(root_key);
-                prefix.put_length(key);
+                first.push_length(root_key);
+                first.push(root_key);
+                first.push_length(key);
             }
         }
-        prefix.put(key);
-        Self(u64::from_be_bytes(prefix.bytes))
+        first.push(key);
+        Self(u64::from_be_bytes(first.bytes))
     }
 }
 
-/// A prefix on its way: what does not fit is left out.
+/// Takes bytes as long as they fit.
 #[derive(Default)]
-struct Filling {
+struct FirstBytes {
     bytes: [u8; size_of::<u64>()],
     used: usize,
 }
 
-impl Filling {
-    fn put(&mut self, bytes: &[u8]) {
-        let rest = &mut self.bytes[self.used..];
-        let count = rest.len().min(bytes.len());
-        rest[..count].copy_from_slice(&bytes[..count]);
-        self.used += count;
+impl FirstBytes {
+    fn push(&mut self, more: &[u8]) {
+        let room = &mut self.bytes[self.used..];
+        let fitting = room.len().min(more.len());
+        room[..fitting].copy_from_slice(&more[..fitting]);
+        self.used += fitting;
     }
 
-    fn put_length(&mut self, bytes: &[u8]) {
-        let (encoded, used) = uleb128(bytes.len());
-        self.put(&encoded[..used]);
+    fn push_length(&mut self, of: &[u8]) {
+        let (encoded, used) = uleb128(of.len());
+        self.push(&encoded[..used]);
     }
 }
 

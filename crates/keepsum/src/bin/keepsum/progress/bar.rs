@@ -1,13 +1,14 @@
 //! A bar on a terminal.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::{Phase, View};
-use crate::page::text::printable;
+use crate::page::text::{Seconds, printable};
 
-const KNOWN: &str = "{msg} [{bar:28}] {bytes} of {total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const KNOWN: &str = "{msg} [{bar:28}] {bytes} of {total_bytes}, {binary_bytes_per_sec}{left}";
 const UNKNOWN: &str = "{msg} {spinner} {bytes}, {binary_bytes_per_sec}";
 const TICK: Duration = Duration::from_millis(120);
 
@@ -56,6 +57,16 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("the templates of this module are well formed")
         .progress_chars("=> ")
+        .with_key("left", left)
+}
+
+/// The time left, once something was done to judge it by.
+fn left(state: &ProgressState, text: &mut dyn Write) {
+    let eta = state.eta().as_secs_f64();
+    if state.pos() > 0 && eta > 0.0 {
+        // A bar cannot tell that its line was not written.
+        let _ = write!(text, ", {} left", Seconds(eta));
+    }
 }
 
 #[cfg(test)]
