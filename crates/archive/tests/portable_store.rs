@@ -289,7 +289,7 @@ fn set_modified(path: &Path, time: SystemTime) {
 /// time: at any one moment the numbers fall at most once, and by one.
 #[test]
 fn files_that_are_replaced_while_they_are_opened_are_of_one_moment() {
-    const FILES: usize = 24;
+    const FILES: usize = 100;
     const SNAPSHOTS: usize = 50;
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
@@ -313,7 +313,7 @@ fn files_that_are_replaced_while_they_are_opened_are_of_one_moment() {
                     return;
                 }
                 write_round(round);
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::sleep(Duration::from_millis(10));
             }
         });
         let take = |_| snapshot_contents(snapshot(&store)?.as_ref()).block_on();
