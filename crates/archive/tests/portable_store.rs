@@ -470,6 +470,22 @@ fn a_name_too_long_for_a_file_is_refused_before_anything_is_made() {
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
+#[test]
+fn a_restore_that_is_cancelled_at_its_end_is_not_published() {
+    for databases in [vec![], vec![DatabaseInfo::new("default")]] {
+        let folder = tempfile::tempdir().unwrap();
+        let target = PortableTarget::new(&folder.path().join("store")).unwrap();
+        let wanted = Content::Records { layout: Layout::Plain, databases };
+        let plan = RestorePlan { content: wanted, existing: Existing::Refuse, origin: origin() };
+        let context = Context::default();
+        let restore = target.begin(plan, &context).block_on().unwrap();
+        context.cancel();
+        let finished = restore.finish().block_on();
+        assert!(matches!(finished, Err(Error::Cancelled)), "{finished:?}");
+        assert_eq!(names(folder.path()), [""; 0]);
+    }
+}
+
 /// A disk whose operation number `left` fails, as a full one would.
 #[derive(Debug)]
 struct FailingDisk {
