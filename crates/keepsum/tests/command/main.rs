@@ -1,5 +1,6 @@
 //! The command as a person or a script meets it: every test runs the built binary.
 
+#![cfg(all(feature = "cli", feature = "rocksdb", feature = "files"))]
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod bad_input;

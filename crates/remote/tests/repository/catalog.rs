@@ -11,6 +11,7 @@ use backup_core::progress::Context;
 use futures_util::future::join_all;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use remote::verify::{Level, verify};
 use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result};
 
 use crate::support::{
@@ -492,6 +493,41 @@ async fn a_state_that_its_entries_do_not_make_is_damage() {
     assert_eq!(base.number, 63);
     let error = reopen(&inner, 3).await.unwrap().catalog().entries_since(&base).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
+/// What a look at the whole catalog finds, by the names of the entries.
+async fn findings(inner: &Arc<dyn ObjectStore>) -> Vec<String> {
+    let repository = reopen(inner, 2).await.unwrap();
+    let report = verify(&repository, Level::List, &Context::default()).await.unwrap();
+    report.findings.into_iter().map(|finding| finding.what).collect()
+}
+
+/// Entries that the newest state does not need are looked at by `verify`.
+#[tokio::test]
+async fn an_old_entry_that_is_damaged_or_gone_is_found() {
+    let (repository, inner) = memory_repository(1).await;
+    let mut head = repository.head().await.unwrap();
+    let nothing = |_: &State, _: &[Entry]| Ok(Decision::Commit(Vec::new()));
+    for _ in 0..70 {
+        head = repository.catalog().commit(&head, nothing).await.unwrap();
+    }
+    assert_eq!(findings(&inner).await, [""; 0]);
+    for number in [0, 1, 30, 63] {
+        let path = Entry::path(number);
+        let good = contents(&inner).await.into_iter().find(|(found, _)| *found == path).unwrap().1;
+        let mut bad = good.to_vec();
+        bad[40] ^= 1;
+        overwrite(&inner, &path, bad).await;
+        assert_eq!(findings(&inner).await, [path.as_str()]);
+        inner.delete(&path.as_str().into()).await.unwrap();
+        assert!(findings(&inner).await.contains(&path), "{path} is gone");
+        overwrite(&inner, &path, good).await;
+    }
+    // A number far ahead is a finding, and not a walk through all numbers before it.
+    overwrite(&inner, &Entry::path(u64::MAX - 1), "x").await;
+    let found = findings(&inner).await;
+    assert!(found.contains(&Entry::path(u64::MAX - 1)), "{found:?}");
+    assert!(found.contains(&Entry::path(71)), "{found:?}");
 }
 
 #[tokio::test]
