@@ -44,10 +44,16 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
         VerifyLevel::Full => Level::Full,
     };
     let report = match session.try_repository().await? {
-        Ok(repository) => keepsum::verify::verify(&repository, level, &session.context).await?,
+        Ok(repository) if args.read_only => {
+            keepsum::verify::verify(&repository, level, &session.context).await?
+        }
+        Ok(repository) => {
+            keepsum::verify::verify_and_list(&repository, level, &session.context).await?
+        }
         Err(damage) => keepsum::verify::not_opened(level, damage)?,
     };
     session.reporter.finish();
+    session.notes(&report.notes);
     session.output.result(&report)?;
     Ok(if report.findings.is_empty() { ExitCode::Done } else { ExitCode::Damaged })
 }
