@@ -8,7 +8,7 @@ use backup_core::progress::Context;
 use backup_core::target::{Content, Existing, Origin, RestorePlan};
 use futures_util::TryStreamExt;
 use remote::Repository;
-use remote::tree::{file_contents, list_files};
+use remote::tree::{file_contents, files_of};
 
 use crate::location::SourceOptions;
 use crate::{Error, Result, StoreLocation};
@@ -64,10 +64,7 @@ impl Scratch {
         let folder = made.map_err(backup_core::Error::io("make a scratch folder in", near))?;
         let location: StoreLocation =
             format!("{engine}:{}", folder.path().join("store").display()).parse()?;
-        let files = match tree {
-            Some(tree) => list_files(repository.objects(), tree).await?,
-            None => Vec::new(),
-        };
+        let files = files_of(repository.objects(), &manifest.shape).await?;
         let plan = RestorePlan {
             content: Content::Files { engine: engine.clone(), files },
             existing: Existing::Refuse,
@@ -75,6 +72,7 @@ impl Scratch {
                 snapshot: manifest.id.to_string(),
                 position: manifest.position.to_string(),
                 taken: String::new(),
+                salvaged: false,
             },
         };
         let mut restore = location.target()?.begin(plan, context).await?;
