@@ -175,15 +175,12 @@ impl Capture {
     /// be in the logs, without a gap; where the logs hold nothing, all families must have been flushed
     /// at once.
     pub(crate) fn is_one_moment(&self) -> bool {
-        match self.logged.last {
-            Some(last) => !self.logged.gap && last >= self.live.last_sequence,
-            None => {
-                let flushed_at_once = self.options.database_value("atomic_flush") == Some("true");
-                let written =
-                    self.live.families.values().filter(|family| !family.tables.is_empty());
-                flushed_at_once || written.count() <= 1
-            }
+        if let Some(last) = self.logged.last {
+            return !self.logged.gap && last >= self.live.last_sequence;
         }
+        let flushed_at_once = self.options.database_value("atomic_flush") == Some("true");
+        let written = self.live.families.values().filter(|family| !family.tables.is_empty());
+        flushed_at_once || written.count() <= 1
     }
 }
 

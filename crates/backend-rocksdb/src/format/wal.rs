@@ -68,7 +68,9 @@ mod tests {
     fn a_number_that_no_batch_has_is_a_gap() {
         let gap = |batches: &[(u64, u64)]| {
             let mut writes = Writes::default();
-            batches.iter().for_each(|(sequence, count)| writes.add(*sequence, *count));
+            for (sequence, count) in batches {
+                writes.add(*sequence, *count);
+            }
             writes.gap
         };
         assert!(!gap(&[]));

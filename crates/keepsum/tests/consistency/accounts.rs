@@ -6,7 +6,8 @@ use testkit::contents::Contents;
 pub(crate) const DATABASES: [&str; 3] = ["checking", "credit", "savings"];
 
 /// Accounts in each database.
-pub(crate) const ACCOUNTS: u64 = 40;
+pub(crate) const COUNT: usize = 40;
+pub(crate) const ACCOUNTS: u64 = COUNT as u64;
 
 /// What each account holds at first.
 pub(crate) const AMOUNT: u64 = 1_000_000;

@@ -1,5 +1,6 @@
 //! The memory store beside several writers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -8,7 +9,6 @@ use backup_core::kv::{Access, KeyValueStore, Partition, WriteBatch};
 use backup_core::record::RecordKey;
 use keepsum::backup::ShapeChoice;
 use pollster::FutureExt as _;
-use std::sync::Arc;
 use testkit::contents::Contents;
 
 use crate::accounts::DATABASES;
@@ -85,7 +85,9 @@ pub(crate) fn beside_writers<T>(partitions: &[Arc<dyn Partition>], test: impl Fn
             let (stop, rounds) = (&stop, &rounds);
             scope.spawn(move || {
                 for round in 1.. {
-                    partitions.iter().for_each(|each| write(each.as_ref(), writer, round));
+                    for each in partitions {
+                        write(each.as_ref(), writer, round);
+                    }
                     rounds.fetch_add(1, Ordering::Relaxed);
                     if stop.load(Ordering::Acquire) {
                         break;

@@ -73,12 +73,12 @@ fn transfer(db: &Db, number: u64, writing: &WriteOptions) {
 }
 
 /// Backs up in both shapes while one thread writes, and another does `upkeep`.
-fn beside_writers(db: &Arc<Db>, writing: WriteOptions, upkeep: impl Fn(u64) + Send + Sync) {
+fn beside_writers(db: &Arc<Db>, writing: &WriteOptions, upkeep: impl Fn(u64) + Send + Sync) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let source = RocksSource::open_db(Arc::clone(db)).unwrap();
     let written = AtomicU64::new(0);
     let write = |number: u64| {
-        transfer(db, number, &writing);
+        transfer(db, number, writing);
         written.store(number, Ordering::Relaxed);
         Ok(())
     };
@@ -111,23 +111,21 @@ fn compact(db: &Db, round: u64) {
 fn while_it_flushes_and_compacts() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder.path().join("db"), &options());
-    beside_writers(&db, WriteOptions::default(), |round| compact(&db, round));
+    beside_writers(&db, &WriteOptions::default(), |round| compact(&db, round));
 }
 
 #[test]
 fn while_column_families_come_and_go() {
     let folder = tempfile::tempdir().unwrap();
     let db = open(&folder.path().join("db"), &options());
-    beside_writers(&db, WriteOptions::default(), |round| {
+    beside_writers(&db, &WriteOptions::default(), |round| {
         let name = format!("passing {}", round % 7);
-        match db.cf_handle(&name) {
-            Some(_) => db.drop_cf(&name).unwrap(),
-            None => {
-                db.create_cf(&name, &Options::default()).unwrap();
-                let family = db.cf_handle(&name).unwrap();
-                db.put_cf(&family, b"passing", b"by").unwrap();
-            }
+        if db.cf_handle(&name).is_some() {
+            return db.drop_cf(&name).unwrap();
         }
+        db.create_cf(&name, &Options::default()).unwrap();
+        let family = db.cf_handle(&name).unwrap();
+        db.put_cf(&family, b"passing", b"by").unwrap();
     });
 }
 
@@ -141,7 +139,7 @@ fn with_writes_that_bypass_the_log() {
     let db = open(&folder.path().join("db"), &options);
     let mut writing = WriteOptions::default();
     writing.disable_wal(true);
-    beside_writers(&db, writing, |_| ());
+    beside_writers(&db, &writing, |_| ());
 }
 
 /// Flushed one by one, column families show different moments where no log fills what came in

@@ -4,11 +4,11 @@ use backend_memory::MemoryStore;
 use pollster::FutureExt as _;
 use testkit::contents::{Contents, contents};
 
-use crate::accounts::{self, ACCOUNTS, AMOUNT, DATABASES, Transfer};
+use crate::accounts::{self, AMOUNT, DATABASES, Transfer};
 use crate::memory;
 
 fn accounts_after(transfers: u64) -> Contents {
-    let mut held = [[AMOUNT; ACCOUNTS as usize]; DATABASES.len()];
+    let mut held = [[AMOUNT; accounts::COUNT]; DATABASES.len()];
     for number in 1..=transfers {
         let Transfer { from, to, amount } = Transfer::of(number);
         held[from.0][usize::try_from(from.1).unwrap()] -= amount;
@@ -47,7 +47,7 @@ fn partitions_of_two_moments_are_found() {
     let before = of(&store);
     assert_eq!(memory::check(&before), Ok(()));
     // A whole round and a bit later.
-    memory::beside_writers(&partitions, || std::thread::yield_now());
+    memory::beside_writers(&partitions, std::thread::yield_now);
     let after = of(&store);
     assert_eq!(memory::check(&after), Ok(()));
     for database in [DATABASES[1], DATABASES[2]] {
