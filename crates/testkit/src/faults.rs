@@ -8,3 +8,15 @@ mod trigger;
 
 pub use disk::FaultyDisk;
 pub use trigger::{Reach, Trigger};
+
+/// A scratch folder, in memory where the system has such a place: thousands of small stores are
+/// written and synced there.
+///
+/// # Panics
+/// Where none can be made.
+pub fn in_memory() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("keepsum-faults-");
+    let memory = builder.tempdir_in("/dev/shm");
+    memory.or_else(|_| builder.tempdir()).expect("a scratch folder can be made")
+}

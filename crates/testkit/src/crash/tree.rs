@@ -24,9 +24,11 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Makes it a real folder at `root`, which must not exist.
+    /// Makes it real in the empty folder `root`.
+    ///
+    /// # Errors
+    /// Where something cannot be written, or has a name already.
     pub fn write_to(&self, root: &Path) -> io::Result<()> {
-        fs::create_dir(root)?;
         let mut written: BTreeMap<u64, PathBuf> = BTreeMap::new();
         for (path, leaf) in &self.entries {
             let path = root.join(path);

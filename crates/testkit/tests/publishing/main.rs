@@ -9,6 +9,7 @@ mod store;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use backup_core::disk::{Disk, LocalDisk};
@@ -58,14 +59,12 @@ fn crash_everywhere(case: &Case, tried: &mut Tried) {
     }
     // What was said to be done is done, whatever comes.
     let left = volume.after_crash(Survival::Synced);
-    let copy = Place::empty();
-    left.write_to(copy.home()).unwrap();
+    let copy = Place::after(case, &left);
     assert_eq!(copy.found(case), Some(NEW), "{}: {:?}", case.name, left.names());
 }
 
 fn check_state(case: &Case, left: &Tree, what: &str) {
-    let place = Place::empty();
-    left.write_to(place.home()).unwrap();
+    let place = Place::after(case, left);
     check(case, &place, &format!("{what}: {:?}", left.names()));
 }
 
@@ -102,8 +101,7 @@ fn fail_everywhere(case: &Case, tried: &mut Tried) {
             let left = volume.after_crash(Survival::Synced);
             let what = format!("{what}, then a crash");
             if done.is_ok() {
-                let copy = Place::empty();
-                left.write_to(copy.home()).unwrap();
+                let copy = Place::after(case, &left);
                 assert_eq!(copy.found(case), Some(NEW), "{what}: it was said to be done");
             }
             check_state(case, &left, &what);
@@ -121,27 +119,74 @@ fn everywhere(case: &Case) {
 
 #[test]
 fn a_folder_where_nothing_was() {
-    everywhere(&Case { name: "a folder", form: FOLDER, old: false, exchange: true });
+    everywhere(&Case { name: "a folder", form: FOLDER, old: false, exchange: true, mounted: None });
 }
 
 #[test]
 fn a_folder_in_exchange_for_another() {
-    everywhere(&Case { name: "a folder exchanged", form: FOLDER, old: true, exchange: true });
+    everywhere(&Case {
+        name: "a folder exchanged",
+        form: FOLDER,
+        old: true,
+        exchange: true,
+        mounted: None,
+    });
 }
 
 #[test]
 fn a_folder_in_place_of_another_where_the_system_cannot_exchange() {
-    everywhere(&Case { name: "a folder renamed", form: FOLDER, old: true, exchange: false });
+    everywhere(&Case {
+        name: "a folder renamed",
+        form: FOLDER,
+        old: true,
+        exchange: false,
+        mounted: None,
+    });
 }
 
 #[test]
 fn a_file_where_nothing_was() {
-    everywhere(&Case { name: "a file", form: Form::File, old: false, exchange: true });
+    everywhere(&Case {
+        name: "a file",
+        form: Form::File,
+        old: false,
+        exchange: true,
+        mounted: None,
+    });
 }
 
 #[test]
 fn a_file_in_place_of_another() {
-    everywhere(&Case { name: "a file replaced", form: Form::File, old: true, exchange: true });
+    everywhere(&Case {
+        name: "a file replaced",
+        form: Form::File,
+        old: true,
+        exchange: true,
+        mounted: None,
+    });
+}
+
+/// A file system that is mounted where the store is to be cannot be renamed over.
+#[test]
+fn a_mount_point_that_is_filled() {
+    let home = tempfile::tempdir().unwrap();
+    let target = home.path().join("store");
+    fs::create_dir(&target).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&target).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("KEEPSUM_TEST_ALL").is_none(), "cannot mount a file system");
+        println!("skipped: this user or system cannot mount a file system");
+        return;
+    }
+    let outcome = std::panic::catch_unwind(|| {
+        for (name, old) in [("a mount point", false), ("a mount point replaced", true)] {
+            let mounted = Some(target.clone());
+            everywhere(&Case { name, form: FOLDER, old, exchange: true, mounted });
+        }
+    });
+    let unmounted = Command::new("umount").arg(&target).status().unwrap();
+    assert!(unmounted.success());
+    assert!(outcome.is_ok(), "see the panic above");
 }
 
 /// The model itself: what is not synced is lost, and a rename is one step.
@@ -199,6 +244,7 @@ fn a_failed_sync_is_not_made_good_by_the_next() {
     disk.journal().iter().for_each(|op| volume.apply(op));
     let left = volume.after_crash(Survival::Synced);
     let copy = home.path().join("copy");
+    fs::create_dir(&copy).unwrap();
     left.write_to(&copy).unwrap();
     assert_eq!(fs::read(copy.join("file")).unwrap(), b"");
 }

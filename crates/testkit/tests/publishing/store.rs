@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backup_core::Result;
-use backup_core::disk::Disk;
+use backup_core::disk::{Disk, LocalDisk};
 use backup_core::staging::{Form, SIDECAR, Staging};
 use backup_core::target::{Existing, Origin};
-use testkit::faults::{FaultyDisk, Trigger};
+use testkit::crash::Tree;
+use testkit::faults::{FaultyDisk, Trigger, in_memory};
 
 pub(crate) const OLD: &str = "the old store";
 pub(crate) const NEW: &str = "the new store";
@@ -20,12 +21,15 @@ pub(crate) struct Case {
     pub(crate) form: Form,
     pub(crate) old: bool,
     pub(crate) exchange: bool,
+    /// The target is a mount point.
+    pub(crate) mounted: Option<PathBuf>,
 }
 
 /// A folder with a target in it.
 pub(crate) struct Place {
     home: PathBuf,
-    _above: tempfile::TempDir,
+    target: PathBuf,
+    _above: Option<tempfile::TempDir>,
 }
 
 impl Case {
@@ -68,6 +72,10 @@ impl Case {
             .map(|name| if name.is_empty() { path.to_owned() } else { path.join(name) });
         let found: Vec<_> = files.map(|path| fs::read_to_string(path).ok()).collect();
         let first = found[0].clone();
+        if self.mounted.is_some() && first.is_none() {
+            // A mount point is filled entry by entry; without its first file, no engine finds a store.
+            return None;
+        }
         match found.iter().all(|content| *content == first) {
             true => first,
             false => Some(format!("between: {found:?}")),
@@ -76,15 +84,30 @@ impl Case {
 }
 
 impl Place {
-    pub(crate) fn empty() -> Self {
-        let above = tempfile::tempdir().unwrap();
-        Self { home: above.path().join("home"), _above: above }
+    /// With what a crash left.
+    pub(crate) fn after(case: &Case, left: &Tree) -> Self {
+        let place = Self::empty(case);
+        left.write_to(place.home()).unwrap();
+        place
+    }
+
+    fn empty(case: &Case) -> Self {
+        if let Some(mounted) = &case.mounted {
+            for entry in fs::read_dir(mounted).unwrap() {
+                LocalDisk.remove(&entry.unwrap().path()).unwrap();
+            }
+            return Self { home: mounted.clone(), target: mounted.clone(), _above: None };
+        }
+        let above = in_memory();
+        let home = above.path().join("home");
+        fs::create_dir(&home).unwrap();
+        let target = home.join("store");
+        Self { home, target, _above: Some(above) }
     }
 
     /// With the store that is there before.
     pub(crate) fn with(case: &Case) -> Self {
-        let place = Self::empty();
-        fs::create_dir(&place.home).unwrap();
+        let place = Self::empty(case);
         if case.old {
             for name in case.files() {
                 let path = if name.is_empty() { place.target() } else { place.target().join(name) };
@@ -100,7 +123,7 @@ impl Place {
     }
 
     fn target(&self) -> PathBuf {
-        self.home.join("store")
+        self.target.clone()
     }
 
     /// What is at the target.
@@ -110,11 +133,7 @@ impl Place {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.home).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+        names(&self.home)
     }
 
     /// The whole stores that are kept aside under names that a person is told.
@@ -127,17 +146,15 @@ impl Place {
 
     /// Whatever is neither the target nor kept aside nor a sidecar.
     pub(crate) fn leftovers(&self, case: &Case) -> Vec<String> {
-        let mut left: Vec<String> = self
-            .names()
-            .into_iter()
-            .filter(|name| !name.starts_with("store.keepsum") && name != "store")
-            .collect();
-        if matches!(case.form, Form::Folder { .. }) {
-            let known = |name: &String| {
-                name == SIDECAR || FILES.iter().any(|file| file.starts_with(name.as_str()))
-            };
-            let inside = Self { home: self.target(), _above: tempfile::tempdir().unwrap() }.names();
-            left.extend(inside.into_iter().filter(|name| !known(name)));
+        let told = |name: &String| name == "store" || name.starts_with("store.keepsum");
+        let of_store = |name: &String| {
+            name == SIDECAR || FILES.iter().any(|file| file.starts_with(name.as_str()))
+        };
+        let mut left: Vec<String> = self.names().into_iter().filter(|name| !told(name)).collect();
+        if case.mounted.is_some() {
+            left.retain(|name| !of_store(name));
+        } else if case.form != Form::File {
+            left.extend(names(&self.target).into_iter().filter(|name| !of_store(name)));
         }
         left
     }
@@ -148,6 +165,8 @@ impl Place {
         match self.found(case) {
             Some(OLD) => assert!(case.old, "{what}"),
             Some(NEW) => assert!(self.sidecar(case).is_some(), "{what}: without its sidecar"),
+            // The next restore puts it back together.
+            None if case.mounted.is_some() => {}
             None if case.old => assert!(self.kept(case).contains(&OLD), "{what}: nothing is there"),
             None => {}
             Some(between) => panic!("{what}: {between}: {:?}", case.at(&self.target())),
@@ -161,4 +180,12 @@ impl Place {
         };
         fs::read_to_string(path).ok().filter(|text| text.ends_with("taken then\n"))
     }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
