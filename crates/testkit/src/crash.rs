@@ -16,7 +16,7 @@ mod op;
 mod tree;
 mod volume;
 
-pub use journal::{parse, starts_fault};
+pub(crate) use journal::{parse, starts_fault};
 pub use op::Op;
 pub use tree::{Leaf, Tree};
 pub(crate) use volume::below;

@@ -1,12 +1,15 @@
 //! Faults that are put where they hurt: at operation `n`, for every `n`.
 //!
 //! A [`Trigger`] counts operations and says when the one has come. [`FaultyDisk`] is a
-//! [`Disk`](backup_core::disk::Disk) that fails there and keeps a journal for [`crate::crash`].
+//! [`Disk`](backup_core::disk::Disk) that fails there and keeps a journal for [`crate::crash`]; [`Shim`]
+//! does the same to a whole program.
 
 mod disk;
+mod shim;
 mod trigger;
 
 pub use disk::FaultyDisk;
+pub use shim::{Ran, Shim, ShimFault};
 pub use trigger::{Reach, Trigger};
 
 /// A scratch folder, in memory where the system has such a place: thousands of small stores are

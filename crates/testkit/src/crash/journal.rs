@@ -14,7 +14,7 @@ use super::volume::below;
 ///
 /// # Errors
 /// Where it is not what the shim writes. An entry cut off at the end is one that never happened.
-pub fn parse(journal: &[u8], root: &Path) -> io::Result<Vec<Op>> {
+pub(crate) fn parse(journal: &[u8], root: &Path) -> io::Result<Vec<Op>> {
     let mut ops = Vec::new();
     let mut left = journal;
     while let Some((entry, rest)) = Entry::take(left) {
@@ -25,7 +25,7 @@ pub fn parse(journal: &[u8], root: &Path) -> io::Result<Vec<Op>> {
 }
 
 /// Whether the fault that the shim was to bring has come.
-pub fn starts_fault(journal: &[u8]) -> bool {
+pub(crate) fn starts_fault(journal: &[u8]) -> bool {
     let mut left = journal;
     while let Some((entry, rest)) = Entry::take(left) {
         if entry.kind == b'!' {
