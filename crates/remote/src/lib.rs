@@ -16,7 +16,9 @@ pub mod repository;
 pub mod retry;
 pub mod session;
 pub mod store;
+mod task;
 pub mod tree;
+mod unsynced;
 pub mod verify;
 
 pub use catalog::{Catalog, Decide, Decision, Head};

@@ -5,6 +5,7 @@
 //! is no longer mounted; and it answers "exists" for a name that another process has just linked and
 //! not yet synced.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,19 @@ impl Folder {
     pub(crate) async fn settle(&self, file: &str) -> Result<()> {
         let (folder, disk) = (self.parent(file), Arc::clone(&self.disk));
         blocking::run("sync a folder", move || Ok(disk.sync_folder(&folder)?)).await
+    }
+
+    /// Makes files durable, and then their names.
+    pub(crate) async fn sync(&self, files: Vec<String>) -> Result<()> {
+        let Self { path, disk } = self.clone();
+        blocking::run("sync files", move || {
+            let files: Vec<_> = files.iter().map(|file| path.join(file)).collect();
+            files.iter().try_for_each(|file| disk.sync_file(file))?;
+            let folders: BTreeSet<_> = files.iter().filter_map(|file| file.parent()).collect();
+            folders.into_iter().try_for_each(|folder| disk.sync_folder(folder))?;
+            Ok(())
+        })
+        .await
     }
 
     /// Checks that the folder that is to hold `file` is there. `init` made all of them.

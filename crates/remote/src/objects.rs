@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use archive::object::{self, Hashed, Index, Kind, ObjectKey, ObjectName, ObjectRef};
 use backup_core::progress::Context;
@@ -11,6 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::nonce::Nonces;
 use crate::store::{Created, Listed, MAX_STORED_BYTES, Store};
+use crate::unsynced::Unsynced;
 use crate::{Error, Result, blocking};
 
 /// The zstd level of what is stored, unless told otherwise: fast, and most of what there is to gain.
@@ -55,12 +57,21 @@ pub struct Objects {
     key: ObjectKey,
     level: i32,
     nonces: Nonces,
+    /// What a session stored and did not yet make durable; without a session, all is at once.
+    unsynced: Option<Arc<Unsynced>>,
 }
 
 impl Objects {
     pub(crate) fn new(store: Store, key: ObjectKey) -> Result<Self> {
         let nonces = Nonces::draw(store.host())?;
-        Ok(Self { store, key, level: LEVEL, nonces })
+        Ok(Self { store, key, level: LEVEL, nonces, unsynced: None })
+    }
+
+    /// The same objects for a session: with names of its own for what is stored from here on, which
+    /// is durable only after [`settle`](Self::settle).
+    pub(crate) fn for_session(&self) -> Result<Self> {
+        let unsynced = self.store.needs_sync().then(Arc::default);
+        Ok(Self { unsynced, ..self.with_new_nonces()? })
     }
 
     /// The same objects, with names of their own for what is stored from here on.
@@ -159,7 +170,7 @@ impl Objects {
         let length = u32::try_from(stored.len()).expect("an object's length is bounded");
         for tried in 1..=NAMES_TRIED {
             let name = ObjectName { hash, nonce: self.nonces.next(self.store.host())? };
-            if self.store.create(&name.path(), stored.clone()).await? == Created::Created {
+            if self.create(name.path(), stored.clone()).await? == Created::Created {
                 let reference = ObjectRef { name, plain, stored: length };
                 return Ok(Stored { reference, reused: false });
             }
@@ -168,6 +179,23 @@ impl Objects {
         }
         let why = format!("it says that {NAMES_TRIED} random names are all taken");
         Err(Error::Unfit { address: self.store.address().to_owned(), why })
+    }
+
+    /// Makes all that was stored durable, where it is not yet. Nothing may refer to it before.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        match &self.unsynced {
+            Some(unsynced) => unsynced.settle(&self.store).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn create(&self, path: String, stored: Bytes) -> Result<Created> {
+        let Some(unsynced) = &self.unsynced else { return self.store.create(&path, stored).await };
+        let created = self.store.create_unsynced(&path, stored).await?;
+        if created == Created::Created {
+            unsynced.add(path, &self.store).await?;
+        }
+        Ok(created)
     }
 
     /// All files below `objects/`, in no order.

@@ -106,10 +106,11 @@ impl Session {
             Root::Pin(id) => Some(*id),
             Root::Snapshot(_) => None,
         });
+        let objects = repository.objects().for_session()?;
         let mut session = Self {
             repository: repository.clone(),
-            objects: repository.objects().with_new_nonces()?,
-            interim: repository.objects().with_new_nonces()?,
+            interim: objects.with_new_nonces()?,
+            objects,
             source: source.to_owned(),
             roots: manifests,
             resumed: resumed.collect(),
@@ -193,6 +194,7 @@ impl Session {
     pub async fn checkpoint(&self, manifest: &Manifest) -> Result<()> {
         let content = encode(manifest)?;
         let stored = self.put_interim(Kind::Manifest, content.into()).await?;
+        self.objects.settle().await?;
         let mut progress = self.progress.lock().await;
         let id = match progress.checkpoint {
             Some(id) => id,
@@ -248,15 +250,17 @@ impl Session {
     }
 
     /// Ends the session's pins, if it has any. What it stored is left for a collection.
-    pub async fn abandon(self) -> Result<()> {
-        let progress = self.progress.into_inner();
+    pub async fn abandon(&self) -> Result<()> {
+        let mut progress = self.progress.lock().await;
         let unpin: Vec<Change> = progress.pins().map(Change::Unpin).collect();
         if unpin.is_empty() {
             return Ok(());
         }
         let catalog = self.repository.catalog();
         let decide = |_: &State, _: &[Entry]| Ok(Decision::Commit(unpin.clone()));
-        catalog.commit(&progress.base, decide).await.map(drop)
+        let head = catalog.commit(&progress.base, decide).await?;
+        *progress = Progress { base: head, parents: Vec::new(), checkpoint: None };
+        Ok(())
     }
 
     async fn publish(
@@ -265,6 +269,7 @@ impl Session {
         check: impl Fn(&State, &SnapshotEntry) -> Result<()> + Send + Sync,
     ) -> Result<Committed> {
         let stored = self.put(Kind::Manifest, encode(manifest)?.into(), None).await?;
+        self.objects.settle().await?;
         let entry = SnapshotEntry {
             id: manifest.id,
             manifest: stored.reference,
