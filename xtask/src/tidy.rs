@@ -6,6 +6,7 @@ mod decisions;
 mod format_page;
 mod manifests;
 mod pages;
+mod planted;
 mod sources;
 mod tree;
 
@@ -48,6 +49,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     findings.extend(pages::check(&tree));
     findings.extend(decisions::check(&tree));
     findings.extend(format_page::check(&tree));
+    findings.extend(planted::check(&tree));
     findings.sort();
     if findings.is_empty() {
         println!("tidy: {} crates, {} files, nothing found", packages.len(), tree.files().len());
