@@ -1,6 +1,8 @@
 //! The sum of many elements.
 
-use crate::{Hasher, LtHash};
+use crate::batch::Batch;
+use crate::kernel::Kernel;
+use crate::{Hasher, Instructions, LtHash};
 
 /// Sums elements as they come and go: the way to hash many.
 ///
@@ -26,12 +28,21 @@ use crate::{Hasher, LtHash};
 pub struct Accumulator {
     hasher: Hasher,
     sum: LtHash,
+    /// Where this processor hashes several elements at once.
+    batch: Option<Batch>,
 }
 
 impl Accumulator {
     /// Begins with the empty multiset; what is inserted is hashed by `hasher`.
     pub fn new(hasher: Hasher) -> Self {
-        Self { hasher, sum: LtHash::identity() }
+        Self::with_instructions(hasher, Instructions::best())
+    }
+
+    /// As [`new`](Self::new), with instructions of one's choice, to measure or to test them. Those
+    /// that this processor does not have are replaced by [`Instructions::Portable`].
+    pub fn with_instructions(hasher: Hasher, instructions: Instructions) -> Self {
+        let batch = Kernel::of(instructions).map(|kernel| Batch::new(kernel, &hasher));
+        Self { hasher, sum: LtHash::identity(), batch }
     }
 
     /// Adds one element.
@@ -53,12 +64,16 @@ impl Accumulator {
     /// Adds the one element that is the concatenation of `parts`, which need not be copied together
     /// for it. Where they are cut leaves no trace: frame them.
     pub fn insert_parts(&mut self, parts: &[&[u8]]) {
-        self.sum.add_expanded(&self.hasher.expand(parts));
+        if !self.batch.as_mut().is_some_and(|batch| batch.take(parts, false)) {
+            self.sum.add_expanded(&self.hasher.expand(parts));
+        }
     }
 
     /// Takes out the one element that is the concatenation of `parts`, which must be in.
     pub fn remove_parts(&mut self, parts: &[&[u8]]) {
-        self.sum.subtract_expanded(&self.hasher.expand(parts));
+        if !self.batch.as_mut().is_some_and(|batch| batch.take(parts, true)) {
+            self.sum.subtract_expanded(&self.hasher.expand(parts));
+        }
     }
 
     /// Adds each item as an element.
@@ -85,11 +100,14 @@ impl Accumulator {
 
     /// The sum so far.
     pub fn sum(&self) -> LtHash {
-        self.sum.clone()
+        self.clone().finish()
     }
 
     /// The sum of all.
-    pub fn finish(self) -> LtHash {
+    pub fn finish(mut self) -> LtHash {
+        if let Some(batch) = &mut self.batch {
+            batch.settle(&self.hasher, &mut self.sum);
+        }
         self.sum
     }
 }
