@@ -1,7 +1,5 @@
 //! Elements that wait to be hashed together.
 
-use alloc::vec::Vec;
-
 use crate::kernel::{Kernel, KernelKey, MAX_ELEMENT, Partial, Staged};
 use crate::{Hasher, LtHash};
 
@@ -14,24 +12,16 @@ const SHORT: usize = 1024;
 pub(crate) struct Batch {
     kernel: Kernel,
     key: KernelKey,
-    short: Queue,
-    long: Queue,
-    /// None before the first full queue.
+    short: Staged,
+    long: Staged,
+    /// None before the first time that as many wait as are hashed at once.
     partial: Option<Partial>,
-}
-
-/// Elements of similar length.
-#[derive(Clone, Debug, Default)]
-struct Queue {
-    staged: Vec<Staged>,
-    /// How many of them wait; the others were hashed, and their memory is used again.
-    waiting: usize,
 }
 
 impl Batch {
     pub(crate) fn new(kernel: Kernel, hasher: &Hasher) -> Self {
         let key = KernelKey::new(hasher.key().map(crate::Key::as_bytes));
-        let (short, long) = (Queue::default(), Queue::default());
+        let (short, long) = (Staged::default(), Staged::default());
         Self { kernel, key, short, long, partial: None }
     }
 
@@ -41,41 +31,37 @@ impl Batch {
         if length > MAX_ELEMENT {
             return false;
         }
-        let queue = if length <= SHORT { &mut self.short } else { &mut self.long };
-        if queue.waiting == queue.staged.len() {
-            queue.staged.push(Staged::new());
-        }
-        queue.staged[queue.waiting].fill(parts, removed);
-        queue.waiting += 1;
-        if queue.waiting == self.kernel.width() {
+        let staged = if length <= SHORT { &mut self.short } else { &mut self.long };
+        staged.push(parts, removed);
+        if staged.len() == self.kernel.width() {
             let partial = self.partial.get_or_insert_with(Partial::new);
-            self.kernel.absorb(&self.key, &queue.staged, partial);
-            queue.waiting = 0;
+            self.kernel.absorb(&self.key, staged, partial);
+            staged.clear();
         }
         true
     }
 
-    /// Adds to `sum` all that was taken.
-    pub(crate) fn settle(&mut self, hasher: &Hasher, sum: &mut LtHash) {
-        for queue in [&mut self.short, &mut self.long] {
-            let waiting = &queue.staged[..queue.waiting];
-            if waiting.len() >= self.kernel.worthwhile() {
+    /// Adds all that was taken to `sum`.
+    pub(crate) fn settle(mut self, hasher: &Hasher, sum: &mut LtHash) {
+        for staged in [&self.short, &self.long] {
+            // A partial sum that must be made for it costs as much as some elements.
+            let few = if self.partial.is_some() { 0 } else { self.kernel.width() / 4 };
+            if staged.len() >= self.kernel.worthwhile() + few {
                 let partial = self.partial.get_or_insert_with(Partial::new);
-                self.kernel.absorb(&self.key, waiting, partial);
-            } else {
-                for element in waiting {
-                    let expanded = hasher.expand(&[element.bytes()]);
-                    if element.is_removed() {
-                        sum.subtract_expanded(&expanded);
-                    } else {
-                        sum.add_expanded(&expanded);
-                    }
+                self.kernel.absorb(&self.key, staged, partial);
+                continue;
+            }
+            for (element, removed) in staged.iter() {
+                let expanded = hasher.expand(&[element]);
+                if removed {
+                    sum.subtract_expanded(&expanded);
+                } else {
+                    sum.add_expanded(&expanded);
                 }
             }
-            queue.waiting = 0;
         }
-        if let Some(partial) = &mut self.partial {
-            partial.drain_into(sum.lanes_mut());
+        if let Some(partial) = self.partial {
+            partial.add_to(sum.lanes_mut());
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{BLOCK, KernelKey, MAX_WIDTH, Partial, Staged};
 /// # Safety
 /// The processor must have AVX2.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn absorb(key: &KernelKey, elements: &[Staged], partial: &mut Partial) {
+pub(super) unsafe fn absorb(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
     // SAFETY: this function is compiled for the instructions, and its caller has checked for them.
     unsafe { vector::absorb::<__m256i>(key, elements, partial) }
 }

@@ -15,7 +15,7 @@ use super::{BLOCK, KernelKey, MAX_WIDTH, Partial, Staged};
 /// # Safety
 /// The processor must have AVX-512 F and BW.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn absorb(key: &KernelKey, elements: &[Staged], partial: &mut Partial) {
+pub(super) unsafe fn absorb(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
     // SAFETY: this function is compiled for the instructions, and its caller has checked for them.
     unsafe { vector::absorb::<__m512i>(key, elements, partial) }
 }

@@ -137,7 +137,7 @@ impl Kernel {
     ///
     /// # Panics
     /// With more elements than [`width`](Self::width).
-    pub(crate) fn absorb(self, key: &KernelKey, elements: &[Staged], partial: &mut Partial) {
+    pub(crate) fn absorb(self, key: &KernelKey, elements: &Staged, partial: &mut Partial) {
         assert!(elements.len() <= self.width(), "more elements than lanes");
         match self.0 {
             Instructions::Portable => unreachable!("no kernel is made of these"),
@@ -193,48 +193,69 @@ impl KernelKey {
     }
 }
 
-/// An element that waits for others.
-#[derive(Clone, Debug)]
+/// Elements that wait for each other, at most as many as the widest vector has words.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Staged {
-    /// Its bytes, zero up to the next block.
-    bytes: Box<[u8; MAX_ELEMENT]>,
+    /// Their bytes, each padded with zeros to whole blocks.
+    bytes: Vec<u8>,
+    elements: [Element; MAX_WIDTH],
+    count: usize,
+}
+
+/// Where an element lies in the bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Element {
+    start: usize,
     length: usize,
     removed: bool,
 }
 
 impl Staged {
-    pub(crate) fn new() -> Self {
-        Self { bytes: Box::new([0; MAX_ELEMENT]), length: 0, removed: false }
-    }
-
     /// Takes the concatenation of `parts`, at most [`MAX_ELEMENT`] bytes.
-    pub(crate) fn fill(&mut self, parts: &[&[u8]], removed: bool) {
-        let mut end = 0;
+    ///
+    /// # Panics
+    /// With [`MAX_WIDTH`] elements already.
+    pub(crate) fn push(&mut self, parts: &[&[u8]], removed: bool) {
+        let start = self.bytes.len();
         for part in parts {
-            self.bytes[end..end + part.len()].copy_from_slice(part);
-            end += part.len();
+            self.bytes.extend_from_slice(part);
         }
-        (self.length, self.removed) = (end, removed);
-        let padded = self.blocks() * BLOCK;
-        self.bytes[end..padded].fill(0);
+        let element = Element { start, length: self.bytes.len() - start, removed };
+        self.elements[self.count] = element;
+        self.count += 1;
+        self.bytes.resize(start + element.blocks() * BLOCK, 0);
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    pub(crate) fn len(&self) -> usize {
+        self.count
     }
 
-    pub(crate) fn is_removed(&self) -> bool {
-        self.removed
+    /// Forgets them, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
     }
 
+    /// The bytes of each, and whether it is to be removed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let bytes = |element: &Element| &self.bytes[element.start..element.start + element.length];
+        self.elements().iter().map(move |element| (bytes(element), element.removed))
+    }
+
+    fn elements(&self) -> &[Element] {
+        &self.elements[..self.count]
+    }
+
+    /// Block `number` of an element, padded with zeros.
+    fn block(&self, element: &Element, number: usize) -> &[u8; BLOCK] {
+        &self.bytes[element.start..].as_chunks::<BLOCK>().0[number]
+    }
+}
+
+impl Element {
     /// The empty element has a block, too.
     fn blocks(&self) -> usize {
         self.length.div_ceil(BLOCK).max(1)
-    }
-
-    /// Block `number`, padded with zeros.
-    fn block(&self, number: usize) -> &[u8; BLOCK] {
-        &self.bytes.as_chunks::<BLOCK>().0[number]
     }
 
     /// How many bytes of block `number` are the element's.
@@ -258,12 +279,22 @@ impl Partial {
         Self(vec![Words([0; MAX_WIDTH]); VECTORS].into_boxed_slice())
     }
 
-    /// Adds all of it to `sum`, and is empty.
-    pub(crate) fn drain_into(&mut self, sum: &mut Lanes) {
-        for (pair, words) in sum.as_chunks_mut::<2>().0.iter_mut().zip(self.0.iter_mut()) {
-            for word in core::mem::replace(&mut words.0, [0; MAX_WIDTH]) {
-                pair[0] = pair[0].wrapping_add((word & 0xffff) as u16);
-                pair[1] = pair[1].wrapping_add((word >> 16) as u16);
+    /// Adds all of it to `sum`.
+    pub(crate) fn add_to(self, sum: &mut Lanes) {
+        for (pair, words) in sum.as_chunks_mut::<2>().0.iter_mut().zip(&self.0) {
+            let mut halves = [0_u16; 2 * MAX_WIDTH];
+            for (half, word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(words.0) {
+                *half = [(word & 0xffff) as u16, (word >> 16) as u16];
+            }
+            // Halved again and again, which is done in vectors.
+            for width in [16, 8, 4, 2] {
+                let (low, high) = halves.split_at_mut(width);
+                for (one, other) in low.iter_mut().zip(high) {
+                    *one = one.wrapping_add(*other);
+                }
+            }
+            for (lane, half) in pair.iter_mut().zip(halves) {
+                *lane = lane.wrapping_add(half);
             }
         }
     }

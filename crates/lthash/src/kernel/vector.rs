@@ -2,7 +2,7 @@
 //!
 //! All of it is inlined into one function for each set of instructions, which is compiled for these.
 
-use super::{BLOCK, CHUNK, IV, KernelKey, MAX_WIDTH, Partial, Staged, flag};
+use super::{BLOCK, CHUNK, Element, IV, KernelKey, MAX_WIDTH, Partial, Staged, flag};
 
 /// The words of a block in the order in which each round takes them (BLAKE3, table 2, applied round
 /// after round).
@@ -60,15 +60,12 @@ type State<V> = [V; 16];
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-pub(super) unsafe fn absorb<V: Vector>(
-    key: &KernelKey,
-    elements: &[Staged],
-    partial: &mut Partial,
-) {
+pub(super) unsafe fn absorb<V: Vector>(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let roots = roots::<V>(key, elements);
-        let plain = elements.len() == V::WIDTH && elements.iter().all(|element| !element.removed);
+        let plain = elements.len() == V::WIDTH
+            && elements.elements().iter().all(|element| !element.removed);
         if plain { expand::<V, true>(&roots, partial) } else { expand::<V, false>(&roots, partial) }
     }
 }
@@ -108,18 +105,25 @@ impl<'a> Step<'a> {
     }
 
     /// Block `number` of each element that has it before its root.
-    fn before_root(key: &KernelKey, elements: &'a [Staged], number: usize) -> Self {
+    fn before_root(key: &KernelKey, elements: &'a Staged, number: usize) -> Self {
         let mut step = Self::new();
-        for (lane, element) in elements.iter().enumerate() {
+        for (lane, element) in elements.elements().iter().enumerate() {
             if number < steps_before_root(element) {
-                step.set(lane, element, number, key.flags);
+                step.set(lane, elements.block(element, number), element, number, key.flags);
             }
         }
         step
     }
 
-    fn set(&mut self, lane: usize, element: &'a Staged, number: usize, flags: u32) {
-        self.blocks[lane] = element.block(number);
+    fn set(
+        &mut self,
+        lane: usize,
+        block: &'a [u8; BLOCK],
+        element: &Element,
+        number: usize,
+        flags: u32,
+    ) {
+        self.blocks[lane] = block;
         self.counters[lane] = u32::from(number >= CHUNK_BLOCKS);
         self.lengths[lane] = element.block_length(number);
         self.flags[lane] = flags | ends(number, element.blocks());
@@ -169,7 +173,7 @@ unsafe fn select<V: Vector>(mask: V, one: &[V; 8], other: &[V; 8]) -> [V; 8] {
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-unsafe fn roots<V: Vector>(key: &KernelKey, elements: &[Staged]) -> Roots<V> {
+unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let mut start = [V::splat(0); 8];
@@ -178,7 +182,7 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &[Staged]) -> Roots<V> {
         }
         // Chaining values, and those of first chunks where there is a second.
         let (mut chaining, mut firsts) = (start, start);
-        let steps = elements.iter().map(steps_before_root).max().unwrap_or(0);
+        let steps = elements.elements().iter().map(steps_before_root).max().unwrap_or(0);
         for number in 0..steps {
             let step = Step::before_root(key, elements, number);
             let output = step.compress::<V>(&chaining);
@@ -191,8 +195,10 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &[Staged]) -> Roots<V> {
         }
         let mut last = Step::new();
         let (mut parents, mut removed) = ([0; MAX_WIDTH], [0; MAX_WIDTH]);
-        for (lane, element) in elements.iter().enumerate() {
-            last.set(lane, element, element.blocks() - 1, key.flags | flag::ROOT);
+        for (lane, element) in elements.elements().iter().enumerate() {
+            let number = element.blocks() - 1;
+            let block = elements.block(element, number);
+            last.set(lane, block, element, number, key.flags | flag::ROOT);
             removed[lane] = if element.removed { u32::MAX } else { 0 };
             if element.length > CHUNK {
                 parents[lane] = u32::MAX;
@@ -221,7 +227,7 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &[Staged]) -> Roots<V> {
 
 /// How many blocks of an element are compressed before its root: of one chunk, all but the last;
 /// the root of two chunks is their parent.
-fn steps_before_root(element: &Staged) -> usize {
+fn steps_before_root(element: &Element) -> usize {
     if element.length > CHUNK { element.blocks() } else { element.blocks() - 1 }
 }
 
