@@ -82,6 +82,8 @@ pub async fn backup(
     context: &Context,
 ) -> Result<BackupReport> {
     let started = host.clock.now_ms();
+    // An interrupted backup is found by the host that its pins name.
+    let repository = &repository.clone().on_host(host);
     let view = view(source, options)?;
     context.phase("taking a snapshot", None);
     let snapshot = source.snapshot(view, context).await?;

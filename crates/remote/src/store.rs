@@ -210,6 +210,12 @@ impl Store {
         self.rebuilt(|shared| Shared { requests, permits, ..shared })
     }
 
+    /// The same store, used by another host or under another name of this one.
+    #[must_use]
+    pub(crate) fn on_host(self, host: &Host) -> Self {
+        self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
+    }
+
     fn rebuilt(self, change: impl FnOnce(Shared) -> Shared) -> Self {
         let shared = self.shared.as_ref();
         let copy = Shared {
