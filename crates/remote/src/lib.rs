@@ -21,6 +21,7 @@ pub mod tree;
 mod unsynced;
 pub mod verify;
 
+pub use blocking::Blocking;
 pub use catalog::{Catalog, Decide, Decision, Head};
 pub use env::{Clock, Entropy, Host, SystemClock, SystemEntropy};
 pub use error::{Error, Result};

@@ -24,7 +24,7 @@ use crate::env::Host;
 use crate::local::{Folder, Found};
 use crate::location::{Place, RepositoryLocation};
 use crate::retry::{Kind, Patience, is_transient};
-use crate::{Error, Result};
+use crate::{Blocking, Error, Result};
 
 /// The most bytes that any stored object may have, of those that have a plain length at the limit.
 pub(crate) const MAX_STORED_BYTES: u64 =
@@ -86,6 +86,7 @@ struct Shared {
     patience: Patience,
     requests: usize,
     permits: Semaphore,
+    blocking: Blocking,
 }
 
 impl Store {
@@ -177,6 +178,7 @@ impl Store {
                 patience: Patience::default(),
                 requests: REQUESTS,
                 permits: Semaphore::new(REQUESTS),
+                blocking: Blocking::default(),
             }),
         }
     }
@@ -216,6 +218,17 @@ impl Store {
         self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
     }
 
+    /// The same store whose users hash, compress and remember where `blocking` says.
+    #[must_use]
+    pub fn with_blocking(self, blocking: Blocking) -> Self {
+        self.rebuilt(|shared| Shared { blocking, ..shared })
+    }
+
+    /// Where its users hash, compress and remember.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.blocking
+    }
+
     fn rebuilt(self, change: impl FnOnce(Shared) -> Shared) -> Self {
         let shared = self.shared.as_ref();
         let copy = Shared {
@@ -229,6 +242,7 @@ impl Store {
             patience: shared.patience,
             requests: shared.requests,
             permits: Semaphore::new(shared.requests),
+            blocking: shared.blocking,
         };
         Self { shared: Arc::new(change(copy)) }
     }
