@@ -5,6 +5,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use crate::descriptor::Probed;
+use crate::retry::is_refusal;
 use crate::store::{Created, Listed, Store};
 use crate::{Error, Result};
 
@@ -71,8 +72,11 @@ async fn try_out(store: &Store, path: &str) -> Result<Outcome> {
         match answer {
             Ok(Created::Created) => winners.push(content),
             Ok(Created::Exists) => {}
-            Err(error @ Error::Store { .. }) if is_refusal(&error) => return Err(error),
-            Err(error @ Error::Store { .. }) => return Ok(Outcome::Disturbed(error)),
+            Err(Error::Store { action, path, source }) => {
+                let refused = is_refusal(source.as_ref());
+                let error = Error::Store { action, path, source };
+                return if refused { Err(error) } else { Ok(Outcome::Disturbed(error)) };
+            }
             Err(error) => return Err(error),
         }
     }
@@ -121,20 +125,6 @@ async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outco
         return Err(unfit(store, "it lists a file with another size than it has"));
     }
     Ok(Outcome::Passed)
-}
-
-/// Whether the store will refuse the same request again.
-fn is_refusal(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store {
-            source: object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. }
-                | object_store::Error::NotSupported { .. }
-                | object_store::Error::NotImplemented { .. },
-            ..
-        }
-    )
 }
 
 fn unfit(store: &Store, why: impl Into<String>) -> Error {
