@@ -72,12 +72,7 @@ async fn try_out(store: &Store, path: &str) -> Result<Outcome> {
         match answer {
             Ok(Created::Created) => winners.push(content),
             Ok(Created::Exists) => {}
-            Err(Error::Store { action, path, source }) => {
-                let refused = is_refusal(source.as_ref());
-                let error = Error::Store { action, path, source };
-                return if refused { Err(error) } else { Ok(Outcome::Disturbed(error)) };
-            }
-            Err(error) => return Err(error),
+            Err(error) => return disturbed_by(error),
         }
     }
     if winners.len() > 1 {
@@ -98,10 +93,25 @@ async fn try_out(store: &Store, path: &str) -> Result<Outcome> {
             "a name holds other bytes than those of the writer that created it",
         ));
     }
-    if store.create_once(path, contents[0].clone()).await? == Created::Created {
-        return Err(unfit(store, "it lets a name be created that is taken"));
+    match store.create_once(path, contents[0].clone()).await {
+        Ok(Created::Exists) => {}
+        Ok(Created::Created) => {
+            return Err(unfit(store, "it lets a name be created that is taken"));
+        }
+        Err(error) => return disturbed_by(error),
     }
     try_reading(store, path, winner).await
+}
+
+/// What a request that failed at its only attempt means: the next probe may fare better, unless the
+/// store refuses.
+fn disturbed_by(error: Error) -> Result<Outcome> {
+    match error {
+        Error::Store { ref source, .. } if !is_refusal(source.as_ref()) => {
+            Ok(Outcome::Disturbed(error))
+        }
+        error => Err(error),
+    }
 }
 
 async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outcome> {
@@ -112,6 +122,10 @@ async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outco
         Ok(None) => return disturbed("it does not have what was just stored"),
         // More than was asked for.
         Err(Error::Damaged { .. }) => return Err(unfit(store, NO_RANGES)),
+        // It does give the whole.
+        Err(Error::Store { .. }) if store.get(path, BYTES as u64).await?.is_some() => {
+            return Err(unfit(store, NO_RANGES));
+        }
         Err(error) => return Err(error),
     };
     if part.bytes != content.slice(100..300) || part.size != BYTES as u64 {

@@ -85,7 +85,11 @@ impl Repository {
         let address = store.address().to_owned();
         match store.size(&Entry::path(0)).await? {
             Some(_) => Err(Error::Unfinished { address }),
-            None => Err(Error::NoRepository { address }),
+            None => {
+                // A bucket that is missing is no empty one. Some services only say so of a listing.
+                store.top().await?;
+                Err(Error::NoRepository { address })
+            }
         }
     }
 

@@ -81,7 +81,9 @@ impl Bucket {
             return wrong("has no bucket's name: 3 to 63 letters, digits, dots and hyphens");
         }
         let prefix = prefix.trim_end_matches('/');
-        if prefix.len() > MAX_PREFIX_BYTES || Path::parse(prefix).is_err() {
+        // `Path` drops a slash at the beginning, which would be a part of the name for S3.
+        let possible = Path::parse(prefix).is_ok_and(|path| path.as_ref() == prefix);
+        if prefix.len() > MAX_PREFIX_BYTES || !possible {
             return wrong(
                 "has a prefix that no object can have: at most 900 bytes, parts divided by single \
                  slashes, none of them . or ..",
