@@ -191,9 +191,10 @@ impl Objects {
 
     async fn create(&self, path: String, stored: Bytes) -> Result<Created> {
         let Some(unsynced) = &self.unsynced else { return self.store.create(&path, stored).await };
+        let bytes = stored.len() as u64;
         let created = self.store.create_unsynced(&path, stored).await?;
         if created == Created::Created {
-            unsynced.add(path, &self.store).await?;
+            unsynced.add(path, bytes, &self.store).await?;
         }
         Ok(created)
     }

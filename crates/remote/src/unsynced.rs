@@ -11,14 +11,15 @@ use tokio::sync::RwLock;
 use crate::store::Store;
 use crate::{Error, Result};
 
-/// How many files are synced at a time: so many that the disk is asked seldom, and so few that it
-/// has something to do all along.
-const AT_A_TIME: usize = 32;
+/// How many files are synced at a time, and how many bytes: so many that the disk is asked seldom,
+/// and so few that it has something to do all along.
+const FILES_AT_A_TIME: usize = 32;
+const BYTES_AT_A_TIME: u64 = 64 << 20;
 
 /// The files of one session that are still to be synced.
 #[derive(Debug, Default)]
 pub(crate) struct Unsynced {
-    paths: Mutex<Vec<String>>,
+    waiting: Mutex<Waiting>,
     /// Shared by all that sync some of them, held alone by the one who waits for all.
     turns: RwLock<()>,
     /// Whether a sync failed, or was given up: the system tells such a failure once, and a second
@@ -26,13 +27,21 @@ pub(crate) struct Unsynced {
     failed: AtomicBool,
 }
 
+/// Files that are stored, and their length in bytes.
+#[derive(Debug, Default)]
+struct Waiting {
+    paths: Vec<String>,
+    bytes: u64,
+}
+
 impl Unsynced {
     /// Notes a file that was stored, and syncs those that are there once they are many.
-    pub(crate) async fn add(&self, path: String, store: &Store) -> Result<()> {
+    pub(crate) async fn add(&self, path: String, bytes: u64, store: &Store) -> Result<()> {
         let many = {
-            let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-            paths.push(path);
-            paths.len() >= AT_A_TIME
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.paths.push(path);
+            waiting.bytes += bytes;
+            waiting.paths.len() >= FILES_AT_A_TIME || waiting.bytes >= BYTES_AT_A_TIME
         };
         if !many {
             return Ok(());
@@ -55,7 +64,8 @@ impl Unsynced {
     }
 
     async fn sync(&self, store: &Store) -> Result<()> {
-        let paths = std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner));
+        let Waiting { paths, .. } =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if paths.is_empty() {
             return Ok(());
         }

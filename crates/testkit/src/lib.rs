@@ -3,7 +3,9 @@
 pub mod beside;
 pub mod conformance;
 pub mod contents;
+pub mod crash;
 mod error;
+pub mod faults;
 pub mod filler;
 pub mod generate;
 pub mod matrix;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use archive::manifest::Shape;
 use archive::object::Kind;
 use backup_core::disk::{Disk, DiskFile, LocalDisk};
 use backup_core::progress::Context;
@@ -97,7 +96,7 @@ async fn all_objects_and_their_names_are_durable_at_the_commit() {
     let synced = || disk.synced.lock().unwrap().clone();
     let early = stored.iter().filter(|path| synced().contains(*path)).count();
     assert!((1..100).contains(&early), "{early} of 100 were synced before the commit");
-    session.commit(&manifest(Shape::Records)).await.unwrap();
+    session.commit(&manifest(1)).await.unwrap();
     for path in &stored {
         assert!(synced().contains(path), "{} is not synced", path.display());
         let above = path.parent().unwrap();
@@ -112,7 +111,7 @@ async fn a_checkpoint_refers_to_what_is_durable() {
     let head = repository.head().await.unwrap();
     let session = Session::begin(&repository, &head, "memory:x", &[]).await.unwrap();
     let stored = put_some(&session, folder.path(), 5).await;
-    session.checkpoint(&manifest(Shape::Records)).await.unwrap();
+    session.checkpoint(&manifest(1)).await.unwrap();
     assert!(stored.iter().all(|path| disk.synced.lock().unwrap().contains(path)));
 }
 
@@ -125,10 +124,10 @@ async fn nothing_is_committed_after_a_sync_that_failed_once() {
     let session = Session::begin(&repository, &head, "memory:x", &[]).await.unwrap();
     put_some(&session, folder.path(), 5).await;
     disk.broken.store(true, Ordering::Relaxed);
-    let error = session.commit(&manifest(Shape::Records)).await.unwrap_err();
+    let error = session.commit(&manifest(1)).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot sync"), "{error}");
     disk.broken.store(false, Ordering::Relaxed);
-    let error = session.commit(&manifest(Shape::Records)).await.unwrap_err();
+    let error = session.commit(&manifest(1)).await.unwrap_err();
     assert!(error.to_string().contains("run the backup again"), "{error}");
     assert_eq!(repository.head().await.unwrap().hash, head.hash);
 }

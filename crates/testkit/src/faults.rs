@@ -1,0 +1,25 @@
+//! Faults that are put where they hurt: at operation `n`, for every `n`.
+//!
+//! A [`Trigger`] counts operations and says when the one has come. [`FaultyDisk`] is a
+//! [`Disk`](backup_core::disk::Disk) that fails there and keeps a journal for [`crate::crash`]; [`Shim`]
+//! does the same to a whole program.
+
+mod disk;
+mod shim;
+mod trigger;
+
+pub use disk::FaultyDisk;
+pub use shim::{Ran, Shim, ShimFault};
+pub use trigger::{Reach, Trigger};
+
+/// A scratch folder, in memory where the system has such a place: thousands of small stores are
+/// written and synced there.
+///
+/// # Panics
+/// Where none can be made.
+pub fn in_memory() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("keepsum-faults-");
+    let memory = builder.tempdir_in("/dev/shm");
+    memory.or_else(|_| builder.tempdir()).expect("a scratch folder can be made")
+}
