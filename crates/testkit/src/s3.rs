@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -52,21 +52,106 @@ impl Service {
     /// Where it is not installed and `KEEPSUM_TEST_ALL` says that it must be, and where it does not
     /// start.
     pub fn start(self) -> Option<Server> {
-        let variable = self.variable();
-        let Some(program) = std::env::var_os(variable) else {
-            let all = std::env::var_os("KEEPSUM_TEST_ALL").is_some();
-            assert!(!all, "{variable} is not set, and KEEPSUM_TEST_ALL is");
-            eprintln!("skipped: {variable} is not set; `cargo xtask services list` says more");
-            return None;
-        };
+        let program = self.program()?;
         let mut tried = Vec::new();
         for _ in 0..STARTS {
-            match Server::start(self, PathBuf::from(&program)) {
+            match Server::start(self, &program) {
                 Ok(server) => return Some(server),
                 Err(error) => tried.push(error.to_string()),
             }
         }
         panic!("{self:?} does not start: {tried:?}");
+    }
+
+    fn program(self) -> Option<PathBuf> {
+        let variable = self.variable();
+        let program = std::env::var_os(variable).map(PathBuf::from);
+        if program.is_none() {
+            let all = std::env::var_os("KEEPSUM_TEST_ALL").is_some();
+            assert!(!all, "{variable} is not set, and KEEPSUM_TEST_ALL is");
+            eprintln!("skipped: {variable} is not set; `cargo xtask services list` says more");
+        }
+        program
+    }
+}
+
+/// Makes a key and a certificate of 127.0.0.1 that nobody vouches for.
+const CERTIFY: &str = r#"
+import datetime, ipaddress, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+key = ec.generate_private_key(ec.SECP256R1())
+name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "keepsum test")])
+now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
+address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+made = made.not_valid_before(now - day).not_valid_after(now + day).add_extension(address, False)
+made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+pem = serialization.Encoding.PEM
+with open("cert.pem", "wb") as file:
+    file.write(made.sign(key, hashes.SHA256()).public_bytes(pem))
+with open("key.pem", "wb") as file:
+    none = serialization.NoEncryption()
+    file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, none))
+"#;
+
+/// moto over TLS, without a bucket, with a certificate of its own; nothing where moto is not installed.
+///
+/// # Panics
+/// As for [`Service::start`].
+pub fn start_tls() -> Option<TlsServer> {
+    let program = Service::Moto.program()?;
+    let mut tried = Vec::new();
+    for _ in 0..STARTS {
+        match TlsServer::start(&program) {
+            Ok(server) => return Some(server),
+            Err(error) => tried.push(error.to_string()),
+        }
+    }
+    panic!("moto does not start with TLS: {tried:?}");
+}
+
+/// A service over TLS that runs until this is dropped.
+#[derive(Debug)]
+pub struct TlsServer {
+    child: Child,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl TlsServer {
+    fn start(program: &Path) -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut python = Command::new(program.with_file_name("python"));
+        let certified = python.args(["-c", CERTIFY]).current_dir(folder.path()).status()?;
+        if !certified.success() {
+            return Err(io::Error::other("no certificate"));
+        }
+        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let mut command = Command::new(program);
+        command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
+        command.args(["--ssl-cert", "cert.pem", "--ssl-key", "key.pem"]).current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut server = Self { child: command.spawn()?, address, folder };
+        wait(&mut server.child, || TcpStream::connect(address).is_ok())?;
+        Ok(server)
+    }
+
+    /// Its address, as a URL.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The file of its certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        stop(&mut self.child);
     }
 }
 
@@ -79,7 +164,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(service: Service, program: PathBuf) -> io::Result<Self> {
+    fn start(service: Service, program: &Path) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         // Free a moment ago, and most likely still.
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
@@ -101,9 +186,10 @@ impl Server {
         command.current_dir(folder.path()).stdin(Stdio::null());
         command.stdout(output.try_clone()?).stderr(output);
         let mut server = Self { child: command.spawn()?, address, _folder: folder };
-        server.wait()?;
+        let answers = || ask(address, "GET /").is_ok_and(|answer| answer.starts_with("HTTP/1.1 "));
+        wait(&mut server.child, answers)?;
         if service == Service::Moto {
-            let made = server.ask(&format!("PUT /{BUCKET}"))?;
+            let made = ask(address, &format!("PUT /{BUCKET}"))?;
             if !made.starts_with("HTTP/1.1 200") {
                 return Err(io::Error::other(format!("no bucket: {made}")));
             }
@@ -120,39 +206,43 @@ impl Server {
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
-
-    /// Waits until it answers.
-    fn wait(&mut self) -> io::Result<()> {
-        for _ in 0..ASKED {
-            if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("it ended with {status}")));
-            }
-            if self.ask("GET /").is_ok_and(|answer| answer.starts_with("HTTP/1.1 ")) {
-                return Ok(());
-            }
-            sleep(PAUSE);
-        }
-        Err(io::Error::other("it does not answer"))
-    }
-
-    fn ask(&self, request: &str) -> io::Result<String> {
-        let mut stream = TcpStream::connect(self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let head = format!("{request} HTTP/1.1\r\nHost: {}\r\n", self.address);
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(b"Content-Length: 0\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // By its process id; it may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        stop(&mut self.child);
     }
+}
+
+/// Waits until a server is up.
+fn wait(child: &mut Child, is_up: impl Fn() -> bool) -> io::Result<()> {
+    for _ in 0..ASKED {
+        if let Some(status) = child.try_wait()? {
+            return Err(io::Error::other(format!("it ended with {status}")));
+        }
+        if is_up() {
+            return Ok(());
+        }
+        sleep(PAUSE);
+    }
+    Err(io::Error::other("it does not answer"))
+}
+
+/// Ends a server by its process id; it may have ended by itself.
+fn stop(child: &mut Child) {
+    drop(child.kill());
+    drop(child.wait());
+}
+
+fn ask(address: SocketAddr, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let head = format!("{request} HTTP/1.1\r\nHost: {address}\r\n");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(b"Content-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// The variables with which a client asks a service at `url`.

@@ -49,13 +49,13 @@ pub(super) fn meaning(raw: &Raw<'_>, has_body: bool, secrets: &[String]) -> Mean
             S3Error::Throttled { after: raw.retry_after.and_then(seconds), answer }
         }
         (408 | 409 | 500 | 502 | 504, _) | (400, "RequestTimeout") => S3Error::Failed { answer },
-        _ => S3Error::Refused { advice: advice(&answer, &fit(&region, secrets)), answer },
+        _ => S3Error::Refused { advice: advice(raw.status, &code, &fit(&region, secrets)), answer },
     })
 }
 
 /// What a refusal means, and what to do about it.
-fn advice(answer: &Answer, region: &str) -> String {
-    let text = match (answer.status, answer.code.as_str()) {
+fn advice(status: u16, code: &str, region: &str) -> String {
+    let text = match (status, code) {
         (301 | 307 | 308, _)
         | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
             return match region {

@@ -34,7 +34,7 @@ const MAX_PREFIX_BYTES: usize = 900;
 const CREDENTIALS: Duration = Duration::from_secs(5);
 
 /// A bucket as a repository uses it, for who wants to wrap it: see
-/// [`Store::new`](crate::Store::new). What it does not do well it does not try again.
+/// [`Store::new`](crate::Store::new). It makes each request once.
 ///
 /// # Errors
 /// As for connecting to a repository there. The bucket itself is not looked at.
