@@ -14,6 +14,8 @@ pub mod objects;
 mod probe;
 pub mod repository;
 pub mod retry;
+#[cfg(feature = "aws")]
+pub mod s3;
 pub mod session;
 pub mod store;
 mod task;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use archive::catalog::{Entry, State};
 use backup_core::progress::Context;
-use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Memory, Repository, RepositoryLocation};
 
-use crate::support::{contents, host, memory_repository, overwrite, reopen};
+use crate::ground::fresh;
+use crate::support::{contents, fresh_repository, host, overwrite, reopen};
 
 async fn commit(repository: &Repository) -> u64 {
     let base = repository.head().await.unwrap();
@@ -23,7 +23,7 @@ async fn remembering(inner: &Arc<dyn ObjectStore>, folder: &Path) -> Repository 
 }
 
 async fn copy(inner: &Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-    let copy: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let copy: Arc<dyn ObjectStore> = fresh().await;
     for (path, bytes) in contents(inner).await {
         overwrite(&copy, &path, bytes).await;
     }
@@ -33,7 +33,7 @@ async fn copy(inner: &Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
 #[tokio::test]
 async fn a_repository_that_goes_on_is_no_finding() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 0);
     for expected in 1..=140 {
         assert_eq!(commit(&writer).await, expected);
@@ -53,7 +53,7 @@ async fn a_repository_that_goes_on_is_no_finding() {
 #[tokio::test]
 async fn a_rollback_is_found_and_can_be_accepted() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     commit(&writer).await;
     let old = copy(&inner).await;
     commit(&writer).await;
@@ -83,7 +83,7 @@ async fn a_rollback_is_found_and_can_be_accepted() {
 async fn another_history_is_found_however_far_it_went() {
     for further in [0, 1, 5, 70, 200] {
         let state = tempfile::tempdir().unwrap();
-        let (writer, inner) = memory_repository(1).await;
+        let (writer, inner) = fresh_repository(1).await;
         commit(&writer).await;
         let fork = copy(&inner).await;
         commit(&writer).await;
@@ -103,7 +103,7 @@ async fn another_history_is_found_however_far_it_went() {
 #[tokio::test]
 async fn an_entry_put_back_into_another_history_does_not_hide_it() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     commit(&writer).await;
     let fork = copy(&inner).await;
     commit(&writer).await;
@@ -123,7 +123,7 @@ async fn an_entry_put_back_into_another_history_does_not_hide_it() {
 #[tokio::test]
 async fn a_commit_on_another_history_is_refused() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     let fork = copy(&inner).await;
     let base = reopen(&fork, 3).await.unwrap().head().await.unwrap();
     commit(&writer).await;
@@ -139,7 +139,7 @@ async fn a_commit_on_another_history_is_refused() {
 #[tokio::test]
 async fn a_damaged_memory_is_named_and_not_believed() {
     let state = tempfile::tempdir().unwrap();
-    let (_, inner) = memory_repository(1).await;
+    let (_, inner) = fresh_repository(1).await;
     let repository = remembering(&inner, state.path()).await;
     repository.head().await.unwrap();
     let file = fs::read_dir(state.path())

@@ -13,7 +13,6 @@ use backup_core::source::{Layout, StoreDescription};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -23,6 +22,8 @@ use remote::env::{Clock, Entropy, Host};
 use remote::retry::Patience;
 use remote::store::Store;
 use remote::{Repository, Result};
+
+use crate::ground::{fresh, is_memory};
 
 /// Randomness from a seed (splitmix64).
 #[derive(Debug)]
@@ -80,7 +81,8 @@ pub(crate) fn hasty() -> Patience {
         attempts: 3,
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(4),
-        timeout: Duration::from_millis(300),
+        // A service on a busy machine takes its time.
+        timeout: Duration::from_millis(if is_memory() { 300 } else { 10_000 }),
     }
 }
 
@@ -89,9 +91,9 @@ pub(crate) fn store(inner: &Arc<dyn ObjectStore>, seed: u64) -> Store {
         .with_patience(hasty())
 }
 
-/// A repository in memory, and the store it is in.
-pub(crate) async fn memory_repository(seed: u64) -> (Repository, Arc<dyn ObjectStore>) {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+/// A repository of its own, and the store it is in.
+pub(crate) async fn fresh_repository(seed: u64) -> (Repository, Arc<dyn ObjectStore>) {
+    let inner: Arc<dyn ObjectStore> = fresh().await;
     let repository = Repository::init_in(store(&inner, seed)).await.unwrap();
     (repository, inner)
 }
