@@ -2,6 +2,7 @@
 
 mod blocking;
 pub mod catalog;
+pub mod damage;
 mod descriptor;
 pub mod env;
 mod error;

@@ -283,6 +283,21 @@ impl Session {
         Ok(())
     }
 
+    /// Commits changes that are neither a snapshot nor a pin, as `plan` makes them of the newest state.
+    /// They may refer to what this session stored.
+    ///
+    /// # Errors
+    /// Those of `plan`, and [`Error::StartOver`] where what the session stored is gone.
+    pub(crate) async fn commit_changes(
+        &self,
+        plan: impl Fn(&State) -> Result<Vec<Change>> + Send + Sync,
+    ) -> Result<Head> {
+        self.objects.settle().await?;
+        let mut progress = self.progress.lock().await;
+        progress.base = self.commit_checked(&progress.base, plan).await?;
+        Ok(progress.base.clone())
+    }
+
     async fn publish(
         &self,
         manifest: &Manifest,
