@@ -294,7 +294,8 @@ impl Session {
     ) -> Result<Head> {
         self.objects.settle().await?;
         let mut progress = self.progress.lock().await;
-        progress.base = self.commit_checked(&progress.base, plan).await?;
+        let recheck = self.recheck(&progress.base, plan);
+        progress.base = self.repository.catalog().commit(&progress.base, recheck).await?;
         Ok(progress.base.clone())
     }
 

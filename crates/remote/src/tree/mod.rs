@@ -12,7 +12,7 @@ mod records;
 mod write;
 
 pub(crate) use files::check_files;
-pub(crate) use read::{BrokenValue, checked_leaf, examine_leaf, read_node};
+pub(crate) use read::{checked_leaf, examine_leaf, read_node};
 
 pub use checkpoint::{Checkpoints, SoFar, Unsaved};
 pub use diff::{DiffTotals, Difference, EachDifference, compare};
