@@ -175,6 +175,11 @@ impl Objects {
         Err(Error::Unfit { address: self.store.address().to_owned(), why })
     }
 
+    /// The stored length in bytes of an object, or nothing where it is not there.
+    pub(crate) async fn stored_size(&self, reference: &ObjectRef) -> Result<Option<u64>> {
+        self.store.size(&reference.name.path()).await
+    }
+
     /// All files below `objects/`, in no order.
     pub fn files(&self) -> BoxStream<'static, Result<ListedObject>> {
         let listing = self.store.list("objects");

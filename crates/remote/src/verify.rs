@@ -277,7 +277,7 @@ impl Walk<'_> {
                 let mut found = Vec::new();
                 let mut pieces = Vec::new();
                 if level == Level::List {
-                    found.extend(check_stored(stored, &leaf.object).err());
+                    found.extend(check_stored(objects, stored, &leaf.object).await.err());
                 }
                 let needed = level == Level::Full || leaf.pieces > 0;
                 if needed && found.is_empty() {
@@ -313,7 +313,7 @@ impl Walk<'_> {
         let objects = self.repository.objects();
         let found: Vec<Option<Error>> = stream::iter(pieces)
             .map(async |piece| match level {
-                Level::List => check_stored(stored, piece).err(),
+                Level::List => check_stored(objects, stored, piece).await.err(),
                 Level::Full => objects.read(Kind::Piece, piece).await.err(),
             })
             .buffered(OBJECTS_AT_ONCE)
@@ -342,12 +342,21 @@ async fn leaf_pieces(objects: &Objects, leaf: &Child) -> Result<Vec<ObjectRef>> 
     Ok(pieces.collect())
 }
 
-/// Whether a listing has the object with its length.
-fn check_stored(stored: &HashMap<ObjectName, u64>, object: &ObjectRef) -> Result<()> {
+/// Whether the store has the object with its length. A listing may miss what was just stored, so what it
+/// misses is asked for by name.
+async fn check_stored(
+    objects: &Objects,
+    stored: &HashMap<ObjectName, u64>,
+    object: &ObjectRef,
+) -> Result<()> {
     let what = object.name.path();
-    match stored.get(&object.name) {
+    let found = match stored.get(&object.name) {
+        Some(found) => Some(*found),
+        None => objects.stored_size(object).await?,
+    };
+    match found {
         None => Err(Error::Missing { what }),
-        Some(found) if *found != u64::from(object.stored) => {
+        Some(found) if found != u64::from(object.stored) => {
             let detail = format!("it has {found} bytes, not {}", object.stored);
             Err(Error::damaged(what)(archive::Error::mismatch("an object", detail)))
         }
