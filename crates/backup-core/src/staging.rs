@@ -243,13 +243,14 @@ impl Drop for Staging {
         if self.published {
             return;
         }
-        let cleared = exists(&self.folder).and_then(|there| match there {
-            true => {
-                leftovers::take_back(self.disk.as_ref(), &self.target, &self.folder, self.inside)
+        let clear = || {
+            if exists(&self.folder)? {
+                let (disk, inside) = (self.disk.as_ref(), self.inside);
+                leftovers::take_back(disk, &self.target, &self.folder, inside)?;
             }
-            false => Ok(()),
-        });
-        if let Err(error) = cleared {
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = clear() {
             tracing::warn!(%error, "an unfinished restore could not be swept; the next one does it");
         }
     }
