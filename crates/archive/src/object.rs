@@ -241,13 +241,10 @@ impl<'a> Hashed<'a> {
             let (mut codec, mut bytes) = (Codec::Plain, frame);
             if skip > 0 {
                 skip -= 1;
+            } else if compress(&mut compressor, frame, &mut packed).map_err(compressing)? {
+                (codec, bytes) = (Codec::Zstd, &packed);
             } else {
-                compressor.compress_to_buffer(frame, &mut packed).map_err(compressing)?;
-                if packed.len() < frame.len() - frame.len() / 16 {
-                    (codec, bytes) = (Codec::Zstd, &packed);
-                } else {
-                    skip = INCOMPRESSIBLE_SKIP;
-                }
+                skip = INCOMPRESSIBLE_SKIP;
             }
             stored.extend_from_slice(bytes);
             index.put_u32(short(frame.len()));
@@ -266,6 +263,27 @@ impl<'a> Hashed<'a> {
 
 /// How many frames are stored plain, untried, after one that did not shrink.
 const INCOMPRESSIBLE_SKIP: u32 = 7;
+
+/// How much of a frame is compressed to find out whether it shrinks, in bytes.
+const SAMPLE_BYTES: usize = 32 << 10;
+
+/// Compresses a frame into `packed`; whether it gets smaller by an eighth at least. What an engine has
+/// compressed already does not, and costs more time than its bytes do.
+fn compress(
+    compressor: &mut zstd::bulk::Compressor<'_>,
+    frame: &[u8],
+    packed: &mut Vec<u8>,
+) -> std::io::Result<bool> {
+    let shrinks = |plain: &[u8], packed: &[u8]| packed.len() < plain.len() - plain.len() / 8;
+    if let Some(sample) = frame.get(..SAMPLE_BYTES) {
+        compressor.compress_to_buffer(sample, packed)?;
+        if !shrinks(sample, packed) {
+            return Ok(false);
+        }
+    }
+    compressor.compress_to_buffer(frame, packed)?;
+    Ok(shrinks(frame, packed))
+}
 
 /// An object's index: enough to read any part of it by range.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use archive::catalog::State;
+use archive::limits::MAX_NOTES;
 use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotId};
 use archive::node::Tree;
 use archive::object::ObjectRef;
@@ -16,12 +18,12 @@ use futures_util::TryStreamExt;
 use remote::tree::{Reading, write_files, write_records};
 use remote::{Committed, Host, Repository, Root, Session};
 
-use crate::checkpoint::{CheckpointEvery, Saving};
+use crate::checkpoint::{CheckpointEvery, Pace, Saving};
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
 use crate::{Error, Result, time};
 
-/// How many ranges of a database are read at the same time.
-const READERS: usize = 2;
+/// The most ranges of a database that are read at the same time: each holds some leaves in memory.
+const MAX_READERS: usize = 16;
 
 /// How many manifests are looked at to find one of the same shape to build on.
 const MAX_CANDIDATES: usize = 16;
@@ -161,6 +163,7 @@ impl Taking<'_> {
             }
         }
         let session = Session::begin(self.repository, &head, &source.location, &roots).await?;
+        let session = Arc::new(session);
         match self.fill(&session, &parents, source, started).await {
             Ok(manifest) => {
                 self.context.phase("committing", None);
@@ -183,7 +186,7 @@ impl Taking<'_> {
     /// Stores the content, and says in a manifest what it is.
     async fn fill(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         parents: &[Manifest],
         source: StoreDescription,
         started: u64,
@@ -202,7 +205,7 @@ impl Taking<'_> {
             databases: Vec::new(),
             shape: Shape::Records,
             proved_from: None,
-            notes: info.notes.clone(),
+            notes: kept_notes(&info.notes),
         };
         if self.view.files() {
             manifest.shape = self.files(session, parents, &manifest).await?;
@@ -229,25 +232,27 @@ impl Taking<'_> {
         let total = files.list().iter().map(|file| file.bytes).sum();
         self.context.phase("copying files", Some(total));
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
-        let saving = Saving::new(session, self.options.checkpoint_every, manifest, None);
+        let pace = Pace::new(self.options.checkpoint_every, session);
+        let saving = Saving::new(session, &pace, manifest, None);
         let written = write_files(session, files, &trees, &saving, self.context).await?;
         Ok(Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes })
     }
 
     async fn records(
         &self,
-        session: &Session,
+        session: &Arc<Session>,
         parents: &[Manifest],
         manifest: &mut Manifest,
     ) -> Result<()> {
         let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
         let databases = &self.snapshot.info().databases;
         self.context.phase("reading records", estimate(databases));
+        let pace = Pace::new(self.options.checkpoint_every, session);
         for (number, database) in databases.iter().enumerate() {
             let trees = database_trees(parents, &database.name);
-            let reading = Reading { records, number, database, readers: READERS };
+            let reading = Reading { records, number, database, readers: readers() };
             let begun = Some(entry(database, None, None));
-            let saving = Saving::new(session, self.options.checkpoint_every, manifest, begun);
+            let saving = Saving::new(session, &pace, manifest, begun);
             let written = write_records(session, reading, &trees, &saving, self.context).await?;
             manifest.databases.push(entry(database, Some(written.sum), written.tree));
         }
@@ -359,6 +364,21 @@ pub(crate) async fn summed(
     Ok(done.map_err(backup_core::Error::engine("keepsum", "sum records"))??)
 }
 
+/// As many notes as a manifest holds.
+fn kept_notes(notes: &[String]) -> Vec<String> {
+    if notes.len() <= MAX_NOTES {
+        return notes.to_vec();
+    }
+    let (kept, dropped) = notes.split_at(MAX_NOTES - 1);
+    let rest = format!("{} more notes are not kept", dropped.len());
+    kept.iter().cloned().chain([rest]).collect()
+}
+
+/// How many ranges of a database are read at the same time: as many as there are processors.
+fn readers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).clamp(2, MAX_READERS)
+}
+
 /// The expected bytes of all databases, where every one is known.
 fn estimate(databases: &[DatabaseInfo]) -> Option<u64> {
     databases.iter().map(|database| database.estimated_bytes).sum()
@@ -391,5 +411,20 @@ fn report(
         consistency: manifest.consistency.to_string(),
         pause_seconds: info.pause.map(|pause| pause.as_secs_f64()),
         notes: manifest.notes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_notes_than_a_manifest_holds_are_counted() {
+        let notes = |count: usize| (0..count).map(|n| format!("note {n}")).collect::<Vec<_>>();
+        assert_eq!(kept_notes(&notes(MAX_NOTES)), notes(MAX_NOTES));
+        let kept = kept_notes(&notes(MAX_NOTES + 5));
+        assert_eq!(kept.len(), MAX_NOTES);
+        assert_eq!(kept[..MAX_NOTES - 1], notes(MAX_NOTES - 1));
+        assert_eq!(kept[MAX_NOTES - 1], "6 more notes are not kept");
     }
 }

@@ -17,48 +17,68 @@ pub struct CheckpointEvery {
 }
 
 impl Default for CheckpointEvery {
-    /// 1 GiB, or five minutes.
+    /// 256 MiB, or a minute: more than that is not sent twice, and a checkpoint costs a few small
+    /// objects.
     fn default() -> Self {
-        Self { bytes: 1 << 30, milliseconds: 300_000 }
+        Self { bytes: 256 << 20, milliseconds: 60_000 }
     }
+}
+
+/// How much a backup has stored since its last checkpoint, over all of its trees.
+pub(crate) struct Pace {
+    every: CheckpointEvery,
+    stored: AtomicU64,
+    at: AtomicU64,
+}
+
+impl Pace {
+    pub(crate) fn new(every: CheckpointEvery, session: &Session) -> Self {
+        let stored = AtomicU64::new(session.uploaded_bytes());
+        Self { every, stored, at: AtomicU64::new(now(session)) }
+    }
+
+    fn is_due(&self, session: &Session) -> bool {
+        let stored = session.uploaded_bytes() - self.stored.load(Ordering::Relaxed);
+        let waited = now(session).saturating_sub(self.at.load(Ordering::Relaxed));
+        // What is stored already costs nothing to find again.
+        stored > 0 && (stored >= self.every.bytes || waited >= self.every.milliseconds)
+    }
+
+    fn begin_anew(&self, session: &Session) {
+        self.stored.store(session.uploaded_bytes(), Ordering::Relaxed);
+        self.at.store(now(session), Ordering::Relaxed);
+    }
+}
+
+fn now(session: &Session) -> u64 {
+    session.repository().host().clock.now_ms()
 }
 
 /// Makes checkpoints of one tree of a backup.
 pub(crate) struct Saving<'a> {
     session: &'a Session,
-    every: CheckpointEvery,
+    pace: &'a Pace,
     /// The manifest with what was finished before this tree.
     before: &'a Manifest,
     /// The database that is being written; its tree and sum are filled in.
     database: Option<ManifestDatabase>,
-    stored: AtomicU64,
-    at: AtomicU64,
 }
 
 impl<'a> Saving<'a> {
     pub(crate) fn new(
         session: &'a Session,
-        every: CheckpointEvery,
+        pace: &'a Pace,
         before: &'a Manifest,
         database: Option<ManifestDatabase>,
     ) -> Self {
-        let now = session.repository().host().clock.now_ms();
-        let stored = AtomicU64::new(session.uploaded_bytes());
-        Self { session, every, before, database, stored, at: AtomicU64::new(now) }
-    }
-
-    fn now(&self) -> u64 {
-        self.session.repository().host().clock.now_ms()
+        Self { session, pace, before, database }
     }
 }
 
 #[async_trait]
 impl Checkpoints for Saving<'_> {
     fn is_due(&self) -> bool {
-        let stored = self.session.uploaded_bytes() - self.stored.load(Ordering::Relaxed);
-        let waited = self.now().saturating_sub(self.at.load(Ordering::Relaxed));
-        // What is stored already costs nothing to find again.
-        stored > 0 && (stored >= self.every.bytes || waited >= self.every.milliseconds)
+        self.pace.is_due(self.session)
     }
 
     async fn save(&self, so_far: SoFar) -> remote::Result<()> {
@@ -78,8 +98,7 @@ impl Checkpoints for Saving<'_> {
             }
         }
         self.session.checkpoint(&manifest).await?;
-        self.stored.store(self.session.uploaded_bytes(), Ordering::Relaxed);
-        self.at.store(self.now(), Ordering::Relaxed);
+        self.pace.begin_anew(self.session);
         tracing::info!(stored = self.session.uploaded_bytes(), "checkpoint");
         Ok(())
     }

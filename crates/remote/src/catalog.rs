@@ -12,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::memory::Memory;
 use crate::store::{Created, Store};
-use crate::{Error, Result};
+use crate::{Blocking, Error, Result};
 
 /// The most bytes of an entry that does not hold the whole state. It keeps what a reader holds of a
 /// run of them small.
@@ -269,8 +269,24 @@ impl Catalog {
     async fn read_head(&self) -> Result<Head> {
         // A repository has entry 0, or something newer, whatever a listing says.
         let newest = self.newest_listed(None).await?.unwrap_or(0);
-        let whole = newest - newest % STATE_EVERY;
-        let mut entries = futures_util::stream::iter(whole..=newest)
+        let mut whole = newest - newest % STATE_EVERY;
+        loop {
+            let error = match self.read_from(whole, newest).await {
+                Err(error) if error.is_damage() => error,
+                done => return done,
+            };
+            // Is it damage, or have they become stubs since they were listed? That takes a later entry
+            // with the whole state, and then nothing before it is needed.
+            match whole.checked_add(STATE_EVERY) {
+                Some(next) if self.entry(next).await?.is_some() => whole = next,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// The newest state, from an entry on that holds the whole of it, by way of `newest`.
+    async fn read_from(&self, whole: u64, newest: u64) -> Result<Head> {
+        let mut entries = futures_util::stream::iter(whole..=newest.max(whole))
             .map(|number| async move {
                 let missing = || Error::Missing { what: Entry::path(number) };
                 self.entry(number).await?.ok_or_else(missing)
@@ -311,7 +327,7 @@ impl Catalog {
         {
             // What is remembered must not be gone after a power cut.
             self.store.settle(&Entry::path(head.number)).await?;
-            memory.remember(self.id, self.store.address(), head).await?;
+            memory.remember(self, head).await?;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_none_or(|known| known.number < head.number) {
@@ -330,6 +346,10 @@ impl Catalog {
 
     pub(crate) fn id(&self) -> RepositoryId {
         self.id
+    }
+
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.store.blocking()
     }
 
     pub(crate) fn address(&self) -> &str {

@@ -16,9 +16,12 @@ pub mod repository;
 pub mod retry;
 pub mod session;
 pub mod store;
+mod task;
 pub mod tree;
+mod unsynced;
 pub mod verify;
 
+pub use blocking::Blocking;
 pub use catalog::{Catalog, Decide, Decision, Head};
 pub use env::{Clock, Entropy, Host, SystemClock, SystemEntropy};
 pub use error::{Error, Result};

@@ -5,14 +5,19 @@
 //! is no longer mounted; and it answers "exists" for a name that another process has just linked and
 //! not yet synced.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backup_core::disk::Disk;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::{Error, Result, blocking};
+
+/// How many files are synced at the same time.
+const SYNCS_AT_ONCE: usize = 8;
 
 /// A repository's folder on a local disk.
 #[derive(Debug, Clone)]
@@ -83,6 +88,25 @@ impl Folder {
     pub(crate) async fn settle(&self, file: &str) -> Result<()> {
         let (folder, disk) = (self.parent(file), Arc::clone(&self.disk));
         blocking::run("sync a folder", move || Ok(disk.sync_folder(&folder)?)).await
+    }
+
+    /// Makes files durable, and then their names. Some are synced at the same time: a journal that is
+    /// written for one of them then holds the others as well.
+    pub(crate) async fn sync(&self, files: Vec<String>) -> Result<()> {
+        let files: Vec<_> = files.iter().map(|file| self.path.join(file)).collect();
+        let folders: BTreeSet<_> =
+            files.iter().filter_map(|file| file.parent().map(Path::to_path_buf)).collect();
+        self.sync_all(files).await?;
+        self.sync_all(folders).await
+    }
+
+    /// Syncs files or folders.
+    async fn sync_all(&self, paths: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+        let sync = |path: PathBuf| {
+            let disk = Arc::clone(&self.disk);
+            blocking::run("sync a file", move || Ok(disk.sync_file(&path)?))
+        };
+        stream::iter(paths).map(sync).buffer_unordered(SYNCS_AT_ONCE).try_collect().await
     }
 
     /// Checks that the folder that is to hold `file` is there. `init` made all of them.

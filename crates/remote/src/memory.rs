@@ -70,7 +70,7 @@ impl Memory {
 
     /// Checks that `head` continues what this host saw before.
     pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
-        let Some(seen) = self.recall(catalog.id(), catalog.address()).await? else {
+        let Some(seen) = self.recall(catalog).await? else {
             return Ok(());
         };
         let differs = |found: String| {
@@ -107,21 +107,11 @@ impl Memory {
     }
 
     /// Remembers `head`, unless more is remembered already.
-    pub(crate) async fn remember(
-        &self,
-        repository: RepositoryId,
-        address: &str,
-        head: &Head,
-    ) -> Result<()> {
-        let seen = Seen {
-            repository: repository.0,
-            address: address.to_owned(),
-            number: head.number,
-            hash: head.hash.0,
-        };
-        let (folder, path) = (self.folder.clone(), self.file(repository, address));
+    pub(crate) async fn remember(&self, catalog: &Catalog, head: &Head) -> Result<()> {
+        let seen = Seen { number: head.number, hash: head.hash.0, ..Seen::nothing_of(catalog) };
+        let (folder, path) = (self.folder.clone(), self.file(catalog.id(), catalog.address()));
         let disk = Arc::clone(&self.disk);
-        blocking::run("remember what was seen", move || {
+        let work = move || {
             local::make(disk.as_ref(), &folder)?;
             let lock_path = folder.join("lock");
             let lock = File::create(&lock_path).map_err(CoreError::io("create", &lock_path))?;
@@ -132,24 +122,26 @@ impl Memory {
             }
             write(disk.as_ref(), &path, &seen)?;
             Ok(disk.sync_folder(&folder)?)
-        })
-        .await
+        };
+        catalog.blocking().run("remember what was seen", work).await
     }
 
-    async fn recall(&self, repository: RepositoryId, address: &str) -> Result<Option<Seen>> {
-        let path = self.file(repository, address);
-        let of = Seen {
-            repository: repository.0,
-            address: address.to_owned(),
-            number: 0,
-            hash: [0; 32],
-        };
-        blocking::run("recall what was seen", move || read(&path, &of)).await
+    async fn recall(&self, catalog: &Catalog) -> Result<Option<Seen>> {
+        let path = self.file(catalog.id(), catalog.address());
+        let of = Seen::nothing_of(catalog);
+        catalog.blocking().run("recall what was seen", move || read(&path, &of)).await
     }
 
     fn file(&self, repository: RepositoryId, address: &str) -> PathBuf {
         let place = blake3::hash(address.as_bytes()).to_hex();
         self.folder.join(format!("{repository}-{}.json", &place[..16]))
+    }
+}
+
+impl Seen {
+    fn nothing_of(catalog: &Catalog) -> Self {
+        let (repository, address) = (catalog.id().0, catalog.address().to_owned());
+        Self { repository, address, number: 0, hash: [0; 32] }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use archive::object::{self, Hashed, Index, Kind, ObjectKey, ObjectName, ObjectRef};
 use backup_core::progress::Context;
@@ -11,7 +12,8 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use crate::nonce::Nonces;
 use crate::store::{Created, Listed, MAX_STORED_BYTES, Store};
-use crate::{Error, Result, blocking};
+use crate::unsynced::Unsynced;
+use crate::{Error, Result};
 
 /// The zstd level of what is stored, unless told otherwise: fast, and most of what there is to gain.
 const LEVEL: i32 = 1;
@@ -55,12 +57,21 @@ pub struct Objects {
     key: ObjectKey,
     level: i32,
     nonces: Nonces,
+    /// What a session stored and did not yet make durable; without a session, all is at once.
+    unsynced: Option<Arc<Unsynced>>,
 }
 
 impl Objects {
     pub(crate) fn new(store: Store, key: ObjectKey) -> Result<Self> {
         let nonces = Nonces::draw(store.host())?;
-        Ok(Self { store, key, level: LEVEL, nonces })
+        Ok(Self { store, key, level: LEVEL, nonces, unsynced: None })
+    }
+
+    /// The same objects for a session: with names of its own for what is stored from here on, which
+    /// is durable only after [`settle`](Self::settle).
+    pub(crate) fn for_session(&self) -> Result<Self> {
+        let unsynced = self.store.needs_sync().then(Arc::default);
+        Ok(Self { unsynced, ..self.with_new_nonces()? })
     }
 
     /// The same objects, with names of their own for what is stored from here on.
@@ -92,10 +103,11 @@ impl Objects {
         let stored = self.store.get(&path, u64::from(reference.stored)).await?;
         let stored = stored.ok_or_else(|| missing(reference))?;
         let (reference, key, what) = (*reference, self.key.clone(), reference.name.path());
-        blocking::run("check an object", move || {
+        let blocking = self.store.blocking();
+        let check = blocking.run("check an object", move || {
             object::open(&stored, &reference, kind, &key).map_err(Error::damaged(what))
-        })
-        .await
+        });
+        check.await
     }
 
     /// The bytes `range` of an object's plain content, checked; up to its end where it is shorter.
@@ -127,10 +139,11 @@ impl Objects {
         let (stored, _) = index.stored_range(&plain);
         let frames = self.part(reference, stored).await?;
         let (key, what) = (self.key.clone(), reference.name.path());
-        blocking::run("check a part of an object", move || {
+        let blocking = self.store.blocking();
+        let check = blocking.run("check a part of an object", move || {
             index.open_range(&plain, &frames, &key).map_err(Error::damaged(what))
-        })
-        .await
+        });
+        check.await
     }
 
     /// Stores content, unless `known` is an object of the same content, which is then what the caller
@@ -147,16 +160,18 @@ impl Objects {
         known: Option<ObjectRef>,
     ) -> Result<Stored> {
         let (key, level) = (self.key.clone(), self.level);
-        let sealed = blocking::run("compress an object", move || {
-            let hashed = Hashed::new(kind, &content, &key).map_err(cannot_store(kind))?;
-            let (hash, plain) = (hashed.hash, hashed.plain());
-            if let Some(known) = known.filter(|k| k.name.hash == hash && k.plain == plain) {
-                return Ok(Err(known));
-            }
-            let stored = hashed.seal(level).map_err(cannot_store(kind))?;
-            Ok(Ok((hash, plain, Bytes::from(stored))))
-        })
-        .await?;
+        let blocking = self.store.blocking();
+        let sealed = blocking
+            .run("compress an object", move || {
+                let hashed = Hashed::new(kind, &content, &key).map_err(cannot_store(kind))?;
+                let (hash, plain) = (hashed.hash, hashed.plain());
+                if let Some(known) = known.filter(|k| k.name.hash == hash && k.plain == plain) {
+                    return Ok(Err(known));
+                }
+                let stored = hashed.seal(level).map_err(cannot_store(kind))?;
+                Ok(Ok((hash, plain, Bytes::from(stored))))
+            })
+            .await?;
         let (hash, plain, stored) = match sealed {
             Ok(sealed) => sealed,
             Err(known) => return Ok(Stored { reference: known, reused: true }),
@@ -164,7 +179,7 @@ impl Objects {
         let length = u32::try_from(stored.len()).expect("an object's length is bounded");
         for tried in 1..=NAMES_TRIED {
             let name = ObjectName { hash, nonce: self.nonces.next(self.store.host())? };
-            if self.store.create(&name.path(), stored.clone()).await? == Created::Created {
+            if self.create(name.path(), stored.clone()).await? == Created::Created {
                 let reference = ObjectRef { name, plain, stored: length };
                 return Ok(Stored { reference, reused: false });
             }
@@ -178,6 +193,24 @@ impl Objects {
     /// The stored length in bytes of an object, or nothing where it is not there.
     pub(crate) async fn stored_size(&self, reference: &ObjectRef) -> Result<Option<u64>> {
         self.store.size(&reference.name.path()).await
+    }
+
+    /// Makes all that was stored durable, where it is not yet. Nothing may refer to it before.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        match &self.unsynced {
+            Some(unsynced) => unsynced.settle(&self.store).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn create(&self, path: String, stored: Bytes) -> Result<Created> {
+        let Some(unsynced) = &self.unsynced else { return self.store.create(&path, stored).await };
+        let bytes = stored.len() as u64;
+        let created = self.store.create_unsynced(&path, stored).await?;
+        if created == Created::Created {
+            unsynced.add(path, bytes, &self.store).await?;
+        }
+        Ok(created)
     }
 
     /// All files below `objects/`, in no order.

@@ -24,7 +24,7 @@ use crate::env::Host;
 use crate::local::{Folder, Found};
 use crate::location::{Place, RepositoryLocation};
 use crate::retry::{Kind, Patience, is_transient};
-use crate::{Error, Result};
+use crate::{Blocking, Error, Result};
 
 /// The most bytes that any stored object may have, of those that have a plain length at the limit.
 pub(crate) const MAX_STORED_BYTES: u64 =
@@ -76,6 +76,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     store: Arc<dyn ObjectStore>,
+    /// The same files, written without waiting for the disk; where absent, `store` does it.
+    unsynced: Option<Arc<dyn ObjectStore>>,
     prefix: Path,
     address: String,
     folder: Option<Folder>,
@@ -84,6 +86,7 @@ struct Shared {
     patience: Patience,
     requests: usize,
     permits: Semaphore,
+    blocking: Blocking,
 }
 
 impl Store {
@@ -108,6 +111,13 @@ impl Store {
     ) -> Self {
         let address = folder.display().to_string();
         Self::build(store, address, Some(Folder::new(folder, disk)), host, context)
+    }
+
+    /// The same store, whose objects are written through `store` into the same folder, which need not
+    /// make them durable: that is done for many of them at a time, before anything refers to them.
+    #[must_use]
+    pub fn with_unsynced(self, store: Arc<dyn ObjectStore>) -> Self {
+        self.rebuilt(|shared| Shared { unsynced: Some(store), ..shared })
     }
 
     /// The store at `location`, which must be there.
@@ -159,6 +169,7 @@ impl Store {
         Self {
             shared: Arc::new(Shared {
                 store,
+                unsynced: None,
                 prefix: Path::default(),
                 address,
                 folder,
@@ -167,6 +178,7 @@ impl Store {
                 patience: Patience::default(),
                 requests: REQUESTS,
                 permits: Semaphore::new(REQUESTS),
+                blocking: Blocking::default(),
             }),
         }
     }
@@ -206,10 +218,22 @@ impl Store {
         self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
     }
 
+    /// The same store whose users hash, compress and remember where `blocking` says.
+    #[must_use]
+    pub fn with_blocking(self, blocking: Blocking) -> Self {
+        self.rebuilt(|shared| Shared { blocking, ..shared })
+    }
+
+    /// Where its users hash, compress and remember.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.blocking
+    }
+
     fn rebuilt(self, change: impl FnOnce(Shared) -> Shared) -> Self {
         let shared = self.shared.as_ref();
         let copy = Shared {
             store: Arc::clone(&shared.store),
+            unsynced: shared.unsynced.clone(),
             prefix: shared.prefix.clone(),
             address: shared.address.clone(),
             folder: shared.folder.clone(),
@@ -218,6 +242,7 @@ impl Store {
             patience: shared.patience,
             requests: shared.requests,
             permits: Semaphore::new(shared.requests),
+            blocking: shared.blocking,
         };
         Self { shared: Arc::new(change(copy)) }
     }
@@ -239,24 +264,54 @@ impl Store {
 
     /// Stores `bytes` under `path` if that name is free, at once or not at all, and durably.
     pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Created> {
-        let answer = self.request(|| self.put_once(path, bytes.clone())).await?;
+        let store = &self.shared.store;
+        let answer = self.request(|| self.put_once(store, path, bytes.clone())).await?;
         self.created(path, answer).await
+    }
+
+    /// As [`create`](Self::create), but a local file is durable only after [`sync`](Self::sync), and
+    /// so is one that is there already. For names that nobody refers to before that.
+    pub(crate) async fn create_unsynced(&self, path: &str, bytes: Bytes) -> Result<Created> {
+        let store = self.shared.unsynced.as_ref().unwrap_or(&self.shared.store);
+        match self.request(|| self.put_once(store, path, bytes.clone())).await? {
+            Ok(()) => Ok(Created::Created),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Exists),
+            Err(source) => Err(self.failed("create", path, source)),
+        }
+    }
+
+    /// Whether what [`create_unsynced`](Self::create_unsynced) stores must be synced.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.shared.unsynced.is_some()
+    }
+
+    /// Makes files and their names durable.
+    pub(crate) async fn sync(&self, paths: Vec<String>) -> Result<()> {
+        match &self.shared.folder {
+            Some(folder) => folder.sync(paths).await,
+            None => Ok(()),
+        }
     }
 
     /// As [`create`](Self::create), in one attempt.
     pub(crate) async fn create_once(&self, path: &str, bytes: Bytes) -> Result<Created> {
         let _permit = self.permit().await;
-        let answer = self.bounded(self.put_once(path, bytes)).await?;
+        let answer = self.bounded(self.put_once(&self.shared.store, path, bytes)).await?;
         self.created(path, answer).await
     }
 
-    async fn put_once(&self, path: &str, bytes: Bytes) -> Result<object_store::Result<()>> {
+    async fn put_once(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        path: &str,
+        bytes: Bytes,
+    ) -> Result<object_store::Result<()>> {
         if let Some(folder) = &self.shared.folder {
             folder.check_parent(path).await?;
         }
         let options = PutOptions::from(PutMode::Create);
         let payload = PutPayload::from_bytes(bytes);
-        let put = self.shared.store.put_opts(&self.full(path), payload, options).await;
+        let put = store.put_opts(&self.full(path), payload, options).await;
         Ok(put.map(drop))
     }
 
@@ -524,10 +579,12 @@ async fn open_folder(path: PathBuf, host: &Host, context: &Context) -> Result<St
             path: opening.display().to_string(),
             source,
         })?;
-        Ok((store.with_fsync(true), real))
+        Ok((store, real))
     })
     .await?;
-    Ok(Store::over_folder(Arc::new(store), real, Arc::new(LocalDisk), host, context))
+    let synced = Arc::new(store.clone().with_fsync(true));
+    let folder = Store::over_folder(synced, real, Arc::new(LocalDisk), host, context);
+    Ok(folder.with_unsynced(Arc::new(store)))
 }
 
 /// The bytes of an answer, never more than it said it would have.

@@ -4,6 +4,9 @@
 //! all. So a reader that does not begin at the first record passes over everything up to and
 //! including the first natural boundary, and the reader before it reads on to that same boundary.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use archive::boundary::Target;
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
 use archive::limits::{FULL_LEAF_BYTES, LARGE_PIECE_BYTES};
@@ -12,14 +15,17 @@ use archive::object::{Kind, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordKey};
-use backup_core::source::{DatabaseInfo, Records};
-use futures_util::stream::{self, FuturesOrdered, StreamExt, TryStreamExt};
+use backup_core::source::{BatchStream, DatabaseInfo, Records};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lthash::LtHash;
+use tokio::sync::Mutex;
 
 use super::checkpoint::{Checkpoints, SoFar};
 use super::read::Found;
 use super::write::{Parents, TreeWriter, store_leaf};
+use crate::objects::Stored;
 use crate::session::Session;
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// About how many bytes one reader reads in one go.
@@ -30,6 +36,9 @@ const MAX_RANGES: usize = 4096;
 
 /// How many leaves of one reader are summed, compressed and stored at the same time.
 const LEAVES_AT_ONCE: usize = 3;
+
+/// How many pieces of one long value are compressed and stored at the same time.
+const PIECES_AT_ONCE: usize = 3;
 
 /// A database as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,21 +65,31 @@ pub struct Reading<'a> {
 /// Stores the records of one database of a snapshot. `parents` are the database's trees in live
 /// snapshots and pins, whose leaves are reused where they are the same.
 pub async fn write_records(
-    session: &Session,
+    session: &Arc<Session>,
     reading: Reading<'_>,
     parents: &[Tree],
     checkpoints: &dyn Checkpoints,
     context: &Context,
 ) -> Result<RecordsWritten> {
-    let writing = Writing { session, reading, parents, context };
+    let writing = Arc::new(Writing {
+        session: Arc::clone(session),
+        parents: parents.to_vec(),
+        tag: reading.database.name.clone().into_bytes(),
+        context: context.clone(),
+    });
     let readers = reading.readers.max(1);
     let ranges = reading.database.estimated_bytes.unwrap_or(0).div_ceil(RANGE_BYTES);
     let ranges = usize::try_from(ranges).unwrap_or(usize::MAX).clamp(readers, MAX_RANGES);
     let cuts = reading.records.splits(reading.number, ranges).await?;
-    let starts = std::iter::once(None).chain(cuts.iter().map(Some));
-    let ends = cuts.iter().map(Some).chain(std::iter::once(None));
+    let starts = std::iter::once(None).chain(cuts.iter().cloned().map(Some));
+    let ends = cuts.iter().cloned().map(Some).chain(std::iter::once(None));
     let mut ranges = stream::iter(starts.zip(ends))
-        .map(|(start, end)| read_range(writing, start, end))
+        .map(|(start, end)| {
+            let writing = Arc::clone(&writing);
+            let batches = reading.records.scan(reading.number, start.as_ref());
+            let range = Range { writing, batches, start, end };
+            Task::spawn(range.read()).join("read a range of records")
+        })
         .buffered(readers);
     let mut tree = TreeWriter::new(session, parents, true);
     let mut sum = DatabaseSum::default();
@@ -90,72 +109,61 @@ pub async fn write_records(
 }
 
 /// What every range of one database shares.
-#[derive(Clone, Copy)]
-struct Writing<'a> {
-    session: &'a Session,
-    reading: Reading<'a>,
-    parents: &'a [Tree],
-    context: &'a Context,
+#[derive(Debug)]
+struct Writing {
+    session: Arc<Session>,
+    parents: Vec<Tree>,
+    /// The integrity tag.
+    tag: Vec<u8>,
+    context: Context,
 }
 
-impl Writing<'_> {
-    fn tag(&self) -> &[u8] {
-        self.reading.database.name.as_bytes()
-    }
+/// A range of a database, to be read from the first natural boundary after `start` to the one
+/// after `end`.
+struct Range {
+    writing: Arc<Writing>,
+    batches: BatchStream,
+    start: Option<RecordKey>,
+    end: Option<RecordKey>,
 }
 
-/// Reads one range, from the first natural boundary after `start` to the one after `end`.
-async fn read_range(
-    writing: Writing<'_>,
-    start: Option<&RecordKey>,
-    end: Option<&RecordKey>,
-) -> Result<Vec<(Child, LtHash)>> {
-    let objects = writing.session.repository().objects();
-    let mut leaves = Leaves {
-        writing,
-        parents: Parents::new(objects, writing.parents),
-        piece_parents: Parents::new(objects, writing.parents),
-        building: Building::new(writing.tag()),
-        storing: FuturesOrdered::new(),
-        done: Vec::new(),
-    };
-    let mut batches = writing.reading.records.scan(writing.reading.number, start);
-    let mut skipping = start.is_some();
-    while let Some(batch) = batches.try_next().await? {
-        writing.context.check()?;
-        let mut advanced = (0, 0);
-        for record in batch.iter() {
-            let starts = record.starts_value();
-            let natural = record.ends_value()
-                && Target::Records.ends_leaf(record.root_key, record.key, record.total);
-            let past_end = end.is_some_and(|end| end.compare(record.root_key, record.key).is_le());
-            if skipping {
-                skipping = !natural;
-                if natural && past_end {
+impl Range {
+    async fn read(self) -> Result<Vec<(Child, LtHash)>> {
+        let Self { writing, mut batches, start, end } = self;
+        let mut leaves = Leaves::new(&writing);
+        let mut skipping = start.is_some();
+        while let Some(batch) = batches.try_next().await? {
+            writing.context.check()?;
+            let mut advanced = (0, 0);
+            for record in batch.iter() {
+                let natural = record.ends_value()
+                    && Target::Records.ends_leaf(record.root_key, record.key, record.total);
+                let past = |end: &RecordKey| end.compare(record.root_key, record.key).is_le();
+                let last = natural && end.as_ref().is_some_and(past);
+                if !skipping {
+                    advanced.0 += record.counted_bytes();
+                    advanced.1 += u64::from(record.starts_value());
+                    leaves.push(&record, natural).await?;
+                }
+                skipping &= !natural;
+                if last {
+                    writing.context.advance(advanced.0, advanced.1);
                     return leaves.finish().await;
                 }
-                continue;
             }
-            advanced.0 += record.counted_bytes();
-            advanced.1 += u64::from(starts);
-            leaves.push(&record, natural).await?;
-            if natural && past_end {
-                writing.context.advance(advanced.0, advanced.1);
-                return leaves.finish().await;
-            }
+            writing.context.advance(advanced.0, advanced.1);
         }
-        writing.context.advance(advanced.0, advanced.1);
+        leaves.finish().await
     }
-    leaves.finish().await
 }
 
-/// The leaves of one range.
-struct Leaves<'a> {
-    writing: Writing<'a>,
-    parents: Parents,
+/// The leaves of one range. Each is summed, compressed and stored beside the reading.
+struct Leaves {
+    writing: Arc<Writing>,
+    parents: Arc<Mutex<Parents>>,
     piece_parents: Parents,
     building: Building,
-    storing: FuturesOrdered<futures_util::future::BoxFuture<'a, Result<(Child, LtHash)>>>,
+    storing: VecDeque<Task<(Child, LtHash)>>,
     done: Vec<(Child, LtHash)>,
 }
 
@@ -171,8 +179,32 @@ struct Building {
 struct OpenValue {
     at: RecordKey,
     pieces: Vec<ObjectRef>,
+    storing: VecDeque<Task<Stored>>,
     known: Vec<ObjectRef>,
     buffer: Vec<u8>,
+}
+
+impl OpenValue {
+    /// Begins to store what was gathered of the next piece, and waits where too many are under way.
+    async fn cut(&mut self, session: &Arc<Session>) -> Result<()> {
+        let rest = self.buffer.split_off(self.buffer.len().min(LARGE_PIECE_BYTES));
+        let piece = std::mem::replace(&mut self.buffer, rest);
+        let known = self.known.get(self.pieces.len() + self.storing.len()).copied();
+        let session = Arc::clone(session);
+        let put = async move { session.put(Kind::Piece, piece.into(), known).await };
+        self.storing.push_back(Task::spawn(put));
+        self.wait(PIECES_AT_ONCE - 1).await
+    }
+
+    /// Waits until at most `left` pieces are still being stored.
+    async fn wait(&mut self, left: usize) -> Result<()> {
+        while self.storing.len() > left
+            && let Some(task) = self.storing.pop_front()
+        {
+            self.pieces.push(task.join("store a piece of a value").await?.reference);
+        }
+        Ok(())
+    }
 }
 
 impl Building {
@@ -181,7 +213,19 @@ impl Building {
     }
 }
 
-impl Leaves<'_> {
+impl Leaves {
+    fn new(writing: &Arc<Writing>) -> Self {
+        let parents = || Parents::new(writing.session.repository().objects(), &writing.parents);
+        Self {
+            writing: Arc::clone(writing),
+            parents: Arc::new(Mutex::new(parents())),
+            piece_parents: parents(),
+            building: Building::new(&writing.tag),
+            storing: VecDeque::new(),
+            done: Vec::new(),
+        }
+    }
+
     async fn push(&mut self, record: &Record<'_>, natural: bool) -> Result<()> {
         if record.total > Target::Records.inline_bytes() as u64 {
             self.push_part(record).await?;
@@ -191,7 +235,8 @@ impl Leaves<'_> {
             self.building.leaf.push(&inline).map_err(unsorted)?;
         }
         if natural || self.building.leaf.len() >= FULL_LEAF_BYTES {
-            self.cut().await?;
+            self.cut();
+            self.wait(LEAVES_AT_ONCE).await?;
         }
         Ok(())
     }
@@ -205,7 +250,8 @@ impl Leaves<'_> {
                 Some(Found::Pieces(pieces)) => pieces,
                 _ => Vec::new(),
             };
-            let open = OpenValue { at, pieces: Vec::new(), known, buffer: Vec::new() };
+            let (pieces, storing) = (Vec::new(), VecDeque::new());
+            let open = OpenValue { at, pieces, storing, known, buffer: Vec::new() };
             self.building.open = Some(open);
         }
         let Some(open) = &mut self.building.open else { return Ok(()) };
@@ -213,59 +259,61 @@ impl Leaves<'_> {
         while open.buffer.len() >= LARGE_PIECE_BYTES
             || (record.ends_value() && !open.buffer.is_empty())
         {
-            let rest = open.buffer.split_off(open.buffer.len().min(LARGE_PIECE_BYTES));
-            let piece = std::mem::replace(&mut open.buffer, rest);
-            let known = open.known.get(open.pieces.len()).copied();
-            let stored = self.writing.session.put(Kind::Piece, piece.into(), known).await?;
-            open.pieces.push(stored.reference);
+            open.cut(&self.writing.session).await?;
         }
         if record.ends_value()
-            && let Some(OpenValue { at, pieces, .. }) = self.building.open.take()
+            && let Some(mut open) = self.building.open.take()
         {
-            let value = LeafValue::Pieces { total: record.total, pieces };
-            let long = LeafRecord { root_key: &at.root_key, key: &at.key, value };
+            open.wait(0).await?;
+            let value = LeafValue::Pieces { total: record.total, pieces: open.pieces };
+            let long = LeafRecord { root_key: &open.at.root_key, key: &open.at.key, value };
             self.building.leaf.push(&long).map_err(unsorted)?;
         }
         Ok(())
     }
 
-    /// Ends the leaf, and waits where too many are being stored.
-    async fn cut(&mut self) -> Result<()> {
-        let empty = Building::new(self.writing.tag());
+    /// Ends the leaf, and begins to store it.
+    fn cut(&mut self) {
+        let empty = Building::new(&self.writing.tag);
         let Building { leaf, long, .. } = std::mem::replace(&mut self.building, empty);
-        if leaf.is_empty() {
-            return Ok(());
+        if !leaf.is_empty() {
+            let (writing, parents) = (Arc::clone(&self.writing), Arc::clone(&self.parents));
+            self.storing.push_back(Task::spawn(store(writing, parents, leaf, long)));
         }
-        let session = self.writing.session;
-        let tag = self.writing.tag().to_vec();
-        let first = leaf.iter().next().map(|r| RecordKey::new(r.root_key, r.key));
-        let summed = crate::blocking::run("sum a leaf", move || sum_leaf(leaf, long, &tag)).await;
-        let (leaf, lthash) = summed?;
-        let checksum = Some(lthash.checksum());
-        let known = match first {
-            Some(first) => {
-                let alike = |child: &Child| child.checksum == checksum;
-                self.parents.candidate(0, &first, alike).await?
-            }
-            None => None,
-        };
-        self.storing.push_back(Box::pin(async move {
-            let child = store_leaf(session, leaf, Some(&lthash), known).await?;
-            Ok((child, lthash))
-        }));
-        while self.storing.len() >= LEAVES_AT_ONCE {
-            self.done.extend(self.storing.try_next().await?);
+    }
+
+    /// Waits until at most `left` leaves are still being stored.
+    async fn wait(&mut self, left: usize) -> Result<()> {
+        while self.storing.len() > left
+            && let Some(task) = self.storing.pop_front()
+        {
+            self.done.push(task.join("store a leaf").await?);
         }
         Ok(())
     }
 
     async fn finish(mut self) -> Result<Vec<(Child, LtHash)>> {
-        self.cut().await?;
-        while let Some(stored) = self.storing.try_next().await? {
-            self.done.push(stored);
-        }
+        self.cut();
+        self.wait(0).await?;
         Ok(self.done)
     }
+}
+
+/// Sums a leaf and stores it, unless a parent has it.
+async fn store(
+    writing: Arc<Writing>,
+    parents: Arc<Mutex<Parents>>,
+    leaf: LeafBuilder,
+    long: Summer,
+) -> Result<(Child, LtHash)> {
+    let tag = writing.tag.clone();
+    let summed = crate::blocking::run("sum a leaf", move || sum_leaf(leaf, long, &tag)).await;
+    let (leaf, lthash) = summed?;
+    let checksum = Some(lthash.checksum());
+    let alike = |child: &Child| child.checksum == checksum;
+    let known = parents.lock().await.candidate(0, &leaf.first, alike).await?;
+    let child = store_leaf(&writing.session, leaf, Some(&lthash), known).await?;
+    Ok((child, lthash))
 }
 
 /// What a leaf refused: above all, records that a source gave out of order or twice.

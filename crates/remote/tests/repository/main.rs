@@ -9,3 +9,4 @@ mod objects;
 mod session;
 mod store;
 mod support;
+mod unsynced;

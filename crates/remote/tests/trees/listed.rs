@@ -83,7 +83,7 @@ pub(crate) async fn store(
 ) -> (SnapshotId, RecordsWritten) {
     let head = repository.head().await.unwrap();
     let roots: Vec<Root> = parents.iter().map(|(id, _)| Root::Snapshot(*id)).collect();
-    let session = Session::begin(repository, &head, "memory:test", &roots).await.unwrap();
+    let session = Arc::new(Session::begin(repository, &head, "memory:test", &roots).await.unwrap());
     let listed = Listed { records: Arc::clone(records), cuts };
     let info = database();
     let reading = Reading { records: &listed, number: 0, database: &info, readers: 2 };

@@ -158,7 +158,8 @@ async fn records_out_of_order_or_twice_are_refused() {
     let repository = repository().await;
     let head = repository.head().await.unwrap();
     for keys in [DESCENDING, TWICE] {
-        let session = Session::begin(&repository, &head, "memory:x", &[] as &[Root]).await.unwrap();
+        let session =
+            Arc::new(Session::begin(&repository, &head, "memory:x", &[] as &[Root]).await.unwrap());
         let (unsorted, info) = (Unsorted(keys), database());
         let reading = Reading { records: &unsorted, number: 0, database: &info, readers: 1 };
         let refused = write_records(&session, reading, &[], &Unsaved, &Context::default()).await;

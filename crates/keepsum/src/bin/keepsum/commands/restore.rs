@@ -58,7 +58,7 @@ async fn write(
 
 fn print(report: &RestoreReport, session: &Session) -> Result<ExitCode, Failure> {
     session.notes(&report.notes);
-    session.output.result(report)?;
+    session.print(report)?;
     Ok(ExitCode::Done)
 }
 
