@@ -192,6 +192,10 @@ impl Staging {
         }
         let placed = self.place_file(&built, aside.as_deref(), parent);
         if let (Err(_), Some(aside)) = (&placed, &aside) {
+            if !exists(&sidecar_of(&built))? {
+                // The new one's, which says nothing of the old store.
+                self.disk.remove(&sidecar_of(&self.target))?;
+            }
             self.put_back(&sidecar_of(aside), &sidecar_of(&self.target));
             self.put_back(aside, &self.target);
         }
