@@ -196,7 +196,7 @@ async fn repositories_and_addresses_are_remembered_apart() {
 /// remembered. Cut off at any operation, the memory says what it said before or what it says now.
 #[tokio::test]
 async fn what_is_remembered_outlives_a_power_cut() {
-    let (_, inner) = memory_repository(1).await;
+    let (_, inner) = fresh_repository(1).await;
     let home = tempfile::tempdir().unwrap();
     let mut volume = Volume::read(home.path()).unwrap();
     let disk = FaultyDisk::new(home.path(), Trigger::never());
