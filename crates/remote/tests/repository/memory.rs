@@ -207,7 +207,9 @@ async fn what_is_remembered_outlives_a_power_cut() {
     }
     let remembered = |volume: &Volume, survival| {
         let left = volume.after_crash(survival);
-        left.names().iter().any(|name| name.starts_with("a/state/") && name.ends_with(".json"))
+        left.entries.keys().any(|path| {
+            path.starts_with("a/state") && path.extension().is_some_and(|end| end == "json")
+        })
     };
     let mut states = 0;
     for op in disk.journal() {

@@ -76,10 +76,8 @@ impl Case {
             // A mount point is filled entry by entry; without its first file, no engine finds a store.
             return None;
         }
-        match found.iter().all(|content| *content == first) {
-            true => first,
-            false => Some(format!("between: {found:?}")),
-        }
+        let whole = found.iter().all(|content| *content == first);
+        if whole { first } else { Some(format!("between: {found:?}")) }
     }
 }
 
