@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
+mod body;
 pub mod catalog;
 mod descriptor;
 pub mod env;

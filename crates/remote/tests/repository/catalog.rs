@@ -12,10 +12,10 @@ use futures_util::future::join_all;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::verify::{Level, verify};
-use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result};
+use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result, Session};
 
 use crate::support::{
-    Fault, Faulty, Request, Seeded, contents, host, memory_repository, overwrite, reopen,
+    Fault, Faulty, Request, Seeded, contents, host, manifest, memory_repository, overwrite, reopen,
 };
 
 fn pin(id: u16) -> Change {
@@ -461,6 +461,53 @@ async fn a_writer_that_slept_below_the_floor_starts_over() {
     let head = commit_pin(&repository, &read, 99).await.unwrap();
     assert_eq!((head.number, head.floor), (72, 64));
     assert_eq!(repository.catalog().entry(72).await.unwrap().unwrap().0.floor, 64);
+}
+
+/// Lost: trust. A reader whose listing is older than the floor, or that is overtaken by whoever raises
+/// it, took stubs for damage.
+#[tokio::test]
+async fn a_listing_from_below_the_floor_is_no_damage() {
+    let (repository, inner) = memory_repository(1).await;
+    let mut head = repository.head().await.unwrap();
+    for id in 0..130 {
+        head = commit_pin(&repository, &head, id).await.unwrap();
+    }
+    append_with_floor(&inner, &head, 128).await;
+    for number in 0..128 {
+        overwrite(&inner, &Entry::path(number), "stub").await;
+    }
+    let faulty = Faulty::new(&inner, |_| Fault::None);
+    for stale in [0, 3, 4, 67, 68, 131] {
+        faulty.stale.store(stale, Ordering::Relaxed);
+        let store: Arc<dyn ObjectStore> = Arc::clone(&faulty) as _;
+        let read = reopen(&store, 2).await.unwrap().head().await.unwrap();
+        assert_eq!((read.number, read.floor), (131, 128), "{stale} missing");
+    }
+    // Without a later state to go by, it is damage.
+    overwrite(&inner, &Entry::path(128), "stub").await;
+    let error = reopen(&inner, 2).await.unwrap().head().await.unwrap_err();
+    assert!(error.is_damage(), "{error}");
+}
+
+/// Lost: the pins of a backup that slept for so long that the entries since its base were stubs; it
+/// could not be abandoned.
+#[tokio::test]
+async fn a_session_that_slept_below_the_floor_can_be_abandoned() {
+    let (repository, inner) = memory_repository(1).await;
+    let base = repository.head().await.unwrap();
+    let session = Session::begin(&repository, &base, "memory:store", &[]).await.unwrap();
+    session.checkpoint(&manifest(1)).await.unwrap();
+    let other = reopen(&inner, 2).await.unwrap();
+    let mut head = other.head().await.unwrap();
+    for id in 0..70 {
+        head = commit_pin(&other, &head, id).await.unwrap();
+    }
+    append_with_floor(&inner, &head, 64).await;
+    for number in 0..64 {
+        overwrite(&inner, &Entry::path(number), "stub").await;
+    }
+    session.abandon().await.unwrap();
+    assert_eq!(other.head().await.unwrap().state.pins.len(), head.state.pins.len() - 1);
 }
 
 #[tokio::test]
