@@ -3,6 +3,7 @@
 mod arrows;
 mod consumers;
 mod decisions;
+mod fixtures;
 mod format_page;
 mod manifests;
 mod pages;
@@ -48,6 +49,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     findings.extend(sources::check(&tree));
     findings.extend(pages::check(&tree));
     findings.extend(decisions::check(&tree));
+    findings.extend(fixtures::check(workspace.root())?);
     findings.extend(format_page::check(&tree));
     findings.extend(planted::check(&tree));
     findings.sort();

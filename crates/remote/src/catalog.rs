@@ -79,6 +79,11 @@ impl Catalog {
         Self { store, id, memory: None, known: Arc::default() }
     }
 
+    /// The same catalog through another connection.
+    pub(crate) fn through(self, store: Store) -> Self {
+        Self { store, ..self }
+    }
+
     pub(crate) fn with_memory(self, memory: Memory) -> Self {
         Self { memory: Some(memory), ..self }
     }
@@ -216,7 +221,12 @@ impl Catalog {
             };
             // Neither answer proves anything: what is there does.
             match (self.entry(number).await, failure) {
-                (Ok(Some((entry, _))), _) => return Ok(entry.commit == commit),
+                (Ok(Some((entry, _))), Some(_)) => {
+                    // What failed may have been the sync of its name.
+                    self.store.settle(&path).await?;
+                    return Ok(entry.commit == commit);
+                }
+                (Ok(Some((entry, _))), None) => return Ok(entry.commit == commit),
                 (_, Some(failure)) => return Err(failure),
                 (Ok(None), None) => self.store.give_way(absent).await?,
                 (Err(error), None) => return Err(error),

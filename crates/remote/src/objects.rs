@@ -84,6 +84,11 @@ impl Objects {
         Self { level, ..self }
     }
 
+    /// The same objects through another connection.
+    pub(crate) fn through(self, store: Store) -> Self {
+        Self { store, ..self }
+    }
+
     pub(crate) fn nonces(&self) -> &Nonces {
         &self.nonces
     }

@@ -99,6 +99,15 @@ impl Repository {
         Self { catalog: self.catalog.with_memory(memory), ..self }
     }
 
+    /// The same repository, used by `host`: its name is what pins are found by.
+    #[must_use]
+    pub fn on_host(self, host: &Host) -> Self {
+        let store = self.store.on_host(host);
+        let (objects, catalog) = (self.objects, self.catalog);
+        let (objects, catalog) = (objects.through(store.clone()), catalog.through(store.clone()));
+        Self { store, objects, catalog, ..self }
+    }
+
     /// Compresses what is stored with zstd at `level` (1 unless told otherwise).
     #[must_use]
     pub fn with_compression(self, level: i32) -> Self {

@@ -212,6 +212,12 @@ impl Store {
         self.rebuilt(|shared| Shared { requests, permits, ..shared })
     }
 
+    /// The same store, used by another host or under another name of this one.
+    #[must_use]
+    pub(crate) fn on_host(self, host: &Host) -> Self {
+        self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
+    }
+
     /// The same store whose users hash, compress and remember where `blocking` says.
     #[must_use]
     pub fn with_blocking(self, blocking: Blocking) -> Self {
