@@ -229,10 +229,26 @@ impl Catalog {
                 (Ok(Some((entry, _))), None) => return Ok(entry.commit == commit),
                 (_, Some(failure)) => return Err(failure),
                 (Ok(None), None) => self.store.give_way(absent).await?,
-                (Err(error), None) => return Err(error),
+                (Err(error), None) => return Err(self.unknown_if_stub(number, error).await),
             }
         }
         Err(Error::Contended { address: self.store.address().to_owned(), tries: TRIES })
+    }
+
+    /// What to say of an entry that cannot be read and may be one's own: a stub does not tell whose it
+    /// was.
+    async fn unknown_if_stub(&self, number: u64, error: Error) -> Error {
+        match self.read_head().await {
+            Ok(newest) if error.is_damage() && number < newest.floor => Error::Store {
+                action: "tell whose entry it was that became a stub at",
+                path: self.store.name(&Entry::path(number)),
+                source: object_store::Error::Generic {
+                    store: "keepsum",
+                    source: "so much was committed meanwhile that it is no longer kept".into(),
+                },
+            },
+            _ => error,
+        }
     }
 
     async fn advance_or_start_over(&self, head: &mut Head) -> Result<Vec<Entry>> {

@@ -484,7 +484,7 @@ impl Store {
     }
 
     /// A file's full address.
-    fn name(&self, path: &str) -> String {
+    pub(crate) fn name(&self, path: &str) -> String {
         let address = self.shared.address.trim_end_matches('/');
         let joint = if address.ends_with(':') { "" } else { "/" };
         format!("{address}{joint}{path}")
