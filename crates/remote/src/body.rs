@@ -4,6 +4,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use object_store::{GetResult, GetResultPayload};
 
+use crate::retry;
+
 /// The bytes of an answer, never more than it said it would have.
 pub(crate) async fn body(found: GetResult, length: u64) -> object_store::Result<Bytes> {
     let bytes = match found.payload {
@@ -27,6 +29,5 @@ pub(crate) async fn body(found: GetResult, length: u64) -> object_store::Result<
 }
 
 fn wrong_length(length: u64) -> object_store::Error {
-    let said = format!("the answer does not have the {length} bytes that it announced");
-    object_store::Error::Generic { store: "keepsum", source: said.into() }
+    retry::own(format!("the answer does not have the {length} bytes that it announced"))
 }

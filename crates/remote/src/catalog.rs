@@ -242,10 +242,7 @@ impl Catalog {
             Ok(newest) if error.is_damage() && number < newest.floor => Error::Store {
                 action: "tell whose entry it was that became a stub at",
                 path: self.store.name(&Entry::path(number)),
-                source: object_store::Error::Generic {
-                    store: "keepsum",
-                    source: "so much was committed meanwhile that it is no longer kept".into(),
-                },
+                source: "so much was committed meanwhile that it is no longer kept".into(),
             },
             _ => error,
         }

@@ -3,6 +3,7 @@
 mod blocking;
 mod body;
 pub mod catalog;
+pub mod damage;
 mod descriptor;
 pub mod env;
 mod error;
@@ -15,6 +16,8 @@ pub mod objects;
 mod probe;
 pub mod repository;
 pub mod retry;
+#[cfg(feature = "aws")]
+pub mod s3;
 pub mod session;
 pub mod store;
 mod task;

@@ -1,6 +1,6 @@
 //! A repository: made once, opened often.
 
-use archive::catalog::{Entry, EntryHash, RepositoryId, State};
+use archive::catalog::{Entry, EntryHash, RepositoryId, SnapshotEntry, State};
 use archive::manifest::{Manifest, SnapshotId};
 use archive::object::{Kind, ObjectKey, ObjectRef};
 use backup_core::progress::Context;
@@ -18,6 +18,9 @@ use crate::{Error, Result};
 
 /// The folders of a repository; whatever else is at its top is foreign.
 const FOLDERS: &[&str] = &["catalog", "objects", "streams"];
+
+/// How often a file is created that the store says is there, and does not have.
+const TRIES: u32 = 32;
 
 /// What a file system keeps at the top of each of its volumes.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -82,7 +85,11 @@ impl Repository {
         let address = store.address().to_owned();
         match store.size(&Entry::path(0)).await? {
             Some(_) => Err(Error::Unfinished { address }),
-            None => Err(Error::NoRepository { address }),
+            None => {
+                // A bucket that is missing is no empty one. Some services only say so of a listing.
+                store.top().await?;
+                Err(Error::NoRepository { address })
+            }
         }
     }
 
@@ -164,6 +171,32 @@ impl Repository {
         Manifest::parse(&content).map_err(damaged)
     }
 
+    /// Reads the manifest of a live snapshot, and checks that it says what the catalog says of it.
+    ///
+    /// # Errors
+    /// As for [`Objects::read`]; [`Error::Damaged`] for the manifest of another snapshot.
+    pub async fn manifest_of(&self, entry: &SnapshotEntry) -> Result<Manifest> {
+        let manifest = self.manifest(&entry.manifest).await?;
+        let said = SnapshotEntry {
+            id: manifest.id,
+            manifest: entry.manifest,
+            created_ms: manifest.created_ms,
+            host: manifest.host.clone(),
+            source: manifest.source.location.clone(),
+            label: manifest.label.clone(),
+        };
+        if said == *entry {
+            return Ok(manifest);
+        }
+        let detail = if said.id == entry.id {
+            "it has another time, host, source or label than the catalog says".to_owned()
+        } else {
+            format!("it is of snapshot {}, not {}", said.id, entry.id)
+        };
+        let source = archive::Error::mismatch("a manifest", detail);
+        Err(Error::damaged(entry.manifest.name.path())(source))
+    }
+
     /// What to say of damage that was met while `snapshot` was read: that the snapshot was removed
     /// meanwhile, if it was, and `error` itself otherwise.
     pub async fn explain(&self, snapshot: SnapshotId, error: Error) -> Error {
@@ -236,28 +269,41 @@ async fn first_entry(store: &Store) -> Result<RepositoryId> {
         changes: Vec::new(),
         state: Some(State::default()),
     };
-    if store.create(&Entry::path(0), encode(&entry)?).await? == Created::Created {
-        return Ok(id);
+    let (path, bytes) = (Entry::path(0), encode(&entry)?);
+    for absent in 1..=TRIES {
+        if store.create(&path, bytes.clone()).await? == Created::Created {
+            return Ok(id);
+        }
+        let limit = archive::limits::MAX_ENTRY_BYTES as u64;
+        if let Some(bytes) = store.get(&path, limit).await? {
+            let entry = Entry::parse(&bytes).map_err(Error::damaged(path.as_str()))?;
+            return Ok(entry.repository);
+        }
+        // "Exists" is no proof: whoever was creating it may have failed.
+        store.give_way(absent).await?;
     }
-    let path = Entry::path(0);
-    let limit = archive::limits::MAX_ENTRY_BYTES as u64;
-    let missing = || Error::Missing { what: path.clone() };
-    let bytes = store.get(&path, limit).await?.ok_or_else(missing)?;
-    let entry = Entry::parse(&bytes).map_err(Error::damaged(path.as_str()))?;
-    Ok(entry.repository)
+    Err(contended(store))
 }
 
 async fn describe(store: &Store, id: RepositoryId, probed: Probed) -> Result<()> {
     let host = store.host();
     let own = Descriptor::new(id, host.random()?, host.clock.now_ms(), probed);
-    if store.create(descriptor::PATH, own.encode().into()).await? == Created::Created {
-        return Ok(());
+    for absent in 1..=TRIES {
+        if store.create(descriptor::PATH, own.encode().into()).await? == Created::Created {
+            return Ok(());
+        }
+        match read_descriptor(store).await? {
+            // The answer to the first attempt was lost.
+            Some(found) if found == own => return Ok(()),
+            Some(_) => return Err(occupied(store)),
+            None => store.give_way(absent).await?,
+        }
     }
-    match read_descriptor(store).await? {
-        // The answer to the first attempt was lost.
-        Some(found) if found == own => Ok(()),
-        _ => Err(occupied(store)),
-    }
+    Err(contended(store))
+}
+
+fn contended(store: &Store) -> Error {
+    Error::Contended { address: store.address().to_owned(), tries: TRIES }
 }
 
 async fn read_descriptor(store: &Store) -> Result<Option<Descriptor>> {

@@ -283,6 +283,22 @@ impl Session {
         Ok(())
     }
 
+    /// Commits changes that are neither a snapshot nor a pin, as `plan` makes them of the newest state.
+    /// They may refer to what this session stored.
+    ///
+    /// # Errors
+    /// Those of `plan`, and [`Error::StartOver`] where what the session stored is gone.
+    pub(crate) async fn commit_changes(
+        &self,
+        plan: impl Fn(&State) -> Result<Vec<Change>> + Send + Sync,
+    ) -> Result<Head> {
+        self.objects.settle().await?;
+        let mut progress = self.progress.lock().await;
+        let recheck = self.recheck(&progress.base, plan);
+        progress.base = self.repository.catalog().commit(&progress.base, recheck).await?;
+        Ok(progress.base.clone())
+    }
+
     async fn publish(
         &self,
         manifest: &Manifest,

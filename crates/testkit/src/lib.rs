@@ -10,6 +10,8 @@ pub mod filler;
 pub mod generate;
 pub mod matrix;
 mod noise;
+pub mod proxy;
+pub mod s3;
 pub mod seed;
 pub mod transfer;
 pub mod tree;

@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use archive::catalog::{Entry, State};
 use backup_core::progress::Context;
-use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Memory, Repository, RepositoryLocation};
 
+use crate::ground::fresh;
 use crate::support::{
-    Fault, Faulty, Request, contents, host, memory_repository, overwrite, reopen,
+    Fault, Faulty, Request, contents, fresh_repository, host, in_memory, overwrite, reopen,
 };
 
 async fn commit(repository: &Repository) -> u64 {
@@ -26,7 +26,7 @@ async fn remembering(inner: &Arc<dyn ObjectStore>, folder: &Path) -> Repository 
 }
 
 async fn copy(inner: &Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
-    let copy: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let copy: Arc<dyn ObjectStore> = fresh().await;
     for (path, bytes) in contents(inner).await {
         overwrite(&copy, &path, bytes).await;
     }
@@ -36,7 +36,7 @@ async fn copy(inner: &Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
 #[tokio::test]
 async fn a_repository_that_goes_on_is_no_finding() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 0);
     for expected in 1..=140 {
         assert_eq!(commit(&writer).await, expected);
@@ -56,7 +56,7 @@ async fn a_repository_that_goes_on_is_no_finding() {
 #[tokio::test]
 async fn a_rollback_is_found_and_can_be_accepted() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     commit(&writer).await;
     let old = copy(&inner).await;
     commit(&writer).await;
@@ -86,7 +86,7 @@ async fn a_rollback_is_found_and_can_be_accepted() {
 async fn another_history_is_found_however_far_it_went() {
     for further in [0, 1, 5, 70, 200] {
         let state = tempfile::tempdir().unwrap();
-        let (writer, inner) = memory_repository(1).await;
+        let (writer, inner) = fresh_repository(1).await;
         commit(&writer).await;
         let fork = copy(&inner).await;
         commit(&writer).await;
@@ -106,7 +106,7 @@ async fn another_history_is_found_however_far_it_went() {
 #[tokio::test]
 async fn an_entry_put_back_into_another_history_does_not_hide_it() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     commit(&writer).await;
     let fork = copy(&inner).await;
     commit(&writer).await;
@@ -126,7 +126,7 @@ async fn an_entry_put_back_into_another_history_does_not_hide_it() {
 #[tokio::test]
 async fn a_commit_on_another_history_is_refused() {
     let state = tempfile::tempdir().unwrap();
-    let (writer, inner) = memory_repository(1).await;
+    let (writer, inner) = fresh_repository(1).await;
     let fork = copy(&inner).await;
     let base = reopen(&fork, 3).await.unwrap().head().await.unwrap();
     commit(&writer).await;
@@ -142,7 +142,7 @@ async fn a_commit_on_another_history_is_refused() {
 #[tokio::test]
 async fn a_damaged_memory_is_named_and_not_believed() {
     let state = tempfile::tempdir().unwrap();
-    let (_, inner) = memory_repository(1).await;
+    let (_, inner) = fresh_repository(1).await;
     let repository = remembering(&inner, state.path()).await;
     repository.head().await.unwrap();
     let file = fs::read_dir(state.path())
@@ -198,7 +198,7 @@ async fn repositories_and_addresses_are_remembered_apart() {
 #[tokio::test]
 async fn what_another_process_saw_meanwhile_is_no_finding() {
     let state = tempfile::tempdir().unwrap();
-    let (_, inner) = memory_repository(1).await;
+    let inner = in_memory().await;
     commit(&remembering(&inner, state.path()).await).await;
     let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
     let listings = AtomicU64::new(0);
