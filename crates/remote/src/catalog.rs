@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::memory::Memory;
+use crate::memory::{Memory, Seen};
 use crate::store::{Created, Store};
 use crate::{Blocking, Error, Result};
 
@@ -94,6 +94,7 @@ impl Catalog {
     /// [`Error::Damaged`] or [`Error::Missing`] where the chain does not hold, [`Error::History`]
     /// where it is not the one that this host saw before.
     pub async fn head(&self) -> Result<Head> {
+        let mut seen = self.recall().await?;
         let head = match self.known() {
             None => self.read_head().await?,
             Some(mut head) => match self.advance(&mut head).await {
@@ -101,11 +102,13 @@ impl Catalog {
                 // What this process knew may meanwhile lie below the floor.
                 Err(error) if error.is_damage() => {
                     self.forget_known();
+                    seen = self.recall().await?;
                     self.read_head().await?
                 }
                 Err(error) => return Err(error),
             },
         };
+        self.check_history(&head, seen).await?;
         self.note(&head).await?;
         Ok(head)
     }
@@ -157,11 +160,13 @@ impl Catalog {
     /// [`Error::Contended`]. After an [`Error::Store`], the commit may still turn out to have landed.
     pub async fn commit(&self, base: &Head, mut decide: impl Decide) -> Result<Head> {
         let own = self.store.host().random()?;
+        let mut seen = self.recall().await?;
         let mut head = base.clone();
         let mut since = Vec::new();
         for lost in 1..=TRIES {
             since.extend(self.advance_or_start_over(&mut head).await?);
-            self.check_history(&head).await?;
+            // What continues a head that was checked need not be checked again.
+            self.check_history(&head, seen.take()).await?;
             if let Decision::Commit(changes) = decide.decide(&head.state, &since).await? {
                 let Some(committed) = self.append(&head, changes, own).await? else {
                     self.store.give_way(lost).await?;
@@ -224,10 +229,23 @@ impl Catalog {
                 (Ok(Some((entry, _))), None) => return Ok(entry.commit == commit),
                 (_, Some(failure)) => return Err(failure),
                 (Ok(None), None) => self.store.give_way(absent).await?,
-                (Err(error), None) => return Err(error),
+                (Err(error), None) => return Err(self.unknown_if_stub(number, error).await),
             }
         }
         Err(Error::Contended { address: self.store.address().to_owned(), tries: TRIES })
+    }
+
+    /// What to say of an entry that cannot be read and may be one's own: a stub does not tell whose it
+    /// was.
+    async fn unknown_if_stub(&self, number: u64, error: Error) -> Error {
+        match self.read_head().await {
+            Ok(newest) if error.is_damage() && number < newest.floor => Error::Store {
+                action: "tell whose entry it was that became a stub at",
+                path: self.store.name(&Entry::path(number)),
+                source: "so much was committed meanwhile that it is no longer kept".into(),
+            },
+            _ => error,
+        }
     }
 
     async fn advance_or_start_over(&self, head: &mut Head) -> Result<Vec<Entry>> {
@@ -266,7 +284,7 @@ impl Catalog {
     }
 
     /// The newest state, from the listing alone.
-    async fn read_head(&self) -> Result<Head> {
+    pub(crate) async fn read_head(&self) -> Result<Head> {
         // A repository has entry 0, or something newer, whatever a listing says.
         let newest = self.newest_listed(None).await?.unwrap_or(0);
         let mut whole = newest - newest % STATE_EVERY;
@@ -277,9 +295,12 @@ impl Catalog {
             };
             // Is it damage, or have they become stubs since they were listed? That takes a later entry
             // with the whole state, and then nothing before it is needed.
-            match whole.checked_add(STATE_EVERY) {
-                Some(next) if self.entry(next).await?.is_some() => whole = next,
-                _ => return Err(error),
+            let Some(next) = whole.checked_add(STATE_EVERY) else { return Err(error) };
+            match self.entry(next).await {
+                Ok(None) => return Err(error),
+                // It may have become a stub itself.
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => whole = next,
             }
         }
     }
@@ -310,18 +331,25 @@ impl Catalog {
         self.store.greatest("catalog", after.as_deref(), number_of).await
     }
 
-    /// Checks a head against what this host saw before. What continues a head that was checked need
-    /// not be checked again.
-    async fn check_history(&self, head: &Head) -> Result<()> {
+    /// What this host saw before, unless this process checked it already. To be asked before the catalog
+    /// is read: another process of the host may see more while this one reads.
+    async fn recall(&self) -> Result<Option<Seen>> {
         match &self.memory {
-            Some(memory) if self.known().is_none() => memory.check(self, head).await,
-            _ => Ok(()),
+            Some(memory) if self.known().is_none() => memory.recall(self).await,
+            _ => Ok(None),
         }
     }
 
-    /// Checks a head, and remembers it.
+    /// Checks a head against what this host saw before it was read.
+    async fn check_history(&self, head: &Head, seen: Option<Seen>) -> Result<()> {
+        match seen {
+            Some(seen) => seen.check(self, head).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers a head that was checked.
     async fn note(&self, head: &Head) -> Result<()> {
-        self.check_history(head).await?;
         if let Some(memory) = &self.memory
             && self.known().is_none_or(|known| known.number < head.number)
         {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
+mod body;
 pub mod catalog;
 pub mod damage;
 mod descriptor;

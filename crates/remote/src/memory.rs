@@ -29,7 +29,7 @@ pub struct Memory {
 
 /// What is remembered of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen {
+pub(crate) struct Seen {
     /// The repository's id.
     #[serde(with = "hex::serde")]
     repository: [u8; 16],
@@ -68,44 +68,6 @@ impl Memory {
         .await
     }
 
-    /// Checks that `head` continues what this host saw before.
-    pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
-        let Some(seen) = self.recall(catalog).await? else {
-            return Ok(());
-        };
-        let differs = |found: String| {
-            let (address, remembered) = (catalog.address().to_owned(), seen.number);
-            Err(Error::History { address, found, remembered })
-        };
-        if head.number < seen.number {
-            return differs(format!("ends at catalog entry {}", head.number));
-        }
-        if seen.number < head.floor {
-            // Its entry is no longer kept; that the catalog went on is all that can be known.
-            return Ok(());
-        }
-        let mut entries = futures_util::stream::iter(seen.number..=head.number)
-            .map(|number| async move { (number, catalog.entry(number).await) })
-            .buffered(READS);
-        let mut last = None;
-        while let Some((number, found)) = entries.next().await {
-            let missing = || Error::Missing { what: Entry::path(number) };
-            let (entry, hash) = found?.ok_or_else(missing)?;
-            let continues = match last {
-                None => hash.0 == seen.hash,
-                Some(last) => entry.previous == last,
-            };
-            if !continues {
-                return differs(format!("has another catalog entry {number}"));
-            }
-            last = Some(hash);
-        }
-        if last == Some(head.hash) {
-            return Ok(());
-        }
-        differs(format!("has another catalog entry {}", head.number))
-    }
-
     /// Remembers `head`, unless more is remembered already.
     pub(crate) async fn remember(&self, catalog: &Catalog, head: &Head) -> Result<()> {
         let seen = Seen { number: head.number, hash: head.hash.0, ..Seen::nothing_of(catalog) };
@@ -126,7 +88,8 @@ impl Memory {
         catalog.blocking().run("remember what was seen", work).await
     }
 
-    async fn recall(&self, catalog: &Catalog) -> Result<Option<Seen>> {
+    /// What is remembered, if anything is.
+    pub(crate) async fn recall(&self, catalog: &Catalog) -> Result<Option<Seen>> {
         let path = self.file(catalog.id(), catalog.address());
         let of = Seen::nothing_of(catalog);
         catalog.blocking().run("recall what was seen", move || read(&path, &of)).await
@@ -139,6 +102,48 @@ impl Memory {
 }
 
 impl Seen {
+    /// Checks that `head`, which was read after this was recalled, continues it.
+    pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
+        let differs = |found: String| {
+            let (address, remembered) = (catalog.address().to_owned(), self.number);
+            Err(Error::History { address, found, remembered })
+        };
+        if head.number < self.number {
+            return differs(format!("ends at catalog entry {}", head.number));
+        }
+        if self.number < head.floor {
+            // Its entry is no longer kept; that the catalog went on is all that can be known.
+            return Ok(());
+        }
+        let mut entries = futures_util::stream::iter(self.number..=head.number)
+            .map(|number| async move { (number, catalog.entry(number).await) })
+            .buffered(READS);
+        let mut last = None;
+        while let Some((number, found)) = entries.next().await {
+            let missing = || Error::Missing { what: Entry::path(number) };
+            let (entry, hash) = match found.and_then(|found| found.ok_or_else(missing)) {
+                // Is it damage, or did it become a stub since the head was read?
+                Err(error) if error.is_damage() => {
+                    let became_stub = self.number < catalog.read_head().await?.floor;
+                    return if became_stub { Ok(()) } else { Err(error) };
+                }
+                found => found?,
+            };
+            let continues = match last {
+                None => hash.0 == self.hash,
+                Some(last) => entry.previous == last,
+            };
+            if !continues {
+                return differs(format!("has another catalog entry {number}"));
+            }
+            last = Some(hash);
+        }
+        if last == Some(head.hash) {
+            return Ok(());
+        }
+        differs(format!("has another catalog entry {}", head.number))
+    }
+
     fn nothing_of(catalog: &Catalog) -> Self {
         let (repository, address) = (catalog.id().0, catalog.address().to_owned());
         Self { repository, address, number: 0, hash: [0; 32] }

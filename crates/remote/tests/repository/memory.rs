@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use archive::catalog::{Entry, State};
 use backup_core::progress::Context;
@@ -12,7 +13,9 @@ use testkit::crash::{Survival, Volume};
 use testkit::faults::{FaultyDisk, Trigger};
 
 use crate::ground::fresh;
-use crate::support::{contents, fresh_repository, host, overwrite, reopen};
+use crate::support::{
+    Fault, Faulty, Request, contents, fresh_repository, host, in_memory, overwrite, reopen,
+};
 
 async fn commit(repository: &Repository) -> u64 {
     let base = repository.head().await.unwrap();
@@ -226,4 +229,36 @@ async fn what_is_remembered_outlives_a_power_cut() {
     }
     assert!(remembered(&volume, Survival::Synced), "nothing is remembered after a power cut");
     assert!(states > 40, "{states}");
+}
+
+/// Lost: trust. While one process read the catalog, another of the same host committed and remembered
+/// that; the first took its own head for one that had been put back.
+#[tokio::test]
+async fn what_another_process_saw_meanwhile_is_no_finding() {
+    let state = tempfile::tempdir().unwrap();
+    let inner = in_memory().await;
+    commit(&remembering(&inner, state.path()).await).await;
+    let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
+    let listings = AtomicU64::new(0);
+    let own: Arc<OnceLock<Arc<Faulty>>> = Arc::default();
+    let faulty = Arc::clone(&own);
+    // The reader has seen that no entry 2 is there. As it lists, for the last time, there is one.
+    let rule = move |request: &Request| {
+        if *request == Request::List && listings.fetch_add(1, Ordering::Relaxed) == 1 {
+            faulty.get().unwrap().stale.store(1, Ordering::Relaxed);
+            let (store, folder) = (Arc::clone(&store), folder.clone());
+            let other = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let other = async { commit(&remembering(&store, &folder).await).await };
+                runtime.unwrap().block_on(other)
+            });
+            assert_eq!(other.join().unwrap(), 2);
+        }
+        Fault::None
+    };
+    own.set(Faulty::new(&inner, rule)).unwrap();
+    let reader: Arc<dyn ObjectStore> = Arc::clone(own.get().unwrap()) as _;
+    let head = remembering(&reader, state.path()).await.head().await.unwrap();
+    assert_eq!(head.number, 1, "the other one came too late to be seen");
+    assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
 }

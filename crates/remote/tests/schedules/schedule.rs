@@ -101,7 +101,7 @@ impl Schedule {
         let mut random = Random::new(seed);
         let chances = chances(&mut random);
         let template = &TEMPLATES[usize::from(random.chance(200))];
-        let memory = random.chance(10).then(|| tempfile::tempdir().expect("a folder can be made"));
+        let memory = random.chance(20).then(|| tempfile::tempdir().expect("a folder can be made"));
         let mut schedule = Self {
             chances,
             bucket: Bucket::holding(&template.files),
