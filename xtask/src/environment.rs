@@ -39,6 +39,19 @@ impl<'a> Environment<'a> {
         Ok(Self { workspace, cache, target, variables, _turn: turn })
     }
 
+    /// The same for a workspace whose builds share their target folder with nobody, as long as `turn`
+    /// is held.
+    pub(crate) fn prepare_apart(
+        workspace: &'a Workspace,
+        cache: Cache,
+        target: PathBuf,
+        turn: File,
+    ) -> Result<Self> {
+        let mut variables = linking(workspace, &cache)?;
+        variables.push(("CARGO_TARGET_DIR".to_owned(), target.clone().into()));
+        Ok(Self { workspace, cache, target, variables, _turn: Some(turn) })
+    }
+
     /// Where cargo builds.
     pub(crate) fn target(&self) -> &Path {
         &self.target
@@ -97,8 +110,8 @@ fn target_folder(workspace: &Workspace, cache: &Cache) -> Result<(PathBuf, Optio
     Ok((target, Some(turn)))
 }
 
-/// Waits until no other task uses the shared target folder.
-fn take_turn(path: &Path) -> Result<File> {
+/// Waits until no other task uses the target folder that the file at `path` stands for.
+pub(crate) fn take_turn(path: &Path) -> Result<File> {
     let lock = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     if lock.try_lock().is_err() {
         eprintln!("waiting for another `cargo xtask` that uses the same target folder");

@@ -12,12 +12,21 @@ impl Fingerprint {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
+    /// Of the bytes of a file.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut fingerprint = Self::new();
+        bytes.iter().for_each(|byte| fingerprint.byte(*byte));
+        fingerprint
+    }
+
     /// Takes in one more field.
     pub(crate) fn field(&mut self, text: &str) -> &mut Self {
-        for byte in text.bytes().chain([0xff]) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        text.bytes().chain([0xff]).for_each(|byte| self.byte(byte));
         self
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
 }
 

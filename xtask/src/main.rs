@@ -12,6 +12,7 @@ mod environment;
 mod fingerprint;
 mod machine;
 mod package;
+mod plant;
 mod process;
 mod rocksdb;
 #[cfg(test)]
@@ -50,8 +51,10 @@ enum Task {
     TestAll(test_all::Args),
     /// Back up, change, verify and restore a store of real data, and say what happened
     Demo(demo::Args),
-    /// Measure backups beside cp and a bare scan, and print the ratios
+    /// Measure speed and memory beside what a user would use instead, and print the ratios
     Bench(bench::Args),
+    /// Plant known faults in a copy of the code, one at a time, and see that a test finds each
+    Plant(plant::Args),
     /// Install what tests need beyond this workspace, and say where it is
     Services(services::Args),
     /// Print the variables for calling cargo by hand, as in `eval "$(cargo xtask env)"`
@@ -76,6 +79,7 @@ fn run(task: &Task) -> Result<()> {
         Task::TestAll(args) => test_all::run(&workspace, args),
         Task::Demo(args) => demo::run(&workspace, args),
         Task::Bench(args) => bench::run(&workspace, args),
+        Task::Plant(args) => plant::run(&workspace, args),
         Task::Services(args) => services::run(args),
         Task::Env => environment::print(&workspace),
         Task::Tidy => tidy::run(&workspace),

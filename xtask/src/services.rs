@@ -1,7 +1,10 @@
 //! What tests need beyond this workspace: other people's programs, as they are.
 //!
-//! Each is installed into the cache from its registry, by name and version. None of today's is a
-//! server; one that is will be started here on loopback, on a port and in a folder of its own.
+//! Each is installed into the cache from its registry, by name and version. Tests start the servers
+//! among them by themselves; `run` starts one for a person, on loopback, on a free port and in a folder
+//! of its own.
+
+mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,12 @@ enum Action {
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(SERVICES.map(|s| s.name)))]
         name: String,
     },
+    /// Start a server until Ctrl-C, and print the variables with which it is asked
+    Run {
+        /// Its name
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(server::NAMES))]
+        name: String,
+    },
 }
 
 /// A program that tests use.
@@ -42,18 +51,45 @@ pub(crate) struct Service {
     pub(crate) variable: &'static str,
     /// What the variable names, below the service's own folder.
     program: &'static str,
+    /// What the registry calls it, and which of its features are wanted, in the registry's words.
+    package: &'static str,
+    features: &'static str,
     install: fn(&Service, &Path) -> Result<()>,
 }
 
 /// All of them; the tests of this workspace use each.
-pub(crate) const SERVICES: [Service; 1] = [Service {
-    name: "pyoxigraph",
-    about: "a graph store that keeps a RocksDB of twelve column families (PyPI; needs python3)",
-    version: "0.5.13",
-    variable: "KEEPSUM_PYTHON",
-    program: "bin/python",
-    install: install_from_pypi,
-}];
+pub(crate) const SERVICES: [Service; 3] = [
+    Service {
+        name: "pyoxigraph",
+        about: "a graph store that keeps a RocksDB of twelve column families (PyPI; needs python3)",
+        version: "0.5.13",
+        variable: "KEEPSUM_PYTHON",
+        program: "bin/python",
+        package: "pyoxigraph",
+        features: "",
+        install: install_from_pypi,
+    },
+    Service {
+        name: "s3s-fs",
+        about: "an S3 server over a folder, which checks signatures (crates.io; takes some minutes)",
+        version: "0.14.1",
+        variable: "KEEPSUM_S3S_FS",
+        program: "bin/s3s-fs",
+        package: "s3s-fs",
+        features: "binary",
+        install: install_from_crates_io,
+    },
+    Service {
+        name: "moto",
+        about: "an S3 server in memory, another one's idea of it (PyPI; needs python3)",
+        version: "5.2.5",
+        variable: "KEEPSUM_MOTO",
+        program: "bin/moto_server",
+        package: "moto",
+        features: "[server,s3]",
+        install: install_from_pypi,
+    },
+];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let cache = Cache::open()?;
@@ -71,6 +107,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             for service in SERVICES.iter().filter(|service| service.name == name) {
                 let program = service.prepare(&cache)?;
                 println!("export {}={}", service.variable, program.display());
+            }
+        }
+        Action::Run { name } => {
+            for service in SERVICES.iter().filter(|service| service.name == name) {
+                server::run(service.name, &service.prepare(&cache)?)?;
             }
         }
     }
@@ -130,12 +171,26 @@ fn install_from_pypi(service: &Service, folder: &Path) -> Result<()> {
         toolchain::install(&["python3", "python3-venv"])?;
     }
     process::run(&mut environment())?;
-    let wanted = format!("{}=={}", service.name, service.version);
+    let wanted = format!("{}{}=={}", service.package, service.features, service.version);
     process::run(
         Command::new(folder.join("bin/pip"))
             .args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
             .arg(wanted),
     )
+}
+
+/// Compiles the program. What is compiled for it goes beside it, and away again: the dependencies are
+/// its own.
+fn install_from_crates_io(service: &Service, folder: &Path) -> Result<()> {
+    let build = folder.with_extension("build");
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["install", "--locked", "--quiet", service.package]);
+    command.args(["--version", service.version, "--features", service.features]);
+    command.arg("--root").arg(folder).env("CARGO_TARGET_DIR", &build);
+    // It serves tests: what takes time is to compile it.
+    command.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    process::run(&mut command)?;
+    fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))
 }
 
 #[cfg(test)]
@@ -144,7 +199,7 @@ mod tests {
     use crate::scratch::Scratch;
 
     fn service(install: fn(&Service, &Path) -> Result<()>) -> Service {
-        let [known] = SERVICES;
+        let [known, ..] = SERVICES;
         Service { install, ..known }
     }
 

@@ -3,9 +3,11 @@
 mod arrows;
 mod consumers;
 mod decisions;
+mod fixtures;
 mod format_page;
 mod manifests;
 mod pages;
+mod planted;
 mod sources;
 mod tree;
 
@@ -47,7 +49,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     findings.extend(sources::check(&tree));
     findings.extend(pages::check(&tree));
     findings.extend(decisions::check(&tree));
+    findings.extend(fixtures::check(workspace.root())?);
     findings.extend(format_page::check(&tree));
+    findings.extend(planted::check(&tree));
     findings.sort();
     if findings.is_empty() {
         println!("tidy: {} crates, {} files, nothing found", packages.len(), tree.files().len());

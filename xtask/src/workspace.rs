@@ -23,6 +23,11 @@ impl Workspace {
         Self { root }
     }
 
+    /// A clone, or a copy of one, at a given place.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

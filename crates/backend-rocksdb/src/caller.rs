@@ -8,7 +8,7 @@ use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, SnapshotInfo};
 use backup_core::{Error, Result};
-use rocksdb::ErrorKind;
+use rocksdb::{ErrorKind, SnapshotWithThreadMode};
 
 use crate::ENGINE;
 use crate::capture::{Capture, Whereabouts, read_live_state, read_options, scratch_for};
@@ -21,6 +21,9 @@ use crate::open_database::OpenDatabase;
 use crate::snapshot::{RocksRecords, RocksSnapshot};
 use crate::splits;
 
+/// How many checkpoints are made to find one that shows a single moment.
+const CHECKPOINTS: u32 = 3;
+
 /// An open database of any of the types.
 pub(crate) trait CallersDatabase: Send + Sync {
     /// Its folder, made absolute.
@@ -29,8 +32,8 @@ pub(crate) trait CallersDatabase: Send + Sync {
     /// A snapshot of its records.
     fn snapshot(&self, store: &Whereabouts, context: &Context) -> Result<RocksSnapshot>;
 
-    /// A copy of its files at one moment.
-    fn checkpoint(&self, store: &Whereabouts, context: &Context) -> Result<Capture>;
+    /// A copy of its files, and how exactly it is of one moment.
+    fn checkpoint(&self, store: &Whereabouts, context: &Context) -> Result<(Capture, Consistency)>;
 }
 
 /// The caller's database.
@@ -96,7 +99,31 @@ impl<D: OpenDatabase> CallersDatabase for Caller<D> {
         Ok(RocksSnapshot { info, records: Some(records), files: None })
     }
 
-    fn checkpoint(&self, store: &Whereabouts, context: &Context) -> Result<Capture> {
+    fn checkpoint(&self, store: &Whereabouts, context: &Context) -> Result<(Capture, Consistency)> {
+        for _ in 0..CHECKPOINTS {
+            let before = self.sequence();
+            let capture = self.capture(store, context)?;
+            if self.sequence() == before || capture.is_one_moment() {
+                return Ok((capture, Consistency::PointInTime));
+            }
+        }
+        let mut capture = self.capture(store, context)?;
+        capture.notes.push(
+            "writes went on that are in no write-ahead log, and each column family was flushed for \
+             itself: they may show different moments; set atomic_flush, or back up the records"
+                .into(),
+        );
+        Ok((capture, Consistency::Crash))
+    }
+}
+
+impl<D: OpenDatabase> Caller<D> {
+    /// The number of the last write.
+    fn sequence(&self) -> u64 {
+        SnapshotWithThreadMode::new(self.db.as_ref()).sequence_number()
+    }
+
+    fn capture(&self, store: &Whereabouts, context: &Context) -> Result<Capture> {
         let mut notes = Vec::new();
         let scratch = scratch_for(store, &mut notes)?;
         let folder = scratch.folder().join("checkpoint");

@@ -26,6 +26,9 @@ use crate::open_database::OpenDatabase;
 use crate::snapshot::{RocksRecords, RocksSnapshot};
 use crate::splits;
 
+/// What a person should know of a store that is read by its path.
+const MAY_BE_OPEN: &str = "if a process has the database open, its writes that are not yet in the write-ahead log are absent";
+
 /// A RocksDB store that is backed up.
 #[derive(Clone)]
 pub struct RocksSource {
@@ -58,7 +61,9 @@ impl RocksSource {
     /// The caller's own open database.
     ///
     /// Records are read through an engine snapshot; files come through a checkpoint, for which the
-    /// engine flushes its memtables first.
+    /// engine flushes its memtables first. Where writes bypass the write-ahead log and go on meanwhile,
+    /// a checkpoint of several column families shows one moment only if `atomic_flush` is set; else the
+    /// snapshot says [`Consistency::Crash`], and why.
     ///
     /// # Errors
     /// [`Error::Io`] where the database's folder cannot be found.
@@ -105,12 +110,15 @@ impl RocksSource {
         let store = self.whereabouts()?;
         match &self.origin {
             Origin::Path(_) => {
-                let capture = Capture::take(&store, context)?;
+                let mut capture = Capture::take(&store, context)?;
+                if store.folder.join(LOCK).exists() {
+                    capture.notes.push(MAY_BE_OPEN.into());
+                }
                 of_capture(capture, view, &store, Consistency::Crash, context)
             }
             Origin::Open(db) if view.files() => {
-                let capture = db.checkpoint(&store, context)?;
-                of_capture(capture, view, &store, Consistency::PointInTime, context)
+                let (capture, consistency) = db.checkpoint(&store, context)?;
+                of_capture(capture, view, &store, consistency, context)
             }
             Origin::Open(db) => db.snapshot(&store, context),
         }
@@ -167,15 +175,7 @@ fn of_capture(
     consistency: Consistency,
     context: &Context,
 ) -> Result<RocksSnapshot> {
-    let mut notes = capture.notes.clone();
-    let may_be_open = consistency == Consistency::Crash && store.folder.join(LOCK).exists();
-    if may_be_open {
-        notes.push(
-            "if a process has the database open, its writes that are not yet in the write-ahead log \
-             are absent"
-                .into(),
-        );
-    }
+    let notes = capture.notes.clone();
     if view.records() && capture.is_encrypted() {
         return Err(Error::unsupported(
             format!("reading records of {}", store.folder.display()),

@@ -5,23 +5,38 @@
 //! kept aside. A crash leaves the old store, the new one, or nothing with the old one aside; the
 //! same restore again sweeps what was left and finishes.
 //!
+//! Where the system can, the hidden folder and the target are exchanged, and for a moment the hidden
+//! folder is the old store. What tells the two apart is a file in the folder that is being built,
+//! [`MARK`]: it is the first to be made durable there and goes only after the old store is aside, so a
+//! hidden folder without it holds a store, and is never swept.
+//!
 //! A target that is a mount point cannot be renamed over: the hidden folder is then made inside it,
-//! and the entries are moved one by one, the one that makes the store a store last.
+//! and the entries are moved one by one, the one that makes the store a store last; what is left of
+//! that by a crash is taken back (`filling`).
+
+mod filling;
+mod leftovers;
+mod names;
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rustix::fs::FlockOperation;
 
 use crate::disk::Disk;
 use crate::target::{Existing, Origin};
 use crate::{Error, Result};
 
+use names::{
+    absolute, check_above, check_free, entries, exists, free_name, hidden_folder, is_mount_point,
+    lock, parent_of, sidecar_of,
+};
+
 /// The name of the sidecar in a restored folder.
 pub const SIDECAR: &str = "KEEPSUM_RESTORED";
+
+/// The name of the file that says that the folder it is in is being built. A crash while the folder is
+/// put in place may leave it there; the next restore removes it.
+pub const MARK: &str = ".keepsum-restoring";
 
 /// What a target is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +78,18 @@ impl Staging {
         existing: Existing,
     ) -> Result<Self> {
         let target = absolute(target)?;
-        check_free(&target, form, existing)?;
+        check_above(&target)?;
         let inside = matches!(form, Form::Folder { .. }) && is_mount_point(&target)?;
-        let hidden = format!(".{}.keepsum-restoring", name_of(&target)?);
-        let folder = if inside { target.join(hidden) } else { target.with_file_name(hidden) };
+        let folder = hidden_folder(&target, inside)?;
+        if exists(&folder)? {
+            leftovers::clear(disk.as_ref(), &target, &folder, inside)?;
+        }
+        check_free(&target, form, existing)?;
+        leftovers::unmark(disk.as_ref(), &target)?;
         disk.create_folder(&folder)?;
         let lock = lock(&folder, &target)?;
-        for entry in entries(&folder)? {
-            disk.remove(&entry)?;
-        }
+        disk.create_file(&folder.join(MARK), 0o644)?.sync()?;
+        disk.sync_folder(&folder)?;
         let published = false;
         Ok(Self { disk, target, folder, form, existing, inside, published, _lock: lock })
     }
@@ -95,6 +113,9 @@ impl Staging {
     /// Writes the sidecar, makes all that was built durable, and puts it in place.
     ///
     /// Returns where the store that was there before is now.
+    ///
+    /// # Errors
+    /// After one, the old store is in its place or aside, or the new one is in its place.
     pub fn publish(mut self, origin: &Origin) -> Result<Option<PathBuf>> {
         let kept_aside = match self.form {
             Form::Folder { last } => {
@@ -105,7 +126,18 @@ impl Staging {
             Form::File => self.swap_file(origin)?,
         };
         self.published = true;
+        // The store is in its place and durable: what cannot be tidied up does not undo that.
+        if let Err(error) = self.tidy_up() {
+            tracing::warn!(%error, "a restore left something behind; the next one sweeps it");
+        }
         Ok(kept_aside)
+    }
+
+    fn tidy_up(&self) -> Result<()> {
+        if exists(&self.folder)? {
+            leftovers::sweep(self.disk.as_ref(), &self.folder)?;
+        }
+        leftovers::unmark(self.disk.as_ref(), &self.target)
     }
 
     fn write_sidecar(&self, path: &Path, origin: &Origin) -> Result<()> {
@@ -124,6 +156,8 @@ impl Staging {
         }
         self.still_allowed()?;
         let aside = free_name(&self.target)?;
+        // Once they are exchanged, the hidden folder is the old store: nobody else may take it.
+        let _old = lock(&self.target, &self.target)?;
         match self.disk.exchange(&self.folder, &self.target) {
             Ok(()) => {
                 self.disk.sync_folder(parent)?;
@@ -131,8 +165,12 @@ impl Staging {
             }
             Err(Error::Unsupported { .. }) => {
                 self.disk.rename(&self.target, &aside)?;
-                self.disk.sync_folder(parent)?;
-                self.disk.rename(&self.folder, &self.target)?;
+                let placed = self.disk.sync_folder(parent);
+                let placed = placed.and_then(|()| self.disk.rename(&self.folder, &self.target));
+                if let Err(error) = placed {
+                    self.put_back(&aside, &self.target);
+                    return Err(error);
+                }
             }
             Err(error) => return Err(error),
         }
@@ -140,63 +178,59 @@ impl Staging {
         Ok(Some(aside))
     }
 
-    /// Moves the hidden folder's entries into the mount point that holds it.
-    fn fill(&self, last: Option<&str>) -> Result<Option<PathBuf>> {
-        let rank = |path: &PathBuf| last.is_some_and(|last| path.ends_with(last));
-        let mut old = entries(&self.target)?;
-        old.retain(|path| *path != self.folder && !is_aside(path));
-        // The entry that makes a store is the first to go and the last to come, so that at no
-        // moment does an engine find half a store.
-        old.sort_by_key(|path| !rank(path));
-        let mut aside = None;
-        if !old.is_empty() {
-            self.still_allowed()?;
-            let folder = free_name(&self.target.join(name_of(&self.target)?))?;
-            self.disk.create_folder(&folder)?;
-            for entry in old {
-                self.disk.rename(&entry, &folder.join(name_of(&entry)?))?;
-                self.disk.sync_folder(&self.target)?;
-            }
-            self.disk.sync_folder(&folder)?;
-            aside = Some(folder);
-        }
-        let mut new = entries(&self.folder)?;
-        new.sort_by_key(rank);
-        for entry in new {
-            if rank(&entry) {
-                self.disk.sync_folder(&self.target)?;
-            }
-            self.disk.rename(&entry, &self.target.join(name_of(&entry)?))?;
-        }
-        self.disk.sync_folder(&self.target)?;
-        self.disk.remove(&self.folder)?;
-        Ok(aside)
-    }
-
     fn swap_file(&self, origin: &Origin) -> Result<Option<PathBuf>> {
         let built = self.file();
-        let beside = |path: &Path| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".keepsum");
-            PathBuf::from(name)
-        };
         let parent = parent_of(&self.target);
-        self.write_sidecar(&beside(&built), origin)?;
+        self.write_sidecar(&sidecar_of(&built), origin)?;
         self.disk.sync_file(&built)?;
         let mut aside = None;
         if exists(&self.target)? {
             self.still_allowed()?;
             let name = free_name(&self.target)?;
             self.disk.rename(&self.target, &name)?;
-            self.disk.sync_folder(parent)?;
             aside = Some(name);
         }
-        self.disk.rename(&beside(&built), &beside(&self.target))?;
+        let placed = self.place_file(&built, aside.as_deref(), parent);
+        if let (Err(_), Some(aside)) = (&placed, &aside) {
+            if !exists(&sidecar_of(&built))? {
+                // The new one's, which says nothing of the old store.
+                self.disk.remove(&sidecar_of(&self.target))?;
+            }
+            self.put_back(&sidecar_of(aside), &sidecar_of(&self.target));
+            self.put_back(aside, &self.target);
+        }
+        placed?;
         self.disk.sync_folder(parent)?;
-        self.disk.rename(&built, &self.target)?;
-        self.disk.sync_folder(parent)?;
-        self.disk.remove(&self.folder)?;
         Ok(aside)
+    }
+
+    /// Puts the file that was built in the place that is free now.
+    fn place_file(&self, built: &Path, aside: Option<&Path>, parent: &Path) -> Result<()> {
+        let sidecar = sidecar_of(&self.target);
+        if let Some(aside) = aside
+            && exists(&sidecar)?
+        {
+            self.disk.rename(&sidecar, &sidecar_of(aside))?;
+        }
+        self.disk.sync_folder(parent)?;
+        self.disk.rename(&sidecar_of(built), &sidecar)?;
+        self.disk.sync_folder(parent)?;
+        self.disk.rename(built, &self.target)
+    }
+
+    /// After an error: what was moved aside goes back, unless something has its place by now.
+    fn put_back(&self, aside: &Path, place: &Path) {
+        let back = || -> Result<()> {
+            if exists(aside)? && !exists(place)? {
+                self.disk.rename(aside, place)?;
+                self.disk.sync_folder(parent_of(place))?;
+            }
+            Ok(())
+        };
+        if let Err(error) = back() {
+            let aside = aside.display();
+            tracing::warn!(%error, %aside, "what was there before stays aside");
+        }
     }
 
     /// The target may have been filled by somebody since [`begin`](Self::begin).
@@ -210,9 +244,17 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.published
-            && let Err(error) = self.disk.remove(&self.folder)
-        {
+        if self.published {
+            return;
+        }
+        let clear = || {
+            if exists(&self.folder)? {
+                let (disk, inside) = (self.disk.as_ref(), self.inside);
+                leftovers::take_back(disk, &self.target, &self.folder, inside)?;
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = clear() {
             tracing::warn!(%error, "an unfinished restore could not be swept; the next one does it");
         }
     }
@@ -229,108 +271,4 @@ fn sync_tree(disk: &dyn Disk, folder: &Path) -> Result<()> {
         }
     }
     disk.sync_folder(folder)
-}
-
-fn check_free(target: &Path, form: Form, existing: Existing) -> Result<()> {
-    let parent = parent_of(target);
-    if !exists(parent)? {
-        let hint = "; create it first, or name another target".into();
-        return Err(Error::NotFound { what: format!("the folder {}", parent.display()), hint });
-    }
-    let Some(found) = metadata(target)? else { return Ok(()) };
-    let occupied = match form {
-        Form::File if found.is_dir() => {
-            let detail = "is a folder, and this restores one file; name a file";
-            return Err(Error::invalid(target.display().to_string(), detail));
-        }
-        Form::Folder { .. } if !found.is_dir() => {
-            let detail = "is a file, and this restores a folder; name a folder";
-            return Err(Error::invalid(target.display().to_string(), detail));
-        }
-        Form::File => true,
-        Form::Folder { .. } => {
-            let hidden = format!(".{}.keepsum-restoring", name_of(target)?);
-            entries(target)?.iter().any(|path| !path.ends_with(&hidden) && !is_aside(path))
-        }
-    };
-    match existing {
-        Existing::Refuse if occupied => Err(Error::Occupied { path: target.to_owned() }),
-        _ => Ok(()),
-    }
-}
-
-fn lock(folder: &Path, target: &Path) -> Result<File> {
-    let file = File::open(folder).map_err(Error::io("open", folder))?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
-        if errno == rustix::io::Errno::WOULDBLOCK {
-            return Error::InUse {
-                what: format!("the target {}", target.display()),
-                hint: ": another restore is writing there; wait for it, or stop it".into(),
-            };
-        }
-        Error::io("lock", folder)(errno.into())
-    })?;
-    Ok(file)
-}
-
-/// The first name beside `target` that nothing has: `<name>.keepsum-old`, `<name>.keepsum-old-2`, …
-fn free_name(target: &Path) -> Result<PathBuf> {
-    let name = name_of(target)?;
-    for number in 1_u32.. {
-        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-        let aside = target.with_file_name(format!("{name}.keepsum-old{suffix}"));
-        if !exists(&aside)? {
-            return Ok(aside);
-        }
-    }
-    Err(Error::invalid(target.display().to_string(), "has too many old copies beside it"))
-}
-
-/// Whether an entry of a mount point is a store that an earlier restore kept aside.
-fn is_aside(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().contains(".keepsum-old"))
-}
-
-fn is_mount_point(target: &Path) -> Result<bool> {
-    let Some(found) = metadata(target)? else { return Ok(false) };
-    let parent = parent_of(target);
-    let above = fs::metadata(parent).map_err(Error::io("look at", parent))?;
-    // A bind mount of a folder of the same file system has the same device; renaming over it
-    // answers EBUSY, which is an error like any other and changes nothing.
-    Ok(found.is_dir() && (found.dev() != above.dev() || found.ino() == above.ino()))
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(Error::io("find", path))
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(path)
-}
-
-fn name_of(path: &Path) -> Result<String> {
-    match path.file_name() {
-        Some(name) => Ok(name.to_string_lossy().into_owned()),
-        None => Err(Error::invalid(path.display().to_string(), "is no name of a file or folder")),
-    }
-}
-
-fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("look at", path)(error)),
-    }
-}
-
-fn exists(path: &Path) -> Result<bool> {
-    fs::symlink_metadata(path).map(|_| true).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(false),
-        _ => Err(Error::io("look at", path)(error)),
-    })
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
-    read().map_err(Error::io("list", folder))
 }

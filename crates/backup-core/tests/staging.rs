@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use backup_core::disk::LocalDisk;
-use backup_core::staging::{Form, SIDECAR, Staging};
+use backup_core::staging::{Form, MARK, SIDECAR, Staging};
 use backup_core::target::{Existing, Origin};
 use backup_core::{Error, Result};
 
@@ -93,10 +93,28 @@ fn an_unfinished_restore_changes_nothing_and_is_swept() {
     // What a crash leaves: the hidden folder with half a store in it.
     let hidden = home.path().join(".store.keepsum-restoring");
     fs::create_dir(&hidden).unwrap();
+    fs::write(hidden.join(MARK), "").unwrap();
     fs::write(hidden.join("half"), "half").unwrap();
     restore_folder(&target, Existing::KeepAside, "new").unwrap();
     assert_eq!(names(&target), ["CURRENT", SIDECAR, "data"]);
     assert_eq!(names(home.path()), ["store", "store.keepsum-old"]);
+}
+
+/// A hidden folder without the mark is the store that was exchanged for the new one, by a restore that
+/// was cut off before it put it aside. It was swept by the next restore, and lost.
+#[test]
+fn a_store_that_was_exchanged_and_not_yet_aside_is_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let target = home.path().join("store");
+    restore_folder(&target, Existing::Refuse, "one").unwrap();
+    let hidden = home.path().join(".store.keepsum-restoring");
+    fs::create_dir(&hidden).unwrap();
+    fs::write(hidden.join("data"), "older").unwrap();
+    restore_folder(&target, Existing::KeepAside, "two").unwrap();
+    let aside = ["store.keepsum-old", "store.keepsum-old-2"];
+    assert_eq!(names(home.path()), [&["store"][..], &aside].concat());
+    let data = |name| fs::read_to_string(home.path().join(name).join("data")).unwrap();
+    assert_eq!((data(aside[0]), data(aside[1])), ("older".into(), "one".into()));
 }
 
 #[test]
@@ -110,7 +128,8 @@ fn a_file_is_published_with_its_sidecar_beside_it() {
         assert_eq!(kept, aside.map(|name| home.path().join(name)));
         assert_eq!(fs::read_to_string(&target).unwrap(), content);
     }
-    assert_eq!(names(home.path()), ["copy.bcs", "copy.bcs.keepsum", "copy.bcs.keepsum-old"]);
+    let aside = ["copy.bcs.keepsum-old", "copy.bcs.keepsum-old.keepsum"];
+    assert_eq!(names(home.path()), [&["copy.bcs", "copy.bcs.keepsum"][..], &aside].concat());
     let folder = begin(home.path(), Form::File, Existing::KeepAside);
     assert!(matches!(folder, Err(Error::Invalid { .. })), "a folder where a file is to be");
 }

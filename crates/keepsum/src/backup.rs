@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use archive::catalog::State;
+use archive::limits::MAX_NOTES;
 use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotId};
 use archive::node::Tree;
 use archive::object::ObjectRef;
@@ -81,6 +82,8 @@ pub async fn backup(
     context: &Context,
 ) -> Result<BackupReport> {
     let started = host.clock.now_ms();
+    // An interrupted backup is found by the host that its pins name.
+    let repository = &repository.clone().on_host(host);
     let view = view(source, options)?;
     context.phase("taking a snapshot", None);
     let snapshot = source.snapshot(view, context).await?;
@@ -210,7 +213,7 @@ impl Taking<'_> {
             databases: Vec::new(),
             shape: Shape::Records,
             proved_from: None,
-            notes: info.notes.clone(),
+            notes: kept_notes(&info.notes),
         };
         if self.view.files() {
             manifest.shape = self.files(session, parents, &manifest).await?;
@@ -369,6 +372,16 @@ pub(crate) async fn summed(
     Ok(done.map_err(backup_core::Error::engine("keepsum", "sum records"))??)
 }
 
+/// As many notes as a manifest holds.
+fn kept_notes(notes: &[String]) -> Vec<String> {
+    if notes.len() <= MAX_NOTES {
+        return notes.to_vec();
+    }
+    let (kept, dropped) = notes.split_at(MAX_NOTES - 1);
+    let rest = format!("{} more notes are not kept", dropped.len());
+    kept.iter().cloned().chain([rest]).collect()
+}
+
 /// How many ranges of a database are read at the same time: as many as there are processors.
 fn readers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).clamp(2, MAX_READERS)
@@ -406,5 +419,20 @@ fn report(
         consistency: manifest.consistency.to_string(),
         pause_seconds: info.pause.map(|pause| pause.as_secs_f64()),
         notes: manifest.notes.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_notes_than_a_manifest_holds_are_counted() {
+        let notes = |count: usize| (0..count).map(|n| format!("note {n}")).collect::<Vec<_>>();
+        assert_eq!(kept_notes(&notes(MAX_NOTES)), notes(MAX_NOTES));
+        let kept = kept_notes(&notes(MAX_NOTES + 5));
+        assert_eq!(kept.len(), MAX_NOTES);
+        assert_eq!(kept[..MAX_NOTES - 1], notes(MAX_NOTES - 1));
+        assert_eq!(kept[MAX_NOTES - 1], "6 more notes are not kept");
     }
 }

@@ -17,9 +17,10 @@ pub struct CheckpointEvery {
 }
 
 impl Default for CheckpointEvery {
-    /// 1 GiB, or five minutes.
+    /// 256 MiB, or a minute: more than that is not sent twice, and a checkpoint costs a few small
+    /// objects.
     fn default() -> Self {
-        Self { bytes: 1 << 30, milliseconds: 300_000 }
+        Self { bytes: 256 << 20, milliseconds: 60_000 }
     }
 }
 

@@ -17,9 +17,10 @@ pub enum Error {
         action: &'static str,
         /// The address of what it was tried on.
         path: String,
-        /// What the object store said.
+        /// What the object store said: an [`object_store::Error`], or an error that says more, as
+        /// `S3Error` does.
         #[source]
-        source: object_store::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// There is no repository at the address.
     #[error("{address} is not a keepsum repository; make one there with `keepsum init`")]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
+mod body;
 pub mod catalog;
 pub mod damage;
 mod descriptor;
@@ -15,6 +16,8 @@ pub mod objects;
 mod probe;
 pub mod repository;
 pub mod retry;
+#[cfg(feature = "aws")]
+pub mod s3;
 pub mod session;
 pub mod store;
 mod task;
@@ -22,6 +25,7 @@ pub mod tree;
 mod unsynced;
 pub mod verify;
 
+pub use blocking::Blocking;
 pub use catalog::{Catalog, Decide, Decision, Head};
 pub use env::{Clock, Entropy, Host, SystemClock, SystemEntropy};
 pub use error::{Error, Result};

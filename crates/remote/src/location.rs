@@ -8,6 +8,8 @@ use object_store::memory::InMemory;
 use url::Url;
 
 use crate::Result;
+#[cfg(feature = "aws")]
+use crate::s3::{Bucket, Settings};
 use backup_core::Error as CoreError;
 
 /// The longest location, in bytes.
@@ -32,11 +34,14 @@ pub struct RepositoryLocation(Place);
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     Folder(PathBuf),
+    #[cfg(feature = "aws")]
+    S3(Bucket),
     Memory(Arc<InMemory>),
 }
 
 impl RepositoryLocation {
-    /// Reads a location: a path, or `file:///path`.
+    /// Reads a location: a path, `file:///path`, or, with the feature `aws`, `s3://bucket/prefix`,
+    /// for which the `AWS_…` variables of this process say the rest.
     ///
     /// # Errors
     /// [`Invalid`](CoreError::Invalid) for what is no location, [`Unsupported`](CoreError::Unsupported)
@@ -55,6 +60,8 @@ impl RepositoryLocation {
             )
             .into()),
             Some("file") => Self::folder(&file_path(text)?),
+            #[cfg(feature = "aws")]
+            Some("s3") => Self::s3(text, Settings::from_env()),
             Some(scheme) => Err(refuse(scheme, text).into()),
         }
     }
@@ -67,6 +74,16 @@ impl RepositoryLocation {
         let path =
             std::path::absolute(path).map_err(CoreError::io("make an absolute path of", path))?;
         Ok(Self(Place::Folder(path)))
+    }
+
+    /// A repository in S3 or a service like it, at `s3://bucket/prefix`, with `settings` in place of the
+    /// environment's.
+    ///
+    /// # Errors
+    /// [`Invalid`](CoreError::Invalid) for what is no such address.
+    #[cfg(feature = "aws")]
+    pub fn s3(text: &str, settings: Settings) -> Result<Self> {
+        Ok(Self(Place::S3(Bucket::parse(text, settings)?)))
     }
 
     /// A repository in the memory of this process, gone with the last clone of the location: for
@@ -84,6 +101,8 @@ impl fmt::Display for RepositoryLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Folder(path) => path.display().fmt(f),
+            #[cfg(feature = "aws")]
+            Place::S3(bucket) => bucket.fmt(f),
             Place::Memory(_) => f.write_str("memory:"),
         }
     }
@@ -195,6 +214,7 @@ mod tests {
     #[test]
     fn other_stores_are_recognised_and_their_feature_named() {
         for (url, feature) in [
+            #[cfg(not(feature = "aws"))]
             ("s3://bucket/prefix", "feature aws"),
             ("gs://bucket/prefix", "feature gcp"),
             ("az://container/prefix", "feature azure"),
@@ -205,7 +225,10 @@ mod tests {
             assert!(error.contains(url) && error.contains(feature), "{error}");
         }
         // Not a folder named "s3:bucket".
+        #[cfg(not(feature = "aws"))]
         assert!(error_of("s3:bucket/prefix").contains("feature aws"));
+        #[cfg(feature = "aws")]
+        assert!(error_of("s3:bucket/prefix").contains("s3://BUCKET"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
 use crate::descriptor::Probed;
+use crate::retry::is_refusal;
 use crate::store::{Created, Listed, Store};
 use crate::{Error, Result};
 
@@ -71,9 +72,7 @@ async fn try_out(store: &Store, path: &str) -> Result<Outcome> {
         match answer {
             Ok(Created::Created) => winners.push(content),
             Ok(Created::Exists) => {}
-            Err(error @ Error::Store { .. }) if is_refusal(&error) => return Err(error),
-            Err(error @ Error::Store { .. }) => return Ok(Outcome::Disturbed(error)),
-            Err(error) => return Err(error),
+            Err(error) => return disturbed_by(error),
         }
     }
     if winners.len() > 1 {
@@ -94,10 +93,25 @@ async fn try_out(store: &Store, path: &str) -> Result<Outcome> {
             "a name holds other bytes than those of the writer that created it",
         ));
     }
-    if store.create_once(path, contents[0].clone()).await? == Created::Created {
-        return Err(unfit(store, "it lets a name be created that is taken"));
+    match store.create_once(path, contents[0].clone()).await {
+        Ok(Created::Exists) => {}
+        Ok(Created::Created) => {
+            return Err(unfit(store, "it lets a name be created that is taken"));
+        }
+        Err(error) => return disturbed_by(error),
     }
     try_reading(store, path, winner).await
+}
+
+/// What a request that failed at its only attempt means: the next probe may fare better, unless the
+/// store refuses.
+fn disturbed_by(error: Error) -> Result<Outcome> {
+    match error {
+        Error::Store { ref source, .. } if !is_refusal(source.as_ref()) => {
+            Ok(Outcome::Disturbed(error))
+        }
+        error => Err(error),
+    }
 }
 
 async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outcome> {
@@ -108,6 +122,10 @@ async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outco
         Ok(None) => return disturbed("it does not have what was just stored"),
         // More than was asked for.
         Err(Error::Damaged { .. }) => return Err(unfit(store, NO_RANGES)),
+        // It does give the whole.
+        Err(Error::Store { .. }) if store.get(path, BYTES as u64).await?.is_some() => {
+            return Err(unfit(store, NO_RANGES));
+        }
         Err(error) => return Err(error),
     };
     if part.bytes != content.slice(100..300) || part.size != BYTES as u64 {
@@ -121,20 +139,6 @@ async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outco
         return Err(unfit(store, "it lists a file with another size than it has"));
     }
     Ok(Outcome::Passed)
-}
-
-/// Whether the store will refuse the same request again.
-fn is_refusal(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store {
-            source: object_store::Error::PermissionDenied { .. }
-                | object_store::Error::Unauthenticated { .. }
-                | object_store::Error::NotSupported { .. }
-                | object_store::Error::NotImplemented { .. },
-            ..
-        }
-    )
 }
 
 fn unfit(store: &Store, why: impl Into<String>) -> Error {

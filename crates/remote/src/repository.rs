@@ -19,6 +19,9 @@ use crate::{Error, Result};
 /// The folders of a repository; whatever else is at its top is foreign.
 const FOLDERS: &[&str] = &["catalog", "objects", "streams"];
 
+/// How often a file is created that the store says is there, and does not have.
+const TRIES: u32 = 32;
+
 /// What a file system keeps at the top of each of its volumes.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -82,7 +85,11 @@ impl Repository {
         let address = store.address().to_owned();
         match store.size(&Entry::path(0)).await? {
             Some(_) => Err(Error::Unfinished { address }),
-            None => Err(Error::NoRepository { address }),
+            None => {
+                // A bucket that is missing is no empty one. Some services only say so of a listing.
+                store.top().await?;
+                Err(Error::NoRepository { address })
+            }
         }
     }
 
@@ -97,6 +104,15 @@ impl Repository {
     #[must_use]
     pub fn with_memory(self, memory: Memory) -> Self {
         Self { catalog: self.catalog.with_memory(memory), ..self }
+    }
+
+    /// The same repository, used by `host`: its name is what pins are found by.
+    #[must_use]
+    pub fn on_host(self, host: &Host) -> Self {
+        let store = self.store.on_host(host);
+        let (objects, catalog) = (self.objects, self.catalog);
+        let (objects, catalog) = (objects.through(store.clone()), catalog.through(store.clone()));
+        Self { store, objects, catalog, ..self }
     }
 
     /// Compresses what is stored with zstd at `level` (1 unless told otherwise).
@@ -253,28 +269,41 @@ async fn first_entry(store: &Store) -> Result<RepositoryId> {
         changes: Vec::new(),
         state: Some(State::default()),
     };
-    if store.create(&Entry::path(0), encode(&entry)?).await? == Created::Created {
-        return Ok(id);
+    let (path, bytes) = (Entry::path(0), encode(&entry)?);
+    for absent in 1..=TRIES {
+        if store.create(&path, bytes.clone()).await? == Created::Created {
+            return Ok(id);
+        }
+        let limit = archive::limits::MAX_ENTRY_BYTES as u64;
+        if let Some(bytes) = store.get(&path, limit).await? {
+            let entry = Entry::parse(&bytes).map_err(Error::damaged(path.as_str()))?;
+            return Ok(entry.repository);
+        }
+        // "Exists" is no proof: whoever was creating it may have failed.
+        store.give_way(absent).await?;
     }
-    let path = Entry::path(0);
-    let limit = archive::limits::MAX_ENTRY_BYTES as u64;
-    let missing = || Error::Missing { what: path.clone() };
-    let bytes = store.get(&path, limit).await?.ok_or_else(missing)?;
-    let entry = Entry::parse(&bytes).map_err(Error::damaged(path.as_str()))?;
-    Ok(entry.repository)
+    Err(contended(store))
 }
 
 async fn describe(store: &Store, id: RepositoryId, probed: Probed) -> Result<()> {
     let host = store.host();
     let own = Descriptor::new(id, host.random()?, host.clock.now_ms(), probed);
-    if store.create(descriptor::PATH, own.encode().into()).await? == Created::Created {
-        return Ok(());
+    for absent in 1..=TRIES {
+        if store.create(descriptor::PATH, own.encode().into()).await? == Created::Created {
+            return Ok(());
+        }
+        match read_descriptor(store).await? {
+            // The answer to the first attempt was lost.
+            Some(found) if found == own => return Ok(()),
+            Some(_) => return Err(occupied(store)),
+            None => store.give_way(absent).await?,
+        }
     }
-    match read_descriptor(store).await? {
-        // The answer to the first attempt was lost.
-        Some(found) if found == own => Ok(()),
-        _ => Err(occupied(store)),
-    }
+    Err(contended(store))
+}
+
+fn contended(store: &Store) -> Error {
+    Error::Contended { address: store.address().to_owned(), tries: TRIES }
 }
 
 async fn read_descriptor(store: &Store) -> Result<Option<Descriptor>> {

@@ -6,6 +6,17 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::env::Host;
+#[cfg(feature = "aws")]
+use crate::s3::S3Error;
+
+/// The slowest that a request may move its bytes, in bytes a second.
+const SLOWEST: u64 = 16 << 10;
+
+/// How often a store is tried that has never answered: its address may be wrong.
+const FIRST_CONTACT: u32 = 3;
+
+/// The longest wait that a store may ask for.
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
 /// How long and how often requests are tried.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +27,8 @@ pub struct Patience {
     pub first_pause: Duration,
     /// The longest wait before an attempt.
     pub longest_pause: Duration,
-    /// How long one attempt may take.
+    /// How long one attempt may take, beside the time for the bytes that it moves, for which 16 KiB in
+    /// each second are enough.
     pub timeout: Duration,
 }
 
@@ -26,12 +38,40 @@ impl Default for Patience {
             attempts: 6,
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(10),
-            timeout: Duration::from_mins(10),
+            timeout: Duration::from_mins(1),
         }
     }
 }
 
 impl Patience {
+    /// How long an attempt that moves so many bytes may take.
+    pub(crate) fn allowed(&self, bytes: u64) -> Duration {
+        self.timeout + Duration::from_secs(bytes / SLOWEST)
+    }
+
+    /// How often a request is made that fails like this, and how long to wait after `failed` attempts.
+    /// `met` is whether the store has ever answered.
+    pub(crate) fn plan(
+        &self,
+        verdict: Verdict,
+        failed: u32,
+        met: bool,
+        host: &Host,
+    ) -> Result<Option<Duration>> {
+        let (attempts, least) = match verdict {
+            Verdict::Refused => (0, Duration::ZERO),
+            Verdict::Unreachable if !met => (self.attempts.min(FIRST_CONTACT), Duration::ZERO),
+            Verdict::Unreachable | Verdict::Failed => (self.attempts, Duration::ZERO),
+            Verdict::Throttled(after) => {
+                (self.attempts.saturating_mul(2), after.unwrap_or_default())
+            }
+        };
+        if failed >= attempts {
+            return Ok(None);
+        }
+        self.pause(failed, host).map(|pause| Some(pause.max(least.min(LONGEST_ASKED))))
+    }
+
     /// How long to wait after `failed` failed attempts: half of the doubled pause, and up to
     /// another half at random, so that writers that failed together do not return together.
     pub(crate) fn pause(&self, failed: u32, host: &Host) -> Result<Duration> {
@@ -60,9 +100,26 @@ pub(crate) enum Kind {
     Remote,
 }
 
-/// Whether the same request may succeed a little later.
-pub(crate) fn is_transient(error: &object_store::Error, kind: Kind) -> bool {
-    match error {
+/// What to make of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Asking again gives the same answer: absent, taken, denied, unsupported, misconfigured.
+    Refused,
+    /// The same request may succeed a little later.
+    Failed,
+    /// It will, once the store is asked less; it may have said how long to wait.
+    Throttled(Option<Duration>),
+    /// There is no connection.
+    Unreachable,
+}
+
+/// What to make of a failure of a store of this kind.
+pub(crate) fn judge(error: &object_store::Error, kind: Kind) -> Verdict {
+    #[cfg(feature = "aws")]
+    if let Some(error) = S3Error::find(error) {
+        return judge_s3(error);
+    }
+    let again = match error {
         object_store::Error::Generic { source, .. } => match (kind, io_kind(source.as_ref())) {
             (Kind::Local, Some(found)) => matches!(
                 found,
@@ -72,13 +129,67 @@ pub(crate) fn is_transient(error: &object_store::Error, kind: Kind) -> bool {
                     | io::ErrorKind::ResourceBusy
                     | io::ErrorKind::StaleNetworkFileHandle
             ),
-            (Kind::Local, None) => source.is::<tokio::time::error::Elapsed>(),
+            (Kind::Local, None) => source.is::<TimedOut>(),
             (Kind::Remote, _) => true,
         },
-        // Absent, taken, denied, unsupported, misconfigured: asking again gives the same answer.
         _ => false,
+    };
+    if again { Verdict::Failed } else { Verdict::Refused }
+}
+
+#[cfg(feature = "aws")]
+fn judge_s3(error: &S3Error) -> Verdict {
+    match error {
+        S3Error::Throttled { after, .. } => Verdict::Throttled(*after),
+        S3Error::Failed { .. } | S3Error::Broken { .. } => Verdict::Failed,
+        S3Error::Unreachable { .. } => Verdict::Unreachable,
+        S3Error::Refused { .. } | S3Error::Untrusted { .. } | S3Error::NoCredentials { .. } => {
+            Verdict::Refused
+        }
     }
 }
+
+/// What of a store's error is worth telling.
+pub(crate) fn cause(error: object_store::Error) -> Box<dyn StdError + Send + Sync> {
+    #[cfg(feature = "aws")]
+    if let Some(found) = S3Error::find(&error) {
+        return Box::new(found.clone());
+    }
+    match error {
+        object_store::Error::Generic { store: OURS, source } => source,
+        error => Box::new(error),
+    }
+}
+
+/// Whether what [`cause`] gave says that the store will refuse the same request again.
+pub(crate) fn is_refusal(cause: &(dyn StdError + 'static)) -> bool {
+    #[cfg(feature = "aws")]
+    if let Some(error) = cause.downcast_ref() {
+        return judge_s3(error) == Verdict::Refused;
+    }
+    matches!(
+        cause.downcast_ref(),
+        Some(
+            object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. }
+                | object_store::Error::NotSupported { .. }
+                | object_store::Error::NotImplemented { .. }
+        )
+    )
+}
+
+/// Whose errors our own are, in the terms of `object_store`.
+const OURS: &str = "keepsum";
+
+/// An error of ours in place of a store's.
+pub(crate) fn own(source: impl Into<Box<dyn StdError + Send + Sync>>) -> object_store::Error {
+    object_store::Error::Generic { store: OURS, source: source.into() }
+}
+
+/// An attempt that took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not answer within {} s; try again later", .0.as_secs_f32())]
+pub(crate) struct TimedOut(pub(crate) Duration);
 
 /// The kind of the first system error among the causes.
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
@@ -109,20 +220,21 @@ mod tests {
             io::ErrorKind::NotADirectory,
             io::ErrorKind::Other,
         ] {
-            assert!(!is_transient(&generic(io::Error::from(kind)), Kind::Local), "{kind}");
+            let verdict = judge(&generic(io::Error::from(kind)), Kind::Local);
+            assert_eq!(verdict, Verdict::Refused, "{kind}");
         }
-        assert!(!is_transient(&generic("a wrong range"), Kind::Local));
+        assert_eq!(judge(&generic("a wrong range"), Kind::Local), Verdict::Refused);
         let interrupted = generic(io::Error::from(io::ErrorKind::Interrupted));
-        assert!(is_transient(&interrupted, Kind::Local));
+        assert_eq!(judge(&interrupted, Kind::Local), Verdict::Failed);
+        let late = own(TimedOut(Duration::from_secs(1)));
+        assert_eq!(judge(&late, Kind::Local), Verdict::Failed);
     }
 
     #[test]
     fn a_distant_store_may_recover_from_what_it_has_no_name_for() {
-        assert!(is_transient(&generic("500"), Kind::Remote));
-        assert!(is_transient(
-            &generic(io::Error::from(io::ErrorKind::ConnectionReset)),
-            Kind::Remote
-        ));
+        assert_eq!(judge(&generic("500"), Kind::Remote), Verdict::Failed);
+        let reset = generic(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert_eq!(judge(&reset, Kind::Remote), Verdict::Failed);
     }
 
     #[test]
@@ -135,8 +247,32 @@ mod tests {
             object_store::Error::Unauthenticated { path: path(), source: "".into() },
             object_store::Error::NotSupported { source: "".into() },
         ] {
-            assert!(!is_transient(&error, Kind::Remote), "{error}");
+            assert_eq!(judge(&error, Kind::Remote), Verdict::Refused, "{error}");
         }
+    }
+
+    #[test]
+    fn how_often_and_how_long_depends_on_the_failure() {
+        let (host, patience) = (Host::system("test"), Patience::default());
+        let plan = |verdict, failed, met| patience.plan(verdict, failed, met, &host).unwrap();
+        let tries = |verdict, met| (1..99).find(|failed| plan(verdict, *failed, met).is_none());
+        assert_eq!(tries(Verdict::Refused, true), Some(1));
+        assert_eq!(tries(Verdict::Failed, true), Some(6));
+        assert_eq!(tries(Verdict::Failed, false), Some(6));
+        assert_eq!(tries(Verdict::Unreachable, true), Some(6));
+        assert_eq!(tries(Verdict::Unreachable, false), Some(3));
+        assert_eq!(tries(Verdict::Throttled(None), true), Some(12));
+        let asked = |seconds| Verdict::Throttled(Some(Duration::from_secs(seconds)));
+        assert_eq!(plan(asked(30), 1, true), Some(Duration::from_secs(30)));
+        assert_eq!(plan(asked(1 << 40), 1, true), Some(LONGEST_ASKED));
+        assert!(plan(asked(0), 3, true).unwrap() >= Duration::from_millis(400));
+    }
+
+    #[test]
+    fn more_bytes_may_take_longer() {
+        let patience = Patience::default();
+        assert_eq!(patience.allowed(0), Duration::from_mins(1));
+        assert_eq!(patience.allowed(32 << 20), Duration::from_secs(60 + 2048));
     }
 
     #[test]

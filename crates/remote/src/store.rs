@@ -1,30 +1,34 @@
 //! An object store under a prefix, with retries, bounded concurrency and cancellation.
 
+mod listing;
+
+use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use archive::object::MAX_TAIL_BYTES;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
-use bytes::{Bytes, BytesMut};
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMode, PutOptions, PutPayload,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 use tokio::sync::Semaphore;
 
+use crate::body::body;
 use crate::env::Host;
 use crate::local::{Folder, Found};
 use crate::location::{Place, RepositoryLocation};
-use crate::retry::{Kind, Patience, is_transient};
-use crate::{Error, Result};
+use crate::retry::{self, Kind, Patience, TimedOut, Verdict};
+use crate::{Blocking, Error, Result};
 
 /// The most bytes that any stored object may have, of those that have a plain length at the limit.
 pub(crate) const MAX_STORED_BYTES: u64 =
@@ -68,16 +72,26 @@ pub struct Part {
 ///
 /// Clones share the connection, its limit and its cancellation. Needs a tokio runtime with time
 /// enabled. No error is ever taken for absence: absent is what the store itself calls not found.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+/// Its address alone: what an object store holds may be secret.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.shared.address).finish()
+    }
+}
+
 struct Shared {
     store: Arc<dyn ObjectStore>,
     /// The same files, written without waiting for the disk; where absent, `store` does it.
     unsynced: Option<Arc<dyn ObjectStore>>,
+    /// The same files, listed page by page, where `store` would begin anew after each failure.
+    pages: Option<Arc<dyn PaginatedListStore>>,
+    /// Whether the store was ever heard of.
+    met: Arc<AtomicBool>,
     prefix: Path,
     address: String,
     folder: Option<Folder>,
@@ -86,6 +100,7 @@ struct Shared {
     patience: Patience,
     requests: usize,
     permits: Semaphore,
+    blocking: Blocking,
 }
 
 impl Store {
@@ -119,6 +134,12 @@ impl Store {
         self.rebuilt(|shared| Shared { unsynced: Some(store), ..shared })
     }
 
+    /// The same store, whose listings are read through `pages`, each page tried again by itself.
+    #[must_use]
+    pub fn with_pages(self, pages: Arc<dyn PaginatedListStore>) -> Self {
+        self.rebuilt(|shared| Shared { pages: Some(pages), ..shared })
+    }
+
     /// The store at `location`, which must be there.
     ///
     /// # Errors
@@ -132,6 +153,13 @@ impl Store {
             Place::Memory(store) => {
                 let store = Arc::clone(store) as Arc<dyn ObjectStore>;
                 Ok(Self::new(store, location.to_string(), host, context))
+            }
+            #[cfg(feature = "aws")]
+            Place::S3(bucket) => {
+                let store = bucket.connect().await?;
+                let pages = Arc::clone(&store) as Arc<dyn PaginatedListStore>;
+                let root = Self::new(store, bucket.root(), host, context).with_pages(pages);
+                if bucket.prefix().is_empty() { Ok(root) } else { root.below(bucket.prefix()) }
             }
             Place::Folder(path) => {
                 let folder = Folder::new(path.clone(), Arc::new(LocalDisk));
@@ -169,6 +197,8 @@ impl Store {
             shared: Arc::new(Shared {
                 store,
                 unsynced: None,
+                pages: None,
+                met: Arc::default(),
                 prefix: Path::default(),
                 address,
                 folder,
@@ -177,6 +207,7 @@ impl Store {
                 patience: Patience::default(),
                 requests: REQUESTS,
                 permits: Semaphore::new(REQUESTS),
+                blocking: Blocking::default(),
             }),
         }
     }
@@ -210,11 +241,30 @@ impl Store {
         self.rebuilt(|shared| Shared { requests, permits, ..shared })
     }
 
+    /// The same store, used by another host or under another name of this one.
+    #[must_use]
+    pub(crate) fn on_host(self, host: &Host) -> Self {
+        self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
+    }
+
+    /// The same store whose users hash, compress and remember where `blocking` says.
+    #[must_use]
+    pub fn with_blocking(self, blocking: Blocking) -> Self {
+        self.rebuilt(|shared| Shared { blocking, ..shared })
+    }
+
+    /// Where its users hash, compress and remember.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.blocking
+    }
+
     fn rebuilt(self, change: impl FnOnce(Shared) -> Shared) -> Self {
         let shared = self.shared.as_ref();
         let copy = Shared {
             store: Arc::clone(&shared.store),
             unsynced: shared.unsynced.clone(),
+            pages: shared.pages.clone(),
+            met: Arc::clone(&shared.met),
             prefix: shared.prefix.clone(),
             address: shared.address.clone(),
             folder: shared.folder.clone(),
@@ -223,6 +273,7 @@ impl Store {
             patience: shared.patience,
             requests: shared.requests,
             permits: Semaphore::new(shared.requests),
+            blocking: shared.blocking,
         };
         Self { shared: Arc::new(change(copy)) }
     }
@@ -276,7 +327,7 @@ impl Store {
     /// As [`create`](Self::create), in one attempt.
     pub(crate) async fn create_once(&self, path: &str, bytes: Bytes) -> Result<Created> {
         let _permit = self.permit().await;
-        let answer = self.bounded(self.put_once(&self.shared.store, path, bytes)).await?;
+        let answer = self.put_once(&self.shared.store, path, bytes).await?;
         self.created(path, answer).await
     }
 
@@ -286,13 +337,17 @@ impl Store {
         path: &str,
         bytes: Bytes,
     ) -> Result<object_store::Result<()>> {
-        if let Some(folder) = &self.shared.folder {
-            folder.check_parent(path).await?;
-        }
-        let options = PutOptions::from(PutMode::Create);
-        let payload = PutPayload::from_bytes(bytes);
-        let put = store.put_opts(&self.full(path), payload, options).await;
-        Ok(put.map(drop))
+        let length = bytes.len() as u64;
+        let put = async {
+            if let Some(folder) = &self.shared.folder {
+                folder.check_parent(path).await?;
+            }
+            let options = PutOptions::from(PutMode::Create);
+            let payload = PutPayload::from_bytes(bytes);
+            let put = store.put_opts(&self.full(path), payload, options).await;
+            Ok(put.map(drop))
+        };
+        self.bounded(length, put).await
     }
 
     async fn created(&self, path: &str, answer: object_store::Result<()>) -> Result<Created> {
@@ -344,7 +399,9 @@ impl Store {
         limit: u64,
     ) -> Result<object_store::Result<Part>> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let found = match self.shared.store.get_opts(&self.full(path), options).await {
+        let full = self.full(path);
+        let get = self.shared.store.get_opts(&full, options).map(Ok);
+        let found = match self.bounded(0, get).await? {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
@@ -355,79 +412,29 @@ impl Store {
             return Err(Error::damaged(path)(source));
         }
         let size = found.meta.size;
-        Ok(body(found, length).await.map(|bytes| Part { bytes, size }))
+        let body = self.bounded(length, body(found, length).map(Ok)).await?;
+        Ok(body.map(|bytes| Part { bytes, size }))
     }
 
     /// The size of a file in bytes, or nothing where there is none.
     pub async fn size(&self, path: &str) -> Result<Option<u64>> {
         let full = self.full(path);
         let store = self.shared.store.as_ref();
-        match self.request(|| store.head(&full).map(Ok)).await? {
-            Ok(meta) => Ok(Some(meta.size)),
+        // Not `head`, whose answer cannot tell a file that is missing from a bucket that is.
+        let attempt = || self.bounded(0, store.get_opts(&full, GetOptions::default()).map(Ok));
+        match self.request(attempt).await? {
+            Ok(found) => Ok(Some(found.meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(self.failed("look at", path, source)),
         }
     }
 
-    /// The files in a folder and below, in no order. A listing may miss what was just stored.
-    ///
-    /// What a crash of a local writer left of a file (`name#1`) is none: [`LocalFileSystem`] leaves it
-    /// out.
-    pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Listed>> {
-        let prefix = self.full(folder);
-        self.listing(folder, self.shared.store.list(Some(&prefix)))
-    }
-
-    fn listing(
-        &self,
-        folder: &str,
-        found: BoxStream<'static, object_store::Result<ObjectMeta>>,
-    ) -> BoxStream<'static, Result<Listed>> {
-        let from = (self.clone(), folder.to_owned(), found);
-        futures_util::stream::try_unfold(from, |(store, folder, mut found)| async move {
-            let next = found.next().map(|next| Ok(next.transpose()));
-            let next = store.bounded(next).await?;
-            let next = next.map_err(|source| store.failed("list", &folder, source))?;
-            let Some(meta) = next else { return Ok(None) };
-            let listed = Listed { path: store.relative(&meta.location), size: meta.size };
-            Ok(Some((listed, (store, folder, found))))
-        })
-        .boxed()
-    }
-
-    /// The greatest of the numbers that `number_of` reads from the paths of the files in a folder,
-    /// those only that sort after `after`, if that is given. As every listing, it may miss the newest.
-    pub(crate) async fn greatest(
-        &self,
-        folder: &str,
-        after: Option<&str>,
-        number_of: impl Fn(&str) -> Option<u64>,
-    ) -> Result<Option<u64>> {
-        let prefix = self.full(folder);
-        let after = after.map(|after| self.full(after));
-        let attempt = || async {
-            let store = &self.shared.store;
-            let mut found = match &after {
-                Some(after) => store.list_with_offset(Some(&prefix), after),
-                None => store.list(Some(&prefix)),
-            };
-            let mut greatest = None;
-            while let Some(meta) = found.next().await {
-                match meta {
-                    Ok(meta) => greatest = greatest.max(number_of(&self.relative(&meta.location))),
-                    Err(error) => return Ok(Err(error)),
-                }
-            }
-            Ok(Ok(greatest))
-        };
-        let greatest = self.request(attempt).await?;
-        greatest.map_err(|source| self.failed("list", folder, source))
-    }
-
     /// The names right below the prefix: files, and folders as object stores understand them.
     pub(crate) async fn top(&self) -> Result<Vec<String>> {
         let prefix = Some(&self.shared.prefix);
-        let listed = self.request(|| self.shared.store.list_with_delimiter(prefix).map(Ok)).await?;
+        let store = self.shared.store.as_ref();
+        let attempt = || self.bounded(0, store.list_with_delimiter(prefix).map(Ok));
+        let listed = self.request(attempt).await?;
         let found = listed.map_err(|source| self.failed("list", "", source))?;
         let files = found.objects.iter().map(|meta| &meta.location);
         let names = found.common_prefixes.iter().chain(files).map(|path| self.relative(path));
@@ -438,7 +445,7 @@ impl Store {
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         let full = self.full(path);
         let store = self.shared.store.as_ref();
-        match self.request(|| store.delete(&full).map(Ok)).await? {
+        match self.request(|| self.bounded(0, store.delete(&full).map(Ok))).await? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => self.settle(path).await,
             Err(source) => Err(self.failed("delete", path, source)),
         }
@@ -464,7 +471,7 @@ impl Store {
     }
 
     /// A file's full address.
-    fn name(&self, path: &str) -> String {
+    pub(crate) fn name(&self, path: &str) -> String {
         let address = self.shared.address.trim_end_matches('/');
         let joint = if address.ends_with(':') { "" } else { "/" };
         format!("{address}{joint}{path}")
@@ -489,42 +496,47 @@ impl Store {
 
     /// Makes a request until it is answered, refused for good, or patience ends. The outer error is
     /// not the store's.
+    ///
+    /// This is the only place where requests are made again: what is below must not do so by itself.
     async fn request<T, F>(&self, attempt: impl Fn() -> F) -> Result<object_store::Result<T>>
     where
         F: Future<Output = Result<object_store::Result<T>>>,
     {
+        let shared = self.shared.as_ref();
         let _permit = self.permit().await;
-        let kind = if self.shared.folder.is_some() { Kind::Local } else { Kind::Remote };
+        let kind = if shared.folder.is_some() { Kind::Local } else { Kind::Remote };
         let mut failed = 0;
         loop {
-            let error = match self.bounded(attempt()).await? {
-                Err(error) if is_transient(&error, kind) => error,
-                answer => return Ok(answer),
-            };
-            failed += 1;
-            if failed >= self.shared.patience.attempts {
-                return Ok(Err(error));
+            let answer = attempt().await?;
+            let verdict = answer.as_ref().err().map(|error| retry::judge(error, kind));
+            if verdict != Some(Verdict::Unreachable) {
+                shared.met.store(true, Ordering::Relaxed);
             }
-            tracing::debug!(%error, failed, "a request to the object store failed; trying again");
-            self.pause(failed).await?;
+            let (Some(verdict), Err(error)) = (verdict, &answer) else { return Ok(answer) };
+            failed += 1;
+            let met = shared.met.load(Ordering::Relaxed);
+            let Some(pause) = shared.patience.plan(verdict, failed, met, &shared.host)? else {
+                return Ok(answer);
+            };
+            tracing::debug!(%error, failed, ?pause, "a request to the object store failed; trying again");
+            self.sleep(pause).await?;
         }
     }
 
-    /// One attempt, ended by its timeout and by the caller's cancellation.
+    /// One attempt that moves so many bytes, ended by its timeout and by the caller's cancellation.
     async fn bounded<T>(
         &self,
+        bytes: u64,
         attempt: impl Future<Output = Result<object_store::Result<T>>>,
     ) -> Result<object_store::Result<T>> {
         self.shared.context.check()?;
+        let allowed = self.shared.patience.allowed(bytes);
         tokio::select! {
             // An answer that is there is taken, without a timer for each file of a listing.
             biased;
-            answer = tokio::time::timeout(self.shared.patience.timeout, attempt) => match answer {
+            answer = tokio::time::timeout(allowed, attempt) => match answer {
                 Ok(answer) => answer,
-                Err(elapsed) => Ok(Err(object_store::Error::Generic {
-                    store: "keepsum",
-                    source: Box::new(elapsed),
-                })),
+                Err(_) => Ok(Err(retry::own(TimedOut(allowed)))),
             },
             error = cancelled(&self.shared.context) => Err(error),
         }
@@ -535,7 +547,7 @@ impl Store {
     }
 
     fn failed(&self, action: &'static str, path: &str, source: object_store::Error) -> Error {
-        Error::Store { action, path: self.name(path), source }
+        Error::Store { action, path: self.name(path), source: retry::cause(source) }
     }
 
     fn full(&self, path: &str) -> Path {
@@ -557,7 +569,7 @@ async fn open_folder(path: PathBuf, host: &Host, context: &Context) -> Result<St
         let store = LocalFileSystem::new_with_prefix(&real).map_err(|source| Error::Store {
             action: "open",
             path: opening.display().to_string(),
-            source,
+            source: Box::new(source),
         })?;
         Ok((store, real))
     })
@@ -565,33 +577,6 @@ async fn open_folder(path: PathBuf, host: &Host, context: &Context) -> Result<St
     let synced = Arc::new(store.clone().with_fsync(true));
     let folder = Store::over_folder(synced, real, Arc::new(LocalDisk), host, context);
     Ok(folder.with_unsynced(Arc::new(store)))
-}
-
-/// The bytes of an answer, never more than it said it would have.
-async fn body(found: GetResult, length: u64) -> object_store::Result<Bytes> {
-    let bytes = match found.payload {
-        GetResultPayload::File(..) => found.bytes().await?,
-        GetResultPayload::Stream(mut stream) => {
-            let mut bytes = BytesMut::new();
-            while let Some(chunk) = stream.next().await {
-                let chunk = chunk?;
-                if (bytes.len() + chunk.len()) as u64 > length {
-                    return Err(wrong_length(length));
-                }
-                if bytes.is_empty() && chunk.len() as u64 == length {
-                    return Ok(chunk);
-                }
-                bytes.extend_from_slice(&chunk);
-            }
-            bytes.freeze()
-        }
-    };
-    if bytes.len() as u64 == length { Ok(bytes) } else { Err(wrong_length(length)) }
-}
-
-fn wrong_length(length: u64) -> object_store::Error {
-    let said = format!("the answer does not have the {length} bytes that it announced");
-    object_store::Error::Generic { store: "keepsum", source: said.into() }
 }
 
 async fn cancelled(context: &Context) -> Error {

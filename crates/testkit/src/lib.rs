@@ -3,11 +3,15 @@
 pub mod beside;
 pub mod conformance;
 pub mod contents;
+pub mod crash;
 mod error;
+pub mod faults;
 pub mod filler;
 pub mod generate;
 pub mod matrix;
 mod noise;
+pub mod proxy;
+pub mod s3;
 pub mod seed;
 pub mod transfer;
 pub mod tree;

@@ -28,6 +28,13 @@ const WITHOUT_RUNTIME: [&str; 7] = [
 ];
 const RUNTIME: &str = "tokio";
 
+/// What speaks to object stores on the network.
+const NETWORK: [&str; 4] = ["reqwest", "hyper", "rustls", "ring"];
+/// The features that bring it.
+const NETWORK_FEATURES: [&str; 4] = ["aws", "gcp", "azure", "http"];
+/// A second TLS library, or a second C library of cryptography: one is enough.
+const NEVER: [&str; 4] = ["native-tls", "openssl-sys", "aws-lc-rs", "aws-lc-sys"];
+
 /// Only for a command.
 const COMMAND_LINE: [&str; 4] = ["clap", "anyhow", "indicatif", "tracing-subscriber"];
 /// The feature that brings it.
@@ -81,6 +88,10 @@ fn judge(package: &str, feature: Option<&str>, pulled: &[String]) -> Vec<Finding
     if feature != Some(COMMAND_FEATURE) {
         findings.extend(COMMAND_LINE.iter().filter(|name| has(name)).map(|name| finding(name)));
     }
+    if !feature.is_some_and(|feature| NETWORK_FEATURES.contains(&feature)) {
+        findings.extend(NETWORK.iter().filter(|name| has(name)).map(|name| finding(name)));
+    }
+    findings.extend(NEVER.iter().filter(|name| has(name)).map(|name| finding(name)));
     if WITHOUT_RUNTIME.contains(&package) && has(RUNTIME) {
         findings.push(finding(RUNTIME));
     }
@@ -114,6 +125,14 @@ mod tests {
         assert!(found("remote", None, &["tokio"]).is_empty());
         assert_eq!(found("keepsum", Some("rocksdb"), &["clap"]).len(), 1);
         assert!(found("keepsum", Some("cli"), &["clap", "anyhow"]).is_empty());
+    }
+
+    #[test]
+    fn a_network_comes_with_a_cloud_and_with_one_tls() {
+        assert_eq!(found("remote", None, &["reqwest", "hyper"]).len(), 2);
+        assert!(found("remote", Some("aws"), &["reqwest", "hyper", "rustls", "ring"]).is_empty());
+        assert_eq!(found("remote", Some("aws"), &["reqwest", "openssl-sys"]).len(), 1);
+        assert_eq!(found("keepsum", Some("cli"), &["rustls"]).len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod attempt;
 pub(crate) mod encrypted;
 mod place;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use backup_core::position::Position;
 use backup_core::progress::Context;
+use backup_core::scratch::Scratch;
 use backup_core::source::FileInfo;
 use backup_core::{Error, Result};
 
@@ -25,12 +27,14 @@ use crate::format::file_name;
 use crate::format::log::End;
 use crate::format::manifest::LiveState;
 use crate::format::options::OptionsFile;
-use crate::format::wal;
-use crate::scratch::Scratch;
+use crate::format::wal::{self, Writes};
 use attempt::Attempt;
 use place::Placer;
 
 pub(crate) use attempt::{read_live_state, read_options};
+
+/// What the names of scratch folders end with, before their number.
+const SCRATCH: &str = ".keepsum-reading-";
 
 /// How often a capture starts over before it gives up.
 const MAX_TRIES: u32 = 100;
@@ -63,6 +67,8 @@ pub(crate) struct Capture {
     pub(crate) position: Position,
     /// The number of batches in the logs.
     pub(crate) batches_in_wals: u64,
+    /// The numbers of the writes in the logs.
+    pub(crate) logged: Writes,
     pub(crate) notes: Vec<String>,
 }
 
@@ -113,6 +119,7 @@ impl Capture {
             files,
             position: Position::Unknown,
             batches_in_wals: 0,
+            logged: Writes::default(),
             notes,
         })
     }
@@ -131,14 +138,15 @@ impl Capture {
         placer.keep_only(&attempt.files)?;
         notes.extend(placer.into_note());
         notes.extend(attempt.notes);
-        let mut sequence = attempt.live.last_sequence;
+        let mut logged = Writes::default();
         let mut batches_in_wals = 0;
         for (position, number) in attempt.wals.iter().enumerate() {
             let path = scratch.folder().join(format!("{number:06}.log"));
             let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
-            let summary = wal::summarize(io::BufReader::with_capacity(1 << 20, file), *number)
-                .map_err(Error::io("read", &path))?;
-            sequence = sequence.max(summary.last_sequence.unwrap_or(0));
+            let file = io::BufReader::with_capacity(1 << 20, file);
+            let summary =
+                wal::summarize(file, *number, logged).map_err(Error::io("read", &path))?;
+            logged = summary.writes;
             batches_in_wals += summary.batches;
             if let End::Damaged { block, reason } = summary.end {
                 notes.push(format!(
@@ -160,23 +168,39 @@ impl Capture {
             ));
         }
         let Attempt { live, options, files, .. } = attempt;
+        let sequence = live.last_sequence.max(logged.last.unwrap_or(0));
         let position = Position::RocksDb { sequence };
-        Ok(Self { scratch, live, options, files, position, batches_in_wals, notes })
+        Ok(Self { scratch, live, options, files, position, batches_in_wals, logged, notes })
+    }
+
+    /// Whether the files that a checkpoint made while others wrote show every write up to one moment.
+    ///
+    /// Column families are flushed one after the other. What came to one of them in between must then
+    /// be in the logs, without a gap; where the logs hold nothing, all families must have been flushed
+    /// at once.
+    pub(crate) fn is_one_moment(&self) -> bool {
+        if let Some(last) = self.logged.last {
+            return !self.logged.gap && last >= self.live.last_sequence;
+        }
+        let flushed_at_once = self.options.database_value("atomic_flush") == Some("true");
+        let written = self.live.families.values().filter(|family| !family.tables.is_empty());
+        flushed_at_once || written.count() <= 1
     }
 }
 
 /// A scratch folder on the store's file system: beside it, or inside where it is a mount point.
 /// Where neither can be written, one in the system's temporary folder, and files are copied.
 pub(crate) fn scratch_for(store: &Whereabouts, notes: &mut Vec<String>) -> Result<Scratch> {
-    let Whereabouts { folder, name, .. } = store;
+    let folder = &store.folder;
+    let prefix = OsString::from(format!(".{}{SCRATCH}", store.name));
     if let Some(chosen) = &store.scratch {
-        return Scratch::create(chosen, name);
+        return Scratch::create(chosen, &prefix);
     }
     let device = |path: &Path| fs::metadata(path).map(|found| found.dev());
     let own = device(folder).map_err(Error::io("look at", folder))?;
     let beside = folder.parent().filter(|parent| device(parent).is_ok_and(|above| above == own));
     let place = beside.unwrap_or(folder);
-    match Scratch::create(place, name) {
+    match Scratch::create(place, &prefix) {
         Err(Error::Io { source, .. }) if cannot_write(&source) => {
             let elsewhere = std::env::temp_dir();
             notes.push(format!(
@@ -184,7 +208,7 @@ pub(crate) fn scratch_for(store: &Whereabouts, notes: &mut Vec<String>) -> Resul
                 place.display(),
                 elsewhere.display()
             ));
-            Scratch::create(&elsewhere, name)
+            Scratch::create(&elsewhere, &prefix)
         }
         other => other,
     }

@@ -13,4 +13,6 @@ mod memory_file;
 mod place;
 mod pyoxigraph;
 mod rocksdb;
+#[cfg(feature = "aws")]
+mod s3;
 mod terminal;

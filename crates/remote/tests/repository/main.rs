@@ -1,8 +1,9 @@
-//! The repository's protocol over stores in memory and in folders, well-behaved and not.
+//! The repository's protocol over stores in memory, in folders and in services, well-behaved and not.
 
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 mod catalog;
+mod ground;
 mod init;
 mod memory;
 mod objects;

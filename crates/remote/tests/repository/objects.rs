@@ -15,8 +15,9 @@ use proptest::prelude::*;
 use remote::objects::ListedObject;
 use remote::{Error, Repository, RepositoryLocation};
 
+use crate::ground::stride;
 use crate::support::{
-    Fault, Faulty, Request, Seeded, contents, host, memory_repository, overwrite, reopen,
+    Fault, Faulty, Request, Seeded, contents, fresh_repository, host, overwrite, reopen,
 };
 
 /// Bytes that shrink by half.
@@ -33,7 +34,7 @@ fn content(seed: u64, length: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_stored_comes_back() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let others = reopen(&inner, 2).await.unwrap();
     for length in [0, 1, 1000, 262_144, 262_145, 3_000_000, MAX_OBJECT_BYTES] {
         let content = content(length as u64, length);
@@ -50,7 +51,7 @@ async fn what_is_stored_comes_back() {
 
 #[tokio::test]
 async fn content_above_the_limit_is_refused() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let before = contents(&inner).await.len();
     let content = vec![0; MAX_OBJECT_BYTES + 1];
     let error = repository.objects().put(Kind::Piece, content.into(), None).await.unwrap_err();
@@ -60,7 +61,7 @@ async fn content_above_the_limit_is_refused() {
 
 #[tokio::test]
 async fn known_content_is_reused_and_other_content_is_not() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let objects = repository.objects();
     let known = objects.put(Kind::Leaf, "one".into(), None).await.unwrap().reference;
     let files = contents(&inner).await.len();
@@ -86,7 +87,7 @@ async fn known_content_is_reused_and_other_content_is_not() {
 /// where its bytes are right.
 #[tokio::test]
 async fn a_taken_name_is_never_adopted() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     // The same randomness draws the same nonces, so this process stores under the same names.
     let twin = |seed| {
         let inner = Arc::clone(&inner);
@@ -107,7 +108,7 @@ async fn a_taken_name_is_never_adopted() {
 #[tokio::test]
 async fn a_lost_answer_costs_a_copy_and_no_more() {
     for fault in [Fault::LoseAnswer, Fault::SayExists, Fault::Fail, Fault::Hang] {
-        let (_, inner) = memory_repository(1).await;
+        let (_, inner) = fresh_repository(1).await;
         let seen = AtomicU64::new(0);
         let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| match request {
             Request::Put(_) if seen.fetch_add(1, Ordering::Relaxed) == 0 => fault,
@@ -122,7 +123,7 @@ async fn a_lost_answer_costs_a_copy_and_no_more() {
 
 #[tokio::test]
 async fn a_store_that_calls_every_name_taken_is_given_up() {
-    let (_, inner) = memory_repository(1).await;
+    let (_, inner) = fresh_repository(1).await;
     let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, |request| match request {
         Request::Put(_) => Fault::SayExists,
         _ => Fault::None,
@@ -148,7 +149,7 @@ async fn assert_found(repository: &Repository, reference: &ObjectRef, plain: &[u
 
 #[tokio::test]
 async fn every_flipped_byte_of_an_object_is_found() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let mut tried = 0;
     for length in [0, 1, 300, 2000] {
         let plain = content(3, length);
@@ -156,7 +157,7 @@ async fn every_flipped_byte_of_an_object_is_found() {
         let reference = stored.unwrap().reference;
         let path = reference.name.path();
         let good = inner.get(&path.as_str().into()).await.unwrap().bytes().await.unwrap();
-        for at in 0..good.len() {
+        for at in (0..good.len()).step_by(stride(97)) {
             for flip in [0x01, 0x80, 0xff] {
                 let mut bad = good.to_vec();
                 bad[at] ^= flip;
@@ -178,12 +179,12 @@ async fn every_flipped_byte_of_an_object_is_found() {
         overwrite(&inner, &path, good).await;
         repository.objects().read(Kind::Piece, &reference).await.unwrap();
     }
-    assert!(tried > 3000, "only {tried}");
+    assert!(tried > 3000 / stride(97), "only {tried}");
 }
 
 #[tokio::test]
 async fn swapped_objects_are_found() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let put = async |text: &'static str| {
         repository.objects().put(Kind::Piece, text.into(), None).await.unwrap().reference
     };
@@ -203,7 +204,7 @@ async fn swapped_objects_are_found() {
 
 /// An object that is read by range: larger than what is read whole, of several frames.
 async fn large() -> (Repository, Arc<dyn ObjectStore>, ObjectRef, Vec<u8>) {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let plain = content(9, 1_900_001);
     let stored = repository.objects().put(Kind::Piece, plain.clone().into(), None).await.unwrap();
     assert!(stored.reference.stored > 700_000, "it must not be read whole");
@@ -244,7 +245,11 @@ async fn damage_that_a_range_read_meets_is_found() {
     let read =
         async || repository.objects().read_range(Kind::Piece, &reference, range.clone()).await;
     let mut found = 0;
-    for at in (0..good.len()).step_by(19_997).chain(good.len() - 500..good.len()) {
+    for at in (0..good.len())
+        .step_by(19_997 * stride(20))
+        .chain(good.len() - 500..good.len())
+        .step_by(stride(9))
+    {
         let mut bad = good.to_vec();
         bad[at] ^= 0x10;
         overwrite(&inner, &path, bad).await;
@@ -256,7 +261,7 @@ async fn damage_that_a_range_read_meets_is_found() {
             }
         }
     }
-    assert!(found > 300, "{found}");
+    assert!(found > 300 / stride(20), "{found}");
     for length in [0, 1, 1000, good.len() / 2, good.len() - 1] {
         overwrite(&inner, &path, good.slice(..length)).await;
         let error = read().await.unwrap_err();
@@ -270,7 +275,7 @@ async fn damage_that_a_range_read_meets_is_found() {
 
 #[tokio::test]
 async fn references_with_impossible_lengths_are_refused_unread() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let good = repository.objects().put(Kind::Piece, "x".into(), None).await.unwrap().reference;
     let requests = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&requests);
@@ -317,7 +322,7 @@ async fn an_object_of_absurd_size_is_refused_unread() {
 
 #[tokio::test]
 async fn listings_tell_objects_from_other_files() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let stored = repository.objects().put(Kind::Piece, "x".into(), None).await.unwrap().reference;
     let name = stored.name.to_string();
     let upper = name.to_uppercase();
@@ -344,7 +349,7 @@ async fn listings_tell_objects_from_other_files() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_writers_of_the_same_content_store_each_their_own() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let tasks = (0..16).map(|_| {
         let objects = repository.objects().clone();
         tokio::spawn(async move { objects.put(Kind::Leaf, "same".into(), None).await })

@@ -1,6 +1,7 @@
 //! Sessions against a collector that works beside them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use archive::catalog::{Change, Entry, PinId, State};
 use archive::manifest::{Manifest, SnapshotId};
@@ -8,7 +9,7 @@ use archive::object::{Kind, ObjectName, ObjectRef};
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Head, Repository, Root, Session, names};
 
-use crate::support::{Fault, Faulty, Request, manifest, memory_repository, overwrite, reopen};
+use crate::support::{Fault, Faulty, Request, fresh_repository, manifest, overwrite, reopen};
 
 const SOURCE: &str = "memory:store";
 
@@ -57,7 +58,7 @@ async fn assert_starts_over(session: &Session, id: u8, why: &str) {
 
 #[tokio::test]
 async fn a_session_makes_a_snapshot_live_and_leaves_no_pin() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let session = begin(&repository, &[]).await;
     let stored = session.put(Kind::Piece, "content".into(), None).await.unwrap().reference;
     let made = manifest(1);
@@ -77,7 +78,7 @@ async fn a_session_makes_a_snapshot_live_and_leaves_no_pin() {
 
 #[tokio::test]
 async fn the_parent_is_pinned_while_the_session_lasts() {
-    let (repository, _) = memory_repository(1).await;
+    let (repository, _) = fresh_repository(1).await;
     let piece = snapshot(&repository, 1, "content").await;
     let parent = repository.head().await.unwrap().state.snapshots[&SnapshotId([1; 16])].manifest;
     let session = begin(&repository, &[root(1)]).await;
@@ -100,7 +101,7 @@ async fn the_parent_is_pinned_while_the_session_lasts() {
 
 #[tokio::test]
 async fn a_session_does_not_begin_on_what_is_gone() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let base = repository.head().await.unwrap();
     let unknown = Session::begin(&repository, &base, SOURCE, &[root(9)]).await.unwrap_err();
@@ -114,7 +115,7 @@ async fn a_session_does_not_begin_on_what_is_gone() {
 
 #[tokio::test]
 async fn abandoning_ends_the_pins() {
-    let (repository, _) = memory_repository(1).await;
+    let (repository, _) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let session = begin(&repository, &[root(1)]).await;
     session.checkpoint(&manifest(2)).await.unwrap();
@@ -127,7 +128,7 @@ async fn abandoning_ends_the_pins() {
 
 #[tokio::test]
 async fn another_session_goes_on_from_a_checkpoint() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let session = begin(&repository, &[root(1)]).await;
     let piece = session.put(Kind::Piece, "much work".into(), None).await.unwrap().reference;
@@ -157,7 +158,7 @@ async fn another_session_goes_on_from_a_checkpoint() {
 
 #[tokio::test]
 async fn a_dead_parent_does_no_harm_before_something_is_condemned() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let session = begin(&repository, &[root(1)]).await;
     let other = reopen(&inner, 2).await.unwrap();
@@ -171,7 +172,7 @@ async fn a_dead_parent_does_no_harm_before_something_is_condemned() {
 
 #[tokio::test]
 async fn a_forgotten_parent_does_no_harm_while_its_pin_lives() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let session = begin(&repository, &[root(1)]).await;
     let other = reopen(&inner, 2).await.unwrap();
@@ -187,7 +188,7 @@ async fn a_forgotten_parent_does_no_harm_while_its_pin_lives() {
 async fn a_dead_parent_and_a_collection_make_a_session_start_over() {
     for revived in [false, true] {
         for condemned_first in [false, true] {
-            let (repository, inner) = memory_repository(1).await;
+            let (repository, inner) = fresh_repository(1).await;
             let piece = snapshot(&repository, 1, "content").await;
             let live = repository.head().await.unwrap().state.snapshots.clone();
             let session = begin(&repository, &[root(1)]).await;
@@ -219,7 +220,7 @@ async fn a_dead_parent_and_a_collection_make_a_session_start_over() {
 
 #[tokio::test]
 async fn an_upload_that_was_condemned_makes_a_session_start_over() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let session = begin(&repository, &[]).await;
     let stored = session.put(Kind::Piece, "content".into(), None).await.unwrap().reference;
     let other = reopen(&inner, 2).await.unwrap();
@@ -231,7 +232,7 @@ async fn an_upload_that_was_condemned_makes_a_session_start_over() {
 
 #[tokio::test]
 async fn what_others_lose_is_no_concern_of_a_session() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let other = reopen(&inner, 2).await.unwrap();
     let theirs = begin(&other, &[]).await;
     let garbage = theirs.put(Kind::Piece, "content".into(), None).await.unwrap().reference;
@@ -244,7 +245,7 @@ async fn what_others_lose_is_no_concern_of_a_session() {
 /// The nodes and the manifest of a checkpoint are garbage once the next one has its own.
 #[tokio::test]
 async fn a_checkpoint_that_was_replaced_may_be_condemned() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let session = begin(&repository, &[]).await;
     let piece = session.put(Kind::Piece, "content".into(), None).await.unwrap().reference;
     let interim = session.put_interim(Kind::Node, "half a tree".into()).await.unwrap().reference;
@@ -263,11 +264,11 @@ async fn a_checkpoint_that_was_replaced_may_be_condemned() {
 /// An upload whose answer was lost is stored under another name; the first copy is garbage.
 #[tokio::test]
 async fn a_name_that_was_given_up_may_be_condemned() {
-    let (_, inner) = memory_repository(1).await;
-    let put = std::sync::atomic::AtomicU64::new(0);
+    let (_, inner) = fresh_repository(1).await;
+    let put = AtomicU64::new(0);
     let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| match request {
         Request::Put(path) if path.starts_with("objects/") => {
-            match put.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            match put.fetch_add(1, Ordering::Relaxed) {
                 0 => Fault::LoseAnswer,
                 _ => Fault::None,
             }
@@ -287,7 +288,7 @@ async fn a_name_that_was_given_up_may_be_condemned() {
 
 #[tokio::test]
 async fn a_condemned_list_that_cannot_be_read_makes_a_session_start_over() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let session = begin(&repository, &[]).await;
     let other = reopen(&inner, 2).await.unwrap();
     let list = store_names(&other, Vec::new()).await;
@@ -298,7 +299,7 @@ async fn a_condemned_list_that_cannot_be_read_makes_a_session_start_over() {
 
 #[tokio::test]
 async fn damaged_objects_are_stored_anew() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let bad = snapshot(&repository, 1, "bad").await;
     let good = snapshot(&repository, 2, "good").await;
     let list = store_names(&repository, vec![bad.name]).await;
@@ -319,7 +320,7 @@ async fn damaged_objects_are_stored_anew() {
 
 #[tokio::test]
 async fn a_snapshot_is_given_a_proof() {
-    let (repository, _) = memory_repository(1).await;
+    let (repository, _) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let proved = Manifest { description: Some("proved".to_owned()), ..manifest(1) };
     let session = begin(&repository, &[root(1)]).await;
@@ -332,7 +333,7 @@ async fn a_snapshot_is_given_a_proof() {
 
 #[tokio::test]
 async fn a_snapshot_that_is_gone_or_changed_is_given_no_proof() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let other = reopen(&inner, 2).await.unwrap();
 
@@ -350,7 +351,7 @@ async fn a_snapshot_that_is_gone_or_changed_is_given_no_proof() {
 
 #[tokio::test]
 async fn a_snapshot_is_committed_once() {
-    let (repository, _) = memory_repository(1).await;
+    let (repository, _) = fresh_repository(1).await;
     let session = begin(&repository, &[]).await;
     session.commit(&manifest(1)).await.unwrap();
     let error = session.commit(&manifest(1)).await.unwrap_err();
@@ -360,7 +361,7 @@ async fn a_snapshot_is_committed_once() {
 
 #[tokio::test]
 async fn damage_met_in_a_snapshot_that_was_removed_is_explained() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     let piece = snapshot(&repository, 1, "content").await;
     let id = SnapshotId([1; 16]);
     inner.delete(&piece.name.path().as_str().into()).await.unwrap();
@@ -375,7 +376,7 @@ async fn damage_met_in_a_snapshot_that_was_removed_is_explained() {
 
 #[tokio::test]
 async fn pins_of_others_are_left_alone() {
-    let (repository, inner) = memory_repository(1).await;
+    let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let other = begin(&reopen(&inner, 2).await.unwrap(), &[root(1)]).await;
     let theirs: Vec<PinId> = repository.head().await.unwrap().state.pins.keys().copied().collect();
@@ -384,4 +385,95 @@ async fn pins_of_others_are_left_alone() {
     let left: Vec<PinId> = repository.head().await.unwrap().state.pins.keys().copied().collect();
     assert_eq!(left, theirs);
     other.abandon().await.unwrap();
+}
+
+/// What only a checkpoint reaches is in danger until its pin is committed, too. Lost: the nodes of a
+/// checkpoint that a collector had listed before; the pin was committed over them, every collection
+/// after it failed, and so did each backup that went on from it.
+#[tokio::test]
+async fn a_checkpoint_is_not_committed_over_what_a_collection_took() {
+    let (repository, inner) = fresh_repository(1).await;
+    let other = reopen(&inner, 2).await.unwrap();
+    let session = begin(&repository, &[]).await;
+    let node = session.put_interim(Kind::Node, "half a tree".into()).await.unwrap().reference;
+    condemn(&other, &[node.name]).await;
+    let error = session.checkpoint(&manifest(7)).await.unwrap_err();
+    assert!(matches!(error, Error::StartOver { .. }), "{error}");
+    assert!(repository.head().await.unwrap().state.pins.is_empty());
+}
+
+/// A store whose next entry of the catalog is stored, and says nothing but that it failed, to reads of
+/// that entry as well, until it is mended.
+struct Unanswered(Arc<AtomicU64>);
+
+const WELL: u64 = 0;
+const ARMED: u64 = 1;
+const CUT: u64 = 2;
+
+impl Unanswered {
+    fn over(inner: &Arc<dyn ObjectStore>) -> (Self, Arc<dyn ObjectStore>) {
+        let state = Arc::new(AtomicU64::new(WELL));
+        let shared = Arc::clone(&state);
+        let faulty = Faulty::new(inner, move |request| {
+            let cut = shared.load(Ordering::Relaxed);
+            match request {
+                Request::Put(path) if path.starts_with("catalog/") && cut != WELL => {
+                    shared.store(CUT, Ordering::Relaxed);
+                    Fault::LoseAnswer
+                }
+                Request::Get(path) if path.starts_with("catalog/") && cut == CUT => Fault::Fail,
+                _ => Fault::None,
+            }
+        });
+        (Self(state), faulty)
+    }
+
+    fn set(&self, state: u64) {
+        self.0.store(state, Ordering::Relaxed);
+    }
+}
+
+/// Lost: the pin of a checkpoint whose commit landed unanswered. The session did not know of it, and
+/// left it when it committed, so that what it kept was never collected.
+#[tokio::test]
+async fn a_checkpoint_that_landed_unanswered_ends_with_its_session() {
+    for commits in [true, false] {
+        let (_, inner) = fresh_repository(1).await;
+        let (line, faulty) = Unanswered::over(&inner);
+        let repository = reopen(&faulty, 2).await.unwrap();
+        let session = begin(&repository, &[]).await;
+        line.set(ARMED);
+        let error = session.checkpoint(&manifest(7)).await.unwrap_err();
+        assert!(matches!(error, Error::Store { .. }), "{error}");
+        assert!(!session.has_checkpoint().await, "nothing is known to go on from");
+        line.set(WELL);
+        assert_eq!(repository.head().await.unwrap().state.pins.len(), 1, "it landed");
+        if commits {
+            session.commit(&manifest(2)).await.unwrap();
+        } else {
+            session.abandon().await.unwrap();
+        }
+        let state = repository.head().await.unwrap().state;
+        assert!(state.pins.is_empty());
+        assert_eq!(state.snapshots.len(), usize::from(commits));
+    }
+}
+
+/// Lost: the news that a snapshot is there. A commit that had landed unanswered and was asked for again
+/// failed, with words of damage to the caller's own snapshot.
+#[tokio::test]
+async fn a_commit_that_landed_unanswered_can_be_asked_for_again() {
+    let (_, inner) = fresh_repository(1).await;
+    let (line, faulty) = Unanswered::over(&inner);
+    let repository = reopen(&faulty, 2).await.unwrap();
+    let session = begin(&repository, &[]).await;
+    session.checkpoint(&manifest(7)).await.unwrap();
+    line.set(ARMED);
+    let error = session.commit(&manifest(2)).await.unwrap_err();
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+    line.set(WELL);
+    let before = repository.head().await.unwrap();
+    let again = session.commit(&manifest(2)).await.unwrap();
+    assert_eq!(again.head, before, "nothing was left to do");
+    assert_eq!((before.state.snapshots.len(), before.state.pins.len()), (1, 0));
 }

@@ -13,17 +13,17 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use remote::store::{Created, Listed, Store};
 use remote::{Error, Repository, RepositoryLocation};
 
+use crate::ground::fresh;
 use crate::support::{Fault, Faulty, hasty, host, overwrite, store};
 
-fn counting(
+async fn counting(
     fault: Fault,
     failures: u64,
 ) -> (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>, Arc<AtomicU64>) {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let inner: Arc<dyn ObjectStore> = fresh().await;
     let seen = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&seen);
     let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |_| {
@@ -34,14 +34,14 @@ fn counting(
 
 #[tokio::test]
 async fn a_passing_failure_is_tried_again() {
-    let (faulty, _, seen) = counting(Fault::Fail, 2);
+    let (faulty, _, seen) = counting(Fault::Fail, 2).await;
     assert_eq!(store(&faulty, 1).create("a", "1".into()).await.unwrap(), Created::Created);
     assert_eq!(seen.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
 async fn a_request_that_hangs_is_given_up_and_tried_again() {
-    let (faulty, _, seen) = counting(Fault::Hang, 1);
+    let (faulty, _, seen) = counting(Fault::Hang, 1).await;
     // The first attempt stored it before it hung, so the second finds the name taken.
     assert_eq!(store(&faulty, 1).create("a", "1".into()).await.unwrap(), Created::Exists);
     assert_eq!(seen.load(Ordering::Relaxed), 2);
@@ -49,7 +49,7 @@ async fn a_request_that_hangs_is_given_up_and_tried_again() {
 
 #[tokio::test]
 async fn patience_ends() {
-    let (faulty, _, seen) = counting(Fault::Fail, u64::MAX);
+    let (faulty, _, seen) = counting(Fault::Fail, u64::MAX).await;
     let error = store(&faulty, 1).get("a", 10).await.unwrap_err();
     assert!(matches!(error, Error::Store { action: "read", .. }), "{error}");
     assert_eq!(seen.load(Ordering::Relaxed), 3);
@@ -57,7 +57,7 @@ async fn patience_ends() {
 
 #[tokio::test]
 async fn a_refusal_is_not_tried_again_and_is_not_absence() {
-    let (faulty, _, seen) = counting(Fault::Deny, u64::MAX);
+    let (faulty, _, seen) = counting(Fault::Deny, u64::MAX).await;
     let store = store(&faulty, 1);
     assert!(matches!(store.get("a", 10).await, Err(Error::Store { action: "read", .. })));
     assert!(matches!(store.get_range("a", 0..1).await, Err(Error::Store { .. })));
@@ -68,7 +68,7 @@ async fn a_refusal_is_not_tried_again_and_is_not_absence() {
 
 #[tokio::test]
 async fn absent_is_what_the_store_calls_not_found() {
-    let (faulty, _, _) = counting(Fault::None, 0);
+    let (faulty, _, _) = counting(Fault::None, 0).await;
     let store = store(&faulty, 1);
     assert_eq!(store.get("a", 10).await.unwrap(), None);
     assert!(store.get_range("a", 0..1).await.unwrap().is_none());
@@ -77,7 +77,7 @@ async fn absent_is_what_the_store_calls_not_found() {
 
 #[tokio::test]
 async fn a_file_above_the_limit_is_refused() {
-    let (_, inner, _) = counting(Fault::None, 0);
+    let (_, inner, _) = counting(Fault::None, 0).await;
     overwrite(&inner, "a", vec![0; 11]).await;
     let error = store(&inner, 1).get("a", 10).await.unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
@@ -86,7 +86,7 @@ async fn a_file_above_the_limit_is_refused() {
 
 #[tokio::test]
 async fn cancelling_ends_a_request_under_way() {
-    let (faulty, _, _) = counting(Fault::Hang, u64::MAX);
+    let (faulty, _, _) = counting(Fault::Hang, u64::MAX).await;
     let context = Context::default();
     let store = Store::new(faulty, "memory:", &host(1), &context);
     let request = tokio::spawn(async move { store.create("a", "1".into()).await });
@@ -98,7 +98,7 @@ async fn cancelling_ends_a_request_under_way() {
 
 #[tokio::test]
 async fn requests_under_way_are_bounded() {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let inner: Arc<dyn ObjectStore> = fresh().await;
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let slow = Slow { inner, now: Arc::clone(&now), most: Arc::clone(&most) };
     let store = Store::new(Arc::new(slow), "memory:", &host(1), &Context::default())
@@ -195,7 +195,7 @@ impl ObjectStore for Slow {
 
 #[tokio::test]
 async fn a_store_below_a_prefix_touches_nothing_else() {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let inner: Arc<dyn ObjectStore> = fresh().await;
     overwrite(&inner, "other/file", "x").await;
     let below = store(&inner, 1).below("team/backups").unwrap();
     let made = Repository::init_in(below.clone()).await.unwrap();

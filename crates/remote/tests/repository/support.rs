@@ -24,6 +24,8 @@ use remote::retry::Patience;
 use remote::store::Store;
 use remote::{Repository, Result};
 
+use crate::ground::{fresh, is_memory};
+
 /// Randomness from a seed (splitmix64).
 #[derive(Debug)]
 pub(crate) struct Seeded(Mutex<u64>);
@@ -80,7 +82,8 @@ pub(crate) fn hasty() -> Patience {
         attempts: 3,
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(4),
-        timeout: Duration::from_millis(300),
+        // A service on a busy machine takes its time.
+        timeout: Duration::from_millis(if is_memory() { 300 } else { 10_000 }),
     }
 }
 
@@ -89,11 +92,18 @@ pub(crate) fn store(inner: &Arc<dyn ObjectStore>, seed: u64) -> Store {
         .with_patience(hasty())
 }
 
-/// A repository in memory, and the store it is in.
-pub(crate) async fn memory_repository(seed: u64) -> (Repository, Arc<dyn ObjectStore>) {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+/// A repository of its own, and the store it is in.
+pub(crate) async fn fresh_repository(seed: u64) -> (Repository, Arc<dyn ObjectStore>) {
+    let inner: Arc<dyn ObjectStore> = fresh().await;
     let repository = Repository::init_in(store(&inner, seed)).await.unwrap();
     (repository, inner)
+}
+
+/// A repository in memory whatever the ground is, for tests that reach it from several runtimes.
+pub(crate) async fn in_memory() -> Arc<dyn ObjectStore> {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    Repository::init_in(store(&inner, 1)).await.unwrap();
+    inner
 }
 
 /// The same repository as another process sees it.

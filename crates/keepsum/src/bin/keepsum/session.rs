@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use backup_core::progress::Context;
 use keepsum::{Error, Host, Repository, RepositoryLocation};
+use serde::Serialize;
 
 use crate::args::Common;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Output;
+use crate::page::Page;
 use crate::progress::Reporter;
 use crate::state;
 
 /// One run of the command.
 pub(crate) struct Session {
     repo: Option<String>,
-    /// Where results go.
-    pub(crate) output: Output,
+    output: Output,
     /// What is said meanwhile.
     pub(crate) reporter: Reporter,
     /// Given to every call of the engine.
@@ -76,6 +77,12 @@ impl Session {
         for note in notes {
             self.reporter.note(note);
         }
+    }
+
+    /// Prints a result; what was shown of the work is gone before.
+    pub(crate) fn print<R: Page + Serialize + ?Sized>(&self, report: &R) -> Result<(), Failure> {
+        self.reporter.finish();
+        self.output.result(report)
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) async fn init(session: &Session) -> Result<ExitCode, Failure> {
     let repository =
         Repository::init(&location, &session.host, &session.context).await.map_err(Error::from)?;
     let report = keepsum::status::status(&repository, &session.context).await?;
-    session.output.result(&Made(report))?;
+    session.print(&Made(report))?;
     Ok(ExitCode::Done)
 }
 
@@ -52,7 +52,7 @@ async fn store(
     let report =
         engine::backup(&repository, source.as_ref(), options, &host, &session.context).await?;
     session.notes(&report.notes);
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(ExitCode::Done)
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn prove(args: &Named, session: &Session) -> Result<ExitCode, F
     let repository = session.repository().await?;
     let report = keepsum::prove::prove(&repository, &snapshot, &session.context).await?;
     session.notes(&report.notes);
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(ExitCode::Done)
 }
 

@@ -13,7 +13,7 @@ use crate::state;
 pub(crate) async fn snapshots(session: &Session) -> Result<ExitCode, Failure> {
     let repository = session.repository().await?;
     let list = keepsum::snapshots::list(&repository, &session.context).await?;
-    session.output.result(list.as_slice())?;
+    session.print(list.as_slice())?;
     Ok(ExitCode::Done)
 }
 
@@ -22,7 +22,7 @@ pub(crate) async fn show(args: &Named, session: &Session) -> Result<ExitCode, Fa
     let repository = session.repository().await?;
     let report = keepsum::snapshots::show(&repository, &snapshot, &session.context).await?;
     session.notes(&report.notes);
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(ExitCode::Done)
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn status(args: &Status, session: &Session) -> Result<ExitCode,
         accepted.map_err(keepsum::Error::from)?;
     }
     let report = keepsum::status::status(&repository, &session.context).await?;
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(ExitCode::Done)
 }
 
@@ -52,9 +52,8 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
         }
         Err(damage) => keepsum::verify::not_opened(level, damage)?,
     };
-    session.reporter.finish();
     session.notes(&report.notes);
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(if report.findings.is_empty() { ExitCode::Done } else { ExitCode::Damaged })
 }
 
@@ -65,8 +64,7 @@ pub(crate) async fn diff(args: &Diff, session: &Session) -> Result<ExitCode, Fai
     let report =
         keepsum::diff::diff(repository.as_ref(), &before, &after, args.records, &session.context)
             .await?;
-    session.reporter.finish();
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(ExitCode::Done)
 }
 
@@ -74,8 +72,7 @@ pub(crate) async fn hash(args: &Hash, session: &Session) -> Result<ExitCode, Fai
     let location: StoreLocation = args.source.parse()?;
     let source = location.source(&SourceOptions::default())?;
     let report = keepsum::hash::hash(source.as_ref(), &session.context).await?;
-    session.reporter.finish();
-    session.output.result(&report)?;
+    session.print(&report)?;
     Ok(ExitCode::Done)
 }
 

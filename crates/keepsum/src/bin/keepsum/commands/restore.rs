@@ -75,7 +75,7 @@ async fn salvage(
 
 fn print(report: &RestoreReport, session: &Session) -> Result<ExitCode, Failure> {
     session.notes(&report.notes);
-    session.output.result(report)?;
+    session.print(report)?;
     Ok(ExitCode::Done)
 }
 

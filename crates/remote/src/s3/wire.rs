@@ -1,0 +1,198 @@
+//! HTTP as S3 is spoken to here: one attempt a request, and every answer that is no success read once.
+//!
+//! `object_store` repeats requests, and answers too, as they come. Here its retries are off, since
+//! [`Store`](crate::Store) has its own, and what it sees of a refusal is what [`S3Error`] keeps.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+use rustls::ClientConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
+
+use super::answer::{Meaning, Raw, meaning};
+use super::error::S3Error;
+use super::settings::Settings;
+use crate::Result;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The most bytes that are read of an answer that is no success.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// What signs a request to S3. Requests for credentials have none, or one of their own.
+const SIGNED: &[u8] = b"AWS4-HMAC-SHA256 ";
+
+/// Makes all connections of one store: to the service, and to whoever gives credentials.
+#[derive(Debug, Clone)]
+pub(super) struct Wire {
+    client: HttpClient,
+    /// Whether requests are not signed.
+    anonymous: bool,
+    secrets: Arc<[String]>,
+}
+
+impl Wire {
+    /// # Errors
+    /// [`backup_core::Error`] where certificates cannot be read.
+    pub(super) fn new(settings: &Settings) -> Result<Self> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(settings)?)
+            .user_agent(concat!("keepsum/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            // To follow one would send a signed request to where it was not signed for.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .http1_only()
+            .build()
+            .map_err(backup_core::Error::engine("the HTTP client", "start"))?;
+        Ok(Self {
+            client: HttpClient::new(client),
+            anonymous: settings.is_anonymous(),
+            secrets: settings.secrets().into(),
+        })
+    }
+
+    fn is_for_service(&self, request: &HttpRequest) -> bool {
+        let signature = request.headers().get("authorization");
+        self.anonymous || signature.is_some_and(|value| value.as_bytes().starts_with(SIGNED))
+    }
+}
+
+impl HttpConnector for Wire {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Wire {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let uri = request.uri();
+        let host = uri.authority().map_or("", |authority| authority.as_str());
+        let endpoint = format!("{}://{host}", uri.scheme_str().unwrap_or_default());
+        let (for_service, head) =
+            (self.is_for_service(&request), request.method().as_str() == "HEAD");
+        let answer = self.client.execute(request).await.map_err(|error| lost(error, endpoint))?;
+        if answer.status().is_success() || !for_service {
+            return Ok(answer);
+        }
+        let (parts, body) = answer.into_parts();
+        let body = beginning(body.bytes_stream()).await;
+        let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let raw = Raw {
+            status: parts.status.as_u16(),
+            body: &String::from_utf8_lossy(&body),
+            region: header("x-amz-bucket-region"),
+            retry_after: header("retry-after"),
+        };
+        match meaning(&raw, !head, &self.secrets) {
+            // What `object_store` has its own words for.
+            Meaning::Absent | Meaning::Taken => {
+                Ok(HttpResponse::from_parts(parts, Bytes::new().into()))
+            }
+            Meaning::Error(error) => Err(HttpError::new(HttpErrorKind::Unknown, error)),
+        }
+    }
+}
+
+/// As much of a body as is looked at, or as came.
+async fn beginning(
+    mut body: impl futures_util::Stream<Item = Result<Bytes, HttpError>> + Unpin,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(Ok(chunk)) = body.next().await {
+        let room = MAX_ANSWER_BYTES - bytes.len();
+        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if bytes.len() == MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    bytes
+}
+
+/// A request that got no answer.
+fn lost(error: HttpError, endpoint: String) -> HttpError {
+    let (kind, distrusted, unreachable) = (error.kind(), is_distrust(&error), is_connect(&error));
+    let source: Arc<dyn StdError + Send + Sync> = Arc::new(error);
+    let error = if distrusted {
+        S3Error::Untrusted { endpoint, source }
+    } else if unreachable {
+        S3Error::Unreachable { endpoint, source }
+    } else {
+        S3Error::Broken { endpoint, source }
+    };
+    HttpError::new(kind, error)
+}
+
+/// Whether there was no connection, a time-out of making it included.
+fn is_connect(error: &HttpError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<reqwest::Error>());
+    cause.is_some_and(reqwest::Error::is_connect)
+}
+
+/// Whether a certificate is the cause.
+fn is_distrust(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = cause.downcast_ref() {
+            return true;
+        }
+        // An I/O error does not count what it wraps among its causes.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    false
+}
+
+/// TLS as rustls and ring have it, with the system's certificates and those of `AWS_CA_BUNDLE`.
+fn tls(settings: &Settings) -> Result<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let broken = || backup_core::Error::engine("TLS", "start");
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(broken())?;
+    let trusted = match settings.ca_bundle() {
+        None => Vec::new(),
+        Some(path) => certificates(path)?,
+    };
+    let config = match verifier(trusted, provider) {
+        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+        // A machine without certificates can still speak to a service without TLS.
+        Err(_) if settings.is_plain() => {
+            builder.with_root_certificates(rustls::RootCertStore::empty())
+        }
+        Err(error) => return Err(broken()(error).into()),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn verifier(
+    trusted: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier, rustls::Error> {
+    Verifier::new_with_extra_roots(trusted, provider)
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let bytes = std::fs::read(path).map_err(backup_core::Error::io("read AWS_CA_BUNDLE,", path))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
+        let detail = format!("must name a file of certificates in PEM form, and {path} is none");
+        backup_core::Error::invalid("AWS_CA_BUNDLE", detail).into()
+    })
+}

@@ -1,0 +1,61 @@
+//! A folder's content as plain data.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What has a name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Leaf {
+    /// A folder.
+    Folder,
+    /// A file: its inode's number, the same for all its names, and its content.
+    File(u64, Arc<Vec<u8>>),
+}
+
+/// Everything below a folder, by path, folders before what is in them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Tree {
+    /// The names and what has them.
+    pub entries: BTreeMap<PathBuf, Leaf>,
+}
+
+impl Tree {
+    /// Makes it real in the empty folder `root`.
+    ///
+    /// # Errors
+    /// Where something cannot be written, or has a name already.
+    pub fn write_to(&self, root: &Path) -> io::Result<()> {
+        let mut written: BTreeMap<u64, PathBuf> = BTreeMap::new();
+        for (path, leaf) in &self.entries {
+            let path = root.join(path);
+            match leaf {
+                Leaf::Folder => fs::create_dir(&path)?,
+                Leaf::File(inode, content) => {
+                    if let Some(other) = written.get(inode) {
+                        fs::hard_link(other, &path)?;
+                    } else {
+                        fs::write(&path, content.as_slice())?;
+                        written.insert(*inode, path);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A number that tells trees apart, so that each is looked at once.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The names, without their content.
+    pub fn names(&self) -> Vec<String> {
+        self.entries.keys().map(|path| path.display().to_string()).collect()
+    }
+}
