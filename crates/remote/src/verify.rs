@@ -76,6 +76,10 @@ pub async fn verify(repository: &Repository, level: Level, context: &Context) ->
             report.note(error, breaks)?;
         }
     }
+    // Nobody reuses a list, so none need name it.
+    for list in head.state.damaged.iter().chain(&head.state.condemned) {
+        report.damaged.remove(&list.name);
+    }
     report.head = Some(head);
     Ok(report)
 }

@@ -38,9 +38,11 @@ async fn each_object_that_is_damaged_heals_with_the_next_backup() {
     let (mut healed, mut stored_anew) = (0, 0);
     for case in CASES {
         let sound = Sound::new(case).await;
+        // The list of damaged objects is removed, and so are half of the others.
+        let removed = |number: usize, path: &String| number % 2 == 0 || *path == sound.list;
         for (number, (path, bytes)) in sound.objects().iter().enumerate() {
             let what = format!("{case:?}: {path}");
-            if number % 2 == 0 {
+            if removed(number, path) {
                 sound.remove(path);
             } else {
                 let mut flipped = bytes.clone();

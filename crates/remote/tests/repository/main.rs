@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 mod catalog;
+mod damage;
 mod ground;
 mod init;
 mod memory;
