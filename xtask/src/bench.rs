@@ -1,58 +1,143 @@
-//! `bench`: backups beside what a user would do instead, as ratios of one run.
+//! `bench`: keepsum beside what a user would do instead, as ratios of one run.
+
+mod page;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use clap::builder::PossibleValuesParser;
 
+use self::page::Page;
 use crate::artifacts::Artifacts;
 use crate::environment::Environment;
 use crate::machine::Machine;
 use crate::process;
+use crate::toolchain;
 use crate::workspace::Workspace;
+
+/// The groups of figures, in the order of the page. The program that measures knows what each is.
+const GROUPS: [&str; 7] = ["files", "proof", "restore", "records", "insert", "memory", "growth"];
+
+/// The program that measures, an example of `keepsum`.
+const PROGRAM: &str = "bench";
+
+/// Where the figures are kept.
+const PAGE: &str = "docs/BENCHMARKS.md";
 
 /// Arguments of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Size of the store, in MiB of keys and values; about four times as much disk is used
-    #[arg(long, default_value_t = 1024)]
-    store_mib: u64,
-    /// Bytes of each value
-    #[arg(long, default_value_t = 1024)]
-    value_bytes: u64,
+    /// What to measure; without any, all
+    #[arg(value_parser = PossibleValuesParser::new(GROUPS))]
+    groups: Vec<String>,
+    /// The size of every store, as a share of the size that is promised; 0.02 is a quick look
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
     /// How often each is measured; medians are compared
     #[arg(long, default_value_t = 5)]
     rounds: u64,
-    /// A new folder on the disk to measure, removed afterwards; without it, one in the cache
+    /// A new folder on the disk to measure, removed afterwards; without it, one in the cache. At
+    /// full scale it needs 30 GiB
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// Put the figures into docs/BENCHMARKS.md, in place of those of the same groups
+    #[arg(long)]
+    write: bool,
+    /// Fail where a figure is beyond its limit
+    #[arg(long)]
+    check: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let environment = Environment::prepare(workspace)?;
-    let artifacts = Artifacts::build(&environment, &["bench_backup"])?;
+    let artifacts = Artifacts::build(&environment, &[PROGRAM])?;
     let folder = match &args.folder {
         Some(folder) => folder.clone(),
-        None => in_the_cache(&environment)?,
+        None => in_the_cache(&environment, "bench")?,
     };
+    let tables = in_the_cache(&environment, "bench-tables")?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    println!("\n{}", Machine::describe(&folder));
-    let mut command = Command::new(artifacts.program("bench_backup")?);
+    let machine = Machine::describe(&folder).to_string();
+    println!("\n{machine}");
+    let mut command = Command::new(artifacts.program(PROGRAM)?);
+    command.args(&args.groups);
     command.arg("--keepsum").arg(artifacts.program("keepsum")?);
-    command.arg("--folder").arg(&folder);
-    command.args(["--store-mib", &args.store_mib.to_string()]);
-    command.args(["--value-bytes", &args.value_bytes.to_string()]);
-    command.args(["--rounds", &args.rounds.to_string()]);
-    process::run(&mut command)
+    if let Some(restic) = restic() {
+        command.args(["--restic", &restic]);
+    }
+    command.arg("--folder").arg(&folder).arg("--tables").arg(&tables);
+    command.args(["--scale", &args.scale.to_string(), "--rounds", &args.rounds.to_string()]);
+    if args.check {
+        command.arg("--check");
+    }
+    // What was measured is kept even where a later group fails.
+    let outcome = process::run(&mut command);
+    if args.write {
+        keep(workspace, args, &machine, &tables)?;
+    }
+    outcome
 }
 
-/// The task's own folder, emptied of what an interrupted run left.
-fn in_the_cache(environment: &Environment) -> Result<PathBuf> {
-    let folder = environment.cache.path("bench");
+/// The folder of that name in the cache, without what an earlier run left.
+fn in_the_cache(environment: &Environment, name: &str) -> Result<PathBuf> {
+    let folder = environment.cache.path(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     Ok(folder)
+}
+
+/// restic, installed where this user may; without it, its figures are unmeasured.
+fn restic() -> Option<String> {
+    let version = || process::probe("restic", &["version"]);
+    if version().is_none()
+        && let Err(error) = toolchain::install(&["restic"])
+    {
+        eprintln!("what stands beside restic stays unmeasured: {error:#}");
+    }
+    println!("{}", version()?);
+    Some("restic".to_owned())
+}
+
+/// Puts the measured groups into the page, each with how it came about.
+fn keep(workspace: &Workspace, args: &Args, machine: &str, tables: &Path) -> Result<()> {
+    let path = workspace.root().join(PAGE);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut page = Page::new(text);
+    for group in GROUPS {
+        let table = tables.join(format!("{group}.md"));
+        if !table.exists() {
+            continue;
+        }
+        let table = fs::read_to_string(&table)
+            .with_context(|| format!("cannot read {}", table.display()))?;
+        let section = format!(
+            "{table}\nTo repeat: `cargo xtask bench {group} --scale {} --rounds {}`. Measured on:\n\n\
+             ```text\n{machine}\n```",
+            args.scale, args.rounds
+        );
+        page.put(group, &section)?;
+    }
+    fs::write(&path, page.text()).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("written: {}", path.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_a_place_for_every_group() {
+        let path = Workspace::locate().root().join(PAGE);
+        let mut page = Page::new(fs::read_to_string(path).expect("the page is there"));
+        for group in GROUPS {
+            page.put(group, "a table").expect("the group has its place");
+        }
+        assert_eq!(page.text().matches("a table").count(), GROUPS.len());
+    }
 }

@@ -51,7 +51,7 @@ enum Task {
     TestAll(test_all::Args),
     /// Back up, change, verify and restore a store of real data, and say what happened
     Demo(demo::Args),
-    /// Measure backups beside cp and a bare scan, and print the ratios
+    /// Measure speed and memory beside what a user would use instead, and print the ratios
     Bench(bench::Args),
     /// Plant known faults in a copy of the code, one at a time, and see that a test finds each
     Plant(plant::Args),

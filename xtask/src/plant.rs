@@ -30,6 +30,9 @@ pub(crate) struct Args {
     list: bool,
 }
 
+/// How much of what a failed test said is printed, in characters.
+const SAID: usize = 200;
+
 /// What came of one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -188,7 +191,7 @@ impl Planting<'_> {
 fn complaint(log: &str) -> String {
     let mut lines = log.lines().skip_while(|line| !line.contains(" panicked at "));
     let said = lines.nth(1).map(str::trim).filter(|line| !line.is_empty());
-    said.unwrap_or("the test fails").to_owned()
+    said.unwrap_or("the test fails").chars().take(SAID).collect()
 }
 
 #[cfg(test)]

@@ -98,6 +98,8 @@ pub enum Change {
     Condemn(ObjectRef),
     /// The objects of this list are damaged: writers do not reuse them.
     Damaged(ObjectRef),
+    /// A list of damaged objects ends: nothing live reaches them any more, or they are whole.
+    Healed(ObjectRef),
 }
 
 /// A live snapshot, with what a listing shows.
@@ -165,6 +167,7 @@ impl State {
             Change::Unpin(id) => drop(self.pins.remove(id)),
             Change::Condemn(list) => self.condemned.push(*list),
             Change::Damaged(list) => self.damaged.push(*list),
+            Change::Healed(list) => self.damaged.retain(|damaged| damaged != list),
         }
     }
 }
@@ -189,7 +192,7 @@ impl Change {
             Self::Snapshot(SnapshotEntry { manifest, .. }) | Self::Pin(Pin { manifest, .. }) => {
                 Some(manifest)
             }
-            Self::Condemn(list) | Self::Damaged(list) => Some(list),
+            Self::Condemn(list) | Self::Damaged(list) | Self::Healed(list) => Some(list),
             Self::Forget(_) | Self::Unpin(_) => None,
         }
     }

@@ -13,7 +13,6 @@ mod limits;
 mod lock;
 mod open_database;
 mod scan;
-mod scratch;
 mod settings;
 mod snapshot;
 mod source;

@@ -8,6 +8,7 @@ pub mod path;
 pub mod position;
 pub mod progress;
 pub mod record;
+pub mod scratch;
 pub mod source;
 pub mod staging;
 pub mod target;

@@ -82,6 +82,8 @@ pub async fn backup(
     context: &Context,
 ) -> Result<BackupReport> {
     let started = host.clock.now_ms();
+    // An interrupted backup is found by the host that its pins name.
+    let repository = &repository.clone().on_host(host);
     let view = view(source, options)?;
     context.phase("taking a snapshot", None);
     let snapshot = source.snapshot(view, context).await?;
@@ -152,7 +154,15 @@ impl Taking<'_> {
             if !seen.insert(reference) {
                 continue;
             }
-            let manifest = self.repository.manifest(&reference).await?;
+            let manifest = match self.repository.manifest(&reference).await {
+                Ok(manifest) => manifest,
+                // `verify` reports it. A backup without it is larger, and as good.
+                Err(error) if error.is_damage() => {
+                    self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             if self.view.files() == matches!(manifest.shape, Shape::Files { .. }) {
                 parents.push(manifest);
                 if !roots.contains(&root) {

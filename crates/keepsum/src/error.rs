@@ -93,6 +93,7 @@ fn of_remote(error: &remote::Error) -> ExitCode {
     match error {
         remote::Error::Damaged { .. }
         | remote::Error::Missing { .. }
+        | remote::Error::Unfinished { .. }
         | remote::Error::History { .. } => ExitCode::Damaged,
         remote::Error::NotFound { .. } => ExitCode::Nothing,
         remote::Error::Occupied { .. } | remote::Error::Unfit { .. } => ExitCode::Refused,

@@ -118,6 +118,16 @@ pub struct VerifyReport {
     pub objects_checked: u64,
     /// How many bytes were read.
     pub bytes_read: u64,
+    /// Objects that nothing live reaches: no damage. A collection removes them, or a backup that is
+    /// under way is going to refer to them.
+    pub unreached_objects: u64,
+    /// Their stored bytes.
+    pub unreached_bytes: u64,
+    /// How many damaged objects the repository lists, so that the next backup stores them anew; null
+    /// where the lists were left as they are.
+    pub listed_damaged: Option<u64>,
+    /// Sentences that the person should read.
+    pub notes: Vec<String>,
 }
 
 /// One thing that is wrong.

@@ -1,6 +1,6 @@
 //! A files snapshot in a scratch folder, so that its engine can read its records.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use archive::manifest::{Manifest, Shape};
 use backup_core::Source;
@@ -13,10 +13,13 @@ use remote::tree::{file_contents, list_files};
 use crate::location::SourceOptions;
 use crate::{Error, Result, StoreLocation};
 
-/// A store that is removed when dropped.
+/// What the names of scratch folders begin with.
+const PREFIX: &str = ".keepsum-scratch-";
+
+/// A store that is removed when dropped, and swept by the next one after a crash.
 pub(crate) struct Scratch {
     source: Box<dyn Source>,
-    _folder: tempfile::TempDir,
+    _folder: backup_core::scratch::Scratch,
 }
 
 impl Scratch {
@@ -54,16 +57,14 @@ impl Scratch {
                 instead: format!("restore snapshot {} into {engine}:PATH", manifest.id),
             });
         }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".keepsum-scratch-");
-        let made = match beside {
-            Some(folder) if !folder.as_os_str().is_empty() => builder.tempdir_in(folder),
-            _ => builder.tempdir(),
+        let parent = match beside {
+            Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+            Some(folder) => folder.to_owned(),
+            None => std::env::temp_dir(),
         };
-        let near = beside.unwrap_or(Path::new("the temporary folder"));
-        let folder = made.map_err(backup_core::Error::io("make a scratch folder in", near))?;
+        let folder = backup_core::scratch::Scratch::create(&parent, PREFIX.as_ref())?;
         let location: StoreLocation =
-            format!("{engine}:{}", folder.path().join("store").display()).parse()?;
+            format!("{engine}:{}", folder.folder().join("store").display()).parse()?;
         let files = match tree {
             Some(tree) => list_files(repository.objects(), tree).await?,
             None => Vec::new(),

@@ -122,17 +122,7 @@ fn resolve(state: &State, spec: &SnapshotSpec) -> Result<SnapshotEntry> {
 }
 
 async fn manifest(repository: &Repository, entry: &SnapshotEntry) -> Result<Manifest> {
-    let manifest = repository.manifest(&entry.manifest).await?;
-    if manifest.id != entry.id {
-        let detail = format!("it is of snapshot {}, not {}", manifest.id, entry.id);
-        let what = entry.manifest.name.path();
-        return Err(remote::Error::Damaged {
-            what,
-            source: archive::Error::mismatch("a manifest", detail),
-        }
-        .into());
-    }
-    Ok(manifest)
+    Ok(repository.manifest_of(entry).await?)
 }
 
 fn summary(manifest: &Manifest) -> SnapshotReport {

@@ -1,7 +1,9 @@
 //! `status`: what a repository holds.
 
 use backup_core::progress::Context;
+use futures_util::TryStreamExt;
 use remote::Repository;
+use remote::objects::ListedObject;
 
 use crate::report::{PinReport, StatusReport};
 use crate::{Result, time};
@@ -10,7 +12,14 @@ use crate::{Result, time};
 pub async fn status(repository: &Repository, context: &Context) -> Result<StatusReport> {
     let head = repository.head().await?;
     context.phase("listing objects", None);
-    let stored = repository.objects().list(context).await?;
+    let (mut objects, mut stored_bytes) = (0, 0);
+    let mut files = repository.objects().files();
+    while let Some(file) = files.try_next().await? {
+        context.check()?;
+        if let ListedObject::Object { stored, .. } = file {
+            (objects, stored_bytes) = (objects + 1, stored_bytes + stored);
+        }
+    }
     let newest = head.state.snapshots.values().map(|snapshot| snapshot.created_ms).max();
     let pins = head.state.pins.values().map(|pin| PinReport {
         host: pin.host.clone(),
@@ -24,7 +33,7 @@ pub async fn status(repository: &Repository, context: &Context) -> Result<Status
         snapshots: head.state.snapshots.len(),
         newest: newest.map(time::rfc3339),
         pins: pins.collect(),
-        objects: stored.len() as u64,
-        stored_bytes: stored.values().sum(),
+        objects,
+        stored_bytes,
     })
 }

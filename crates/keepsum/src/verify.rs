@@ -1,15 +1,16 @@
-//! `verify`: looks at everything that is live in a repository.
+//! `verify`: looks at everything that is live in a repository, and lists what is damaged.
 
 use backup_core::progress::Context;
 use remote::Repository;
+use remote::damage::mark;
 use remote::verify::{Report, verify as look};
 
 pub use remote::verify::Level;
 
-use crate::Result;
 use crate::report::{Finding, VerifyReport};
+use crate::{Error, Result};
 
-/// Verifies a repository at `level`.
+/// Verifies a repository at `level`, and writes nothing.
 ///
 /// Damage is in the report; an error means that something could not be looked at.
 pub async fn verify(
@@ -18,6 +19,35 @@ pub async fn verify(
     context: &Context,
 ) -> Result<VerifyReport> {
     Ok(report(level, look(repository, level, context).await?))
+}
+
+/// Verifies a repository at `level`, and commits what is damaged, so that no backup reuses it: the next
+/// one stores it anew.
+///
+/// What cannot be committed is said in the report's notes; the findings are the same.
+pub async fn verify_and_list(
+    repository: &Repository,
+    level: Level,
+    context: &Context,
+) -> Result<VerifyReport> {
+    let found = look(repository, level, context).await?;
+    let marked = mark(repository, &found, level).await;
+    let mut report = report(level, found);
+    match marked {
+        Ok(marked) => report.listed_damaged = Some(marked.listed),
+        Err(remote::Error::Core(error @ backup_core::Error::Cancelled)) => {
+            return Err(error.into());
+        }
+        Err(error) => report.notes.push(not_listed(&error.into())),
+    }
+    Ok(report)
+}
+
+fn not_listed(error: &Error) -> String {
+    format!(
+        "what is damaged could not be listed in the repository ({error}), so the next backup may \
+         reuse it: verify again from where the repository can be written, or back up with --fresh"
+    )
 }
 
 /// The report of a repository whose `opening` failed, where that is damage.
@@ -44,5 +74,9 @@ fn report(level: Level, found: Report) -> VerifyReport {
         findings: found.findings.into_iter().map(finding).collect(),
         objects_checked: found.objects_checked,
         bytes_read: found.bytes_read,
+        unreached_objects: found.unreached.objects,
+        unreached_bytes: found.unreached.bytes,
+        listed_damaged: None,
+        notes: Vec::new(),
     }
 }

@@ -1,6 +1,8 @@
 //! The sum of many elements.
 
-use crate::{Hasher, LtHash};
+use crate::batch::Batch;
+use crate::kernel::Kernel;
+use crate::{Hasher, Instructions, LtHash};
 
 /// Sums elements as they come and go: the way to hash many.
 ///
@@ -26,12 +28,25 @@ use crate::{Hasher, LtHash};
 pub struct Accumulator {
     hasher: Hasher,
     sum: LtHash,
+    /// Where this processor hashes several elements at once.
+    kernel: Option<Kernel>,
+    /// Whether there was an element: the first is hashed alone, for it may be the only one.
+    begun: bool,
+    /// What waits, from the second element on.
+    batch: Option<Batch>,
 }
 
 impl Accumulator {
     /// Begins with the empty multiset; what is inserted is hashed by `hasher`.
     pub fn new(hasher: Hasher) -> Self {
-        Self { hasher, sum: LtHash::identity() }
+        Self::with_instructions(hasher, Instructions::best())
+    }
+
+    /// As [`new`](Self::new), with instructions of one's choice, to measure or to test them. Those
+    /// that this processor does not have are replaced by [`Instructions::Portable`].
+    pub fn with_instructions(hasher: Hasher, instructions: Instructions) -> Self {
+        let kernel = Kernel::of(instructions);
+        Self { hasher, sum: LtHash::identity(), kernel, begun: false, batch: None }
     }
 
     /// Adds one element.
@@ -53,12 +68,26 @@ impl Accumulator {
     /// Adds the one element that is the concatenation of `parts`, which need not be copied together
     /// for it. Where they are cut leaves no trace: frame them.
     pub fn insert_parts(&mut self, parts: &[&[u8]]) {
-        self.sum.add_expanded(&self.hasher.expand(parts));
+        if !self.waits(parts, false) {
+            self.sum.add_expanded(&self.hasher.expand(parts));
+        }
     }
 
     /// Takes out the one element that is the concatenation of `parts`, which must be in.
     pub fn remove_parts(&mut self, parts: &[&[u8]]) {
-        self.sum.subtract_expanded(&self.hasher.expand(parts));
+        if !self.waits(parts, true) {
+            self.sum.subtract_expanded(&self.hasher.expand(parts));
+        }
+    }
+
+    /// Whether the element was taken to be hashed later, together with others.
+    fn waits(&mut self, parts: &[&[u8]], removed: bool) -> bool {
+        let Some(kernel) = self.kernel else { return false };
+        if !core::mem::replace(&mut self.begun, true) {
+            return false;
+        }
+        let batch = self.batch.get_or_insert_with(|| Batch::new(kernel, &self.hasher));
+        batch.take(parts, removed)
     }
 
     /// Adds each item as an element.
@@ -85,11 +114,14 @@ impl Accumulator {
 
     /// The sum so far.
     pub fn sum(&self) -> LtHash {
-        self.sum.clone()
+        self.clone().finish()
     }
 
     /// The sum of all.
-    pub fn finish(self) -> LtHash {
+    pub fn finish(mut self) -> LtHash {
+        if let Some(batch) = self.batch.take() {
+            batch.settle(&self.hasher, &mut self.sum);
+        }
         self.sum
     }
 }

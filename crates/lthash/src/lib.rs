@@ -6,11 +6,13 @@ extern crate alloc;
 extern crate std;
 
 mod accumulator;
+mod batch;
 mod checksum;
 mod element;
 mod error;
 mod hasher;
 mod hex;
+mod kernel;
 mod key;
 mod lanes;
 #[cfg(feature = "std")]
@@ -24,5 +26,6 @@ pub use checksum::Checksum;
 pub use element::Element;
 pub use error::LtHashError;
 pub use hasher::Hasher;
+pub use kernel::Instructions;
 pub use key::Key;
 pub use sum::LtHash;

@@ -56,6 +56,11 @@ impl LtHash {
         Self(Box::new(lanes::from_bytes(bytes)))
     }
 
+    /// The lanes, for who adds to them.
+    pub(crate) fn lanes_mut(&mut self) -> &mut Lanes {
+        &mut self.0
+    }
+
     /// Adds one expanded element without building an `LtHash` of it.
     pub(crate) fn add_expanded(&mut self, bytes: &[u8; Self::BYTES]) {
         lanes::add_bytes(&mut self.0, bytes);

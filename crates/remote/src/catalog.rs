@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::memory::Memory;
+use crate::memory::{Memory, Seen};
 use crate::store::{Created, Store};
-use crate::{Error, Result};
+use crate::{Blocking, Error, Result};
 
 /// The most bytes of an entry that does not hold the whole state. It keeps what a reader holds of a
 /// run of them small.
@@ -79,6 +79,11 @@ impl Catalog {
         Self { store, id, memory: None, known: Arc::default() }
     }
 
+    /// The same catalog through another connection.
+    pub(crate) fn through(self, store: Store) -> Self {
+        Self { store, ..self }
+    }
+
     pub(crate) fn with_memory(self, memory: Memory) -> Self {
         Self { memory: Some(memory), ..self }
     }
@@ -89,6 +94,7 @@ impl Catalog {
     /// [`Error::Damaged`] or [`Error::Missing`] where the chain does not hold, [`Error::History`]
     /// where it is not the one that this host saw before.
     pub async fn head(&self) -> Result<Head> {
+        let mut seen = self.recall().await?;
         let head = match self.known() {
             None => self.read_head().await?,
             Some(mut head) => match self.advance(&mut head).await {
@@ -96,11 +102,13 @@ impl Catalog {
                 // What this process knew may meanwhile lie below the floor.
                 Err(error) if error.is_damage() => {
                     self.forget_known();
+                    seen = self.recall().await?;
                     self.read_head().await?
                 }
                 Err(error) => return Err(error),
             },
         };
+        self.check_history(&head, seen).await?;
         self.note(&head).await?;
         Ok(head)
     }
@@ -152,11 +160,13 @@ impl Catalog {
     /// [`Error::Contended`]. After an [`Error::Store`], the commit may still turn out to have landed.
     pub async fn commit(&self, base: &Head, mut decide: impl Decide) -> Result<Head> {
         let own = self.store.host().random()?;
+        let mut seen = self.recall().await?;
         let mut head = base.clone();
         let mut since = Vec::new();
         for lost in 1..=TRIES {
             since.extend(self.advance_or_start_over(&mut head).await?);
-            self.check_history(&head).await?;
+            // What continues a head that was checked need not be checked again.
+            self.check_history(&head, seen.take()).await?;
             if let Decision::Commit(changes) = decide.decide(&head.state, &since).await? {
                 let Some(committed) = self.append(&head, changes, own).await? else {
                     self.store.give_way(lost).await?;
@@ -211,13 +221,31 @@ impl Catalog {
             };
             // Neither answer proves anything: what is there does.
             match (self.entry(number).await, failure) {
-                (Ok(Some((entry, _))), _) => return Ok(entry.commit == commit),
+                (Ok(Some((entry, _))), Some(_)) => {
+                    // What failed may have been the sync of its name.
+                    self.store.settle(&path).await?;
+                    return Ok(entry.commit == commit);
+                }
+                (Ok(Some((entry, _))), None) => return Ok(entry.commit == commit),
                 (_, Some(failure)) => return Err(failure),
                 (Ok(None), None) => self.store.give_way(absent).await?,
-                (Err(error), None) => return Err(error),
+                (Err(error), None) => return Err(self.unknown_if_stub(number, error).await),
             }
         }
         Err(Error::Contended { address: self.store.address().to_owned(), tries: TRIES })
+    }
+
+    /// What to say of an entry that cannot be read and may be one's own: a stub does not tell whose it
+    /// was.
+    async fn unknown_if_stub(&self, number: u64, error: Error) -> Error {
+        match self.read_head().await {
+            Ok(newest) if error.is_damage() && number < newest.floor => Error::Store {
+                action: "tell whose entry it was that became a stub at",
+                path: self.store.name(&Entry::path(number)),
+                source: "so much was committed meanwhile that it is no longer kept".into(),
+            },
+            _ => error,
+        }
     }
 
     async fn advance_or_start_over(&self, head: &mut Head) -> Result<Vec<Entry>> {
@@ -256,11 +284,30 @@ impl Catalog {
     }
 
     /// The newest state, from the listing alone.
-    async fn read_head(&self) -> Result<Head> {
+    pub(crate) async fn read_head(&self) -> Result<Head> {
         // A repository has entry 0, or something newer, whatever a listing says.
         let newest = self.newest_listed(None).await?.unwrap_or(0);
-        let whole = newest - newest % STATE_EVERY;
-        let mut entries = futures_util::stream::iter(whole..=newest)
+        let mut whole = newest - newest % STATE_EVERY;
+        loop {
+            let error = match self.read_from(whole, newest).await {
+                Err(error) if error.is_damage() => error,
+                done => return done,
+            };
+            // Is it damage, or have they become stubs since they were listed? That takes a later entry
+            // with the whole state, and then nothing before it is needed.
+            let Some(next) = whole.checked_add(STATE_EVERY) else { return Err(error) };
+            match self.entry(next).await {
+                Ok(None) => return Err(error),
+                // It may have become a stub itself.
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => whole = next,
+            }
+        }
+    }
+
+    /// The newest state, from an entry on that holds the whole of it, by way of `newest`.
+    async fn read_from(&self, whole: u64, newest: u64) -> Result<Head> {
+        let mut entries = futures_util::stream::iter(whole..=newest.max(whole))
             .map(|number| async move {
                 let missing = || Error::Missing { what: Entry::path(number) };
                 self.entry(number).await?.ok_or_else(missing)
@@ -284,24 +331,31 @@ impl Catalog {
         self.store.greatest("catalog", after.as_deref(), number_of).await
     }
 
-    /// Checks a head against what this host saw before. What continues a head that was checked need
-    /// not be checked again.
-    async fn check_history(&self, head: &Head) -> Result<()> {
+    /// What this host saw before, unless this process checked it already. To be asked before the catalog
+    /// is read: another process of the host may see more while this one reads.
+    async fn recall(&self) -> Result<Option<Seen>> {
         match &self.memory {
-            Some(memory) if self.known().is_none() => memory.check(self, head).await,
-            _ => Ok(()),
+            Some(memory) if self.known().is_none() => memory.recall(self).await,
+            _ => Ok(None),
         }
     }
 
-    /// Checks a head, and remembers it.
+    /// Checks a head against what this host saw before it was read.
+    async fn check_history(&self, head: &Head, seen: Option<Seen>) -> Result<()> {
+        match seen {
+            Some(seen) => seen.check(self, head).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers a head that was checked.
     async fn note(&self, head: &Head) -> Result<()> {
-        self.check_history(head).await?;
         if let Some(memory) = &self.memory
             && self.known().is_none_or(|known| known.number < head.number)
         {
             // What is remembered must not be gone after a power cut.
             self.store.settle(&Entry::path(head.number)).await?;
-            memory.remember(self.id, self.store.address(), head).await?;
+            memory.remember(self, head).await?;
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_none_or(|known| known.number < head.number) {
@@ -320,6 +374,10 @@ impl Catalog {
 
     pub(crate) fn id(&self) -> RepositoryId {
         self.id
+    }
+
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.store.blocking()
     }
 
     pub(crate) fn address(&self) -> &str {

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod blocking;
+mod body;
 pub mod catalog;
+pub mod damage;
 mod descriptor;
 pub mod env;
 mod error;
@@ -23,6 +25,7 @@ pub mod tree;
 mod unsynced;
 pub mod verify;
 
+pub use blocking::Blocking;
 pub use catalog::{Catalog, Decide, Decision, Head};
 pub use env::{Clock, Entropy, Host, SystemClock, SystemEntropy};
 pub use error::{Error, Result};

@@ -128,15 +128,18 @@ impl Folder {
     }
 }
 
-fn make(disk: &dyn Disk, path: &Path) -> Result<()> {
+/// Makes a folder, and each folder above it that is missing, durably.
+pub(crate) fn make(disk: &dyn Disk, path: &Path) -> Result<()> {
     let missing: Vec<_> = path
         .ancestors()
         .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
         .collect();
     for folder in missing.into_iter().rev() {
         disk.create_folder(folder)?;
-        if let Some(parent) = folder.parent() {
-            disk.sync_folder(parent)?;
+        match folder.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => disk.sync_folder(Path::new("."))?,
+            Some(parent) => disk.sync_folder(parent)?,
+            None => {}
         }
     }
     Ok(())

@@ -4,16 +4,18 @@
 //! This is state and not cache: without it, the next look at the repository is the first one.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use archive::catalog::{Entry, RepositoryId};
+use backup_core::Error as CoreError;
+use backup_core::disk::{Disk, LocalDisk};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Head, READS};
-use crate::{Error, Result, blocking};
-use backup_core::Error as CoreError;
+use crate::{Error, Result, blocking, local};
 
 /// The most bytes of a file of the memory.
 const MAX_BYTES: u64 = 64 << 10;
@@ -22,11 +24,12 @@ const MAX_BYTES: u64 = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct Memory {
     folder: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// What is remembered of a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Seen {
+pub(crate) struct Seen {
     /// The repository's id.
     #[serde(with = "hex::serde")]
     repository: [u8; 16],
@@ -42,45 +45,92 @@ struct Seen {
 impl Memory {
     /// A memory in `folder`, which is made when something is first remembered.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), disk: Arc::new(LocalDisk) }
+    }
+
+    /// Does its file operations through `disk`.
+    #[must_use]
+    pub fn on_disk(self, disk: Arc<dyn Disk>) -> Self {
+        Self { disk, ..self }
     }
 
     /// Forgets what was seen of a repository, so that its present state is accepted.
     pub async fn accept(&self, repository: RepositoryId, address: &str) -> Result<()> {
-        let path = self.file(repository, address);
-        blocking::run("forget what was seen", move || match fs::remove_file(&path) {
-            Ok(()) => sync(path.parent().unwrap_or(&path)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(CoreError::io("remove", path)(error).into()),
+        let (path, disk) = (self.file(repository, address), Arc::clone(&self.disk));
+        let folder = self.folder.clone();
+        blocking::run("forget what was seen", move || {
+            if path.exists() {
+                disk.remove(&path)?;
+                disk.sync_folder(&folder)?;
+            }
+            Ok(())
         })
         .await
     }
 
-    /// Checks that `head` continues what this host saw before.
-    pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
-        let Some(seen) = self.recall(catalog.id(), catalog.address()).await? else {
-            return Ok(());
+    /// Remembers `head`, unless more is remembered already.
+    pub(crate) async fn remember(&self, catalog: &Catalog, head: &Head) -> Result<()> {
+        let seen = Seen { number: head.number, hash: head.hash.0, ..Seen::nothing_of(catalog) };
+        let (folder, path) = (self.folder.clone(), self.file(catalog.id(), catalog.address()));
+        let disk = Arc::clone(&self.disk);
+        let work = move || {
+            local::make(disk.as_ref(), &folder)?;
+            let lock_path = folder.join("lock");
+            let lock = File::create(&lock_path).map_err(CoreError::io("create", &lock_path))?;
+            // Released when `lock` is dropped.
+            lock.lock().map_err(CoreError::io("lock", &lock_path))?;
+            if read(&path, &seen)?.is_some_and(|older| older.number >= seen.number) {
+                return Ok(());
+            }
+            write(disk.as_ref(), &path, &seen)?;
+            Ok(disk.sync_folder(&folder)?)
         };
+        catalog.blocking().run("remember what was seen", work).await
+    }
+
+    /// What is remembered, if anything is.
+    pub(crate) async fn recall(&self, catalog: &Catalog) -> Result<Option<Seen>> {
+        let path = self.file(catalog.id(), catalog.address());
+        let of = Seen::nothing_of(catalog);
+        catalog.blocking().run("recall what was seen", move || read(&path, &of)).await
+    }
+
+    fn file(&self, repository: RepositoryId, address: &str) -> PathBuf {
+        let place = blake3::hash(address.as_bytes()).to_hex();
+        self.folder.join(format!("{repository}-{}.json", &place[..16]))
+    }
+}
+
+impl Seen {
+    /// Checks that `head`, which was read after this was recalled, continues it.
+    pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
         let differs = |found: String| {
-            let (address, remembered) = (catalog.address().to_owned(), seen.number);
+            let (address, remembered) = (catalog.address().to_owned(), self.number);
             Err(Error::History { address, found, remembered })
         };
-        if head.number < seen.number {
+        if head.number < self.number {
             return differs(format!("ends at catalog entry {}", head.number));
         }
-        if seen.number < head.floor {
+        if self.number < head.floor {
             // Its entry is no longer kept; that the catalog went on is all that can be known.
             return Ok(());
         }
-        let mut entries = futures_util::stream::iter(seen.number..=head.number)
+        let mut entries = futures_util::stream::iter(self.number..=head.number)
             .map(|number| async move { (number, catalog.entry(number).await) })
             .buffered(READS);
         let mut last = None;
         while let Some((number, found)) = entries.next().await {
             let missing = || Error::Missing { what: Entry::path(number) };
-            let (entry, hash) = found?.ok_or_else(missing)?;
+            let (entry, hash) = match found.and_then(|found| found.ok_or_else(missing)) {
+                // Is it damage, or did it become a stub since the head was read?
+                Err(error) if error.is_damage() => {
+                    let became_stub = self.number < catalog.read_head().await?.floor;
+                    return if became_stub { Ok(()) } else { Err(error) };
+                }
+                found => found?,
+            };
             let continues = match last {
-                None => hash.0 == seen.hash,
+                None => hash.0 == self.hash,
                 Some(last) => entry.previous == last,
             };
             if !continues {
@@ -94,49 +144,9 @@ impl Memory {
         differs(format!("has another catalog entry {}", head.number))
     }
 
-    /// Remembers `head`, unless more is remembered already.
-    pub(crate) async fn remember(
-        &self,
-        repository: RepositoryId,
-        address: &str,
-        head: &Head,
-    ) -> Result<()> {
-        let seen = Seen {
-            repository: repository.0,
-            address: address.to_owned(),
-            number: head.number,
-            hash: head.hash.0,
-        };
-        let (folder, path) = (self.folder.clone(), self.file(repository, address));
-        blocking::run("remember what was seen", move || {
-            fs::create_dir_all(&folder).map_err(CoreError::io("create the folder", &folder))?;
-            let lock_path = folder.join("lock");
-            let lock = File::create(&lock_path).map_err(CoreError::io("create", &lock_path))?;
-            // Released when `lock` is dropped.
-            lock.lock().map_err(CoreError::io("lock", &lock_path))?;
-            if read(&path, &seen)?.is_some_and(|older| older.number >= seen.number) {
-                return Ok(());
-            }
-            write(&path, &seen)?;
-            sync(&folder)
-        })
-        .await
-    }
-
-    async fn recall(&self, repository: RepositoryId, address: &str) -> Result<Option<Seen>> {
-        let path = self.file(repository, address);
-        let of = Seen {
-            repository: repository.0,
-            address: address.to_owned(),
-            number: 0,
-            hash: [0; 32],
-        };
-        blocking::run("recall what was seen", move || read(&path, &of)).await
-    }
-
-    fn file(&self, repository: RepositoryId, address: &str) -> PathBuf {
-        let place = blake3::hash(address.as_bytes()).to_hex();
-        self.folder.join(format!("{repository}-{}.json", &place[..16]))
+    fn nothing_of(catalog: &Catalog) -> Self {
+        let (repository, address) = (catalog.id().0, catalog.address().to_owned());
+        Self { repository, address, number: 0, hash: [0; 32] }
     }
 }
 
@@ -168,23 +178,17 @@ fn read(path: &Path, of: &Seen) -> Result<Option<Seen>> {
 }
 
 /// Replaces the file at `path`, at once or not at all. The caller holds the lock.
-fn write(path: &Path, seen: &Seen) -> Result<()> {
+fn write(disk: &dyn Disk, path: &Path, seen: &Seen) -> Result<()> {
     let mut bytes = serde_json::to_vec(seen).expect("numbers and strings are always JSON");
     bytes.push(b'\n');
     let checksum = blake3::hash(&bytes).to_hex();
     bytes.extend_from_slice(checksum.as_bytes());
     bytes.push(b'\n');
     let new = path.with_extension("new");
-    let mut file = File::create(&new).map_err(CoreError::io("create", &new))?;
-    file.write_all(&bytes).map_err(CoreError::io("write to", &new))?;
-    file.sync_all().map_err(CoreError::io("sync", &new))?;
-    fs::rename(&new, path).map_err(CoreError::io("rename", &new))?;
-    Ok(())
-}
-
-fn sync(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(CoreError::io("sync", folder))?;
-    Ok(())
+    // A crash may have left it.
+    disk.remove(&new)?;
+    let mut file = disk.create_file(&new, 0o644)?;
+    file.write_at(0, &bytes)?;
+    file.sync()?;
+    Ok(disk.rename(&new, path)?)
 }

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use crate::nonce::Nonces;
 use crate::store::{Created, Listed, MAX_STORED_BYTES, Store};
 use crate::unsynced::Unsynced;
-use crate::{Error, Result, blocking};
+use crate::{Error, Result};
 
 /// The zstd level of what is stored, unless told otherwise: fast, and most of what there is to gain.
 const LEVEL: i32 = 1;
@@ -84,6 +84,11 @@ impl Objects {
         Self { level, ..self }
     }
 
+    /// The same objects through another connection.
+    pub(crate) fn through(self, store: Store) -> Self {
+        Self { store, ..self }
+    }
+
     pub(crate) fn nonces(&self) -> &Nonces {
         &self.nonces
     }
@@ -98,10 +103,11 @@ impl Objects {
         let stored = self.store.get(&path, u64::from(reference.stored)).await?;
         let stored = stored.ok_or_else(|| missing(reference))?;
         let (reference, key, what) = (*reference, self.key.clone(), reference.name.path());
-        blocking::run("check an object", move || {
+        let blocking = self.store.blocking();
+        let check = blocking.run("check an object", move || {
             object::open(&stored, &reference, kind, &key).map_err(Error::damaged(what))
-        })
-        .await
+        });
+        check.await
     }
 
     /// The bytes `range` of an object's plain content, checked; up to its end where it is shorter.
@@ -133,10 +139,11 @@ impl Objects {
         let (stored, _) = index.stored_range(&plain);
         let frames = self.part(reference, stored).await?;
         let (key, what) = (self.key.clone(), reference.name.path());
-        blocking::run("check a part of an object", move || {
+        let blocking = self.store.blocking();
+        let check = blocking.run("check a part of an object", move || {
             index.open_range(&plain, &frames, &key).map_err(Error::damaged(what))
-        })
-        .await
+        });
+        check.await
     }
 
     /// Stores content, unless `known` is an object of the same content, which is then what the caller
@@ -153,16 +160,18 @@ impl Objects {
         known: Option<ObjectRef>,
     ) -> Result<Stored> {
         let (key, level) = (self.key.clone(), self.level);
-        let sealed = blocking::run("compress an object", move || {
-            let hashed = Hashed::new(kind, &content, &key).map_err(cannot_store(kind))?;
-            let (hash, plain) = (hashed.hash, hashed.plain());
-            if let Some(known) = known.filter(|k| k.name.hash == hash && k.plain == plain) {
-                return Ok(Err(known));
-            }
-            let stored = hashed.seal(level).map_err(cannot_store(kind))?;
-            Ok(Ok((hash, plain, Bytes::from(stored))))
-        })
-        .await?;
+        let blocking = self.store.blocking();
+        let sealed = blocking
+            .run("compress an object", move || {
+                let hashed = Hashed::new(kind, &content, &key).map_err(cannot_store(kind))?;
+                let (hash, plain) = (hashed.hash, hashed.plain());
+                if let Some(known) = known.filter(|k| k.name.hash == hash && k.plain == plain) {
+                    return Ok(Err(known));
+                }
+                let stored = hashed.seal(level).map_err(cannot_store(kind))?;
+                Ok(Ok((hash, plain, Bytes::from(stored))))
+            })
+            .await?;
         let (hash, plain, stored) = match sealed {
             Ok(sealed) => sealed,
             Err(known) => return Ok(Stored { reference: known, reused: true }),

@@ -1,6 +1,6 @@
 //! A repository: made once, opened often.
 
-use archive::catalog::{Entry, EntryHash, RepositoryId, State};
+use archive::catalog::{Entry, EntryHash, RepositoryId, SnapshotEntry, State};
 use archive::manifest::{Manifest, SnapshotId};
 use archive::object::{Kind, ObjectKey, ObjectRef};
 use backup_core::progress::Context;
@@ -106,6 +106,15 @@ impl Repository {
         Self { catalog: self.catalog.with_memory(memory), ..self }
     }
 
+    /// The same repository, used by `host`: its name is what pins are found by.
+    #[must_use]
+    pub fn on_host(self, host: &Host) -> Self {
+        let store = self.store.on_host(host);
+        let (objects, catalog) = (self.objects, self.catalog);
+        let (objects, catalog) = (objects.through(store.clone()), catalog.through(store.clone()));
+        Self { store, objects, catalog, ..self }
+    }
+
     /// Compresses what is stored with zstd at `level` (1 unless told otherwise).
     #[must_use]
     pub fn with_compression(self, level: i32) -> Self {
@@ -160,6 +169,32 @@ impl Repository {
         let content = self.objects.read(Kind::Manifest, reference).await?;
         let damaged = Error::damaged(reference.name.path());
         Manifest::parse(&content).map_err(damaged)
+    }
+
+    /// Reads the manifest of a live snapshot, and checks that it says what the catalog says of it.
+    ///
+    /// # Errors
+    /// As for [`Objects::read`]; [`Error::Damaged`] for the manifest of another snapshot.
+    pub async fn manifest_of(&self, entry: &SnapshotEntry) -> Result<Manifest> {
+        let manifest = self.manifest(&entry.manifest).await?;
+        let said = SnapshotEntry {
+            id: manifest.id,
+            manifest: entry.manifest,
+            created_ms: manifest.created_ms,
+            host: manifest.host.clone(),
+            source: manifest.source.location.clone(),
+            label: manifest.label.clone(),
+        };
+        if said == *entry {
+            return Ok(manifest);
+        }
+        let detail = if said.id == entry.id {
+            "it has another time, host, source or label than the catalog says".to_owned()
+        } else {
+            format!("it is of snapshot {}, not {}", said.id, entry.id)
+        };
+        let source = archive::Error::mismatch("a manifest", detail);
+        Err(Error::damaged(entry.manifest.name.path())(source))
     }
 
     /// What to say of damage that was met while `snapshot` was read: that the snapshot was removed

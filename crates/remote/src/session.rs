@@ -7,13 +7,14 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use archive::catalog::{Change, Entry, Pin, PinId, SnapshotEntry, State};
 use archive::manifest::{Manifest, SnapshotId};
 use archive::object::{Kind, ObjectName, ObjectRef};
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::catalog::{Decide, Decision, Head};
 use crate::names;
@@ -56,14 +57,14 @@ pub struct Session {
     repository: Repository,
     /// What the snapshot will reach is stored through these.
     objects: Objects,
-    /// What only a checkpoint reaches is stored through these: once the next one replaces it, it may be
-    /// condemned without harm.
-    interim: Objects,
+    /// What only the next checkpoint will reach is stored through these, which that one replaces: what
+    /// its predecessors reached may be condemned without harm, what it reaches itself may not.
+    interim: Mutex<Objects>,
     source: String,
     roots: Vec<ObjectRef>,
     resumed: Vec<PinId>,
     damaged: Damaged,
-    progress: Mutex<Progress>,
+    progress: AsyncMutex<Progress>,
     uploaded: AtomicU64,
     reused: AtomicU64,
 }
@@ -74,7 +75,16 @@ struct Progress {
     /// All that came up to here was found to be harmless.
     base: Head,
     parents: Vec<PinId>,
-    checkpoint: Option<PinId>,
+    checkpoint: Option<Checkpoint>,
+}
+
+/// The pin of a session's checkpoints.
+#[derive(Debug, Clone, Copy)]
+struct Checkpoint {
+    pin: PinId,
+    /// Whether its commit was answered. One that was not may have landed: it is to be ended, but nothing
+    /// goes on from it.
+    certain: bool,
 }
 
 /// The objects that must not be reused.
@@ -109,13 +119,13 @@ impl Session {
         let objects = repository.objects().for_session()?;
         let mut session = Self {
             repository: repository.clone(),
-            interim: objects.with_new_nonces()?,
+            interim: Mutex::new(objects.with_new_nonces()?),
             objects,
             source: source.to_owned(),
             roots: manifests,
             resumed: resumed.collect(),
             damaged: Damaged::Everything,
-            progress: Mutex::new(Progress {
+            progress: AsyncMutex::new(Progress {
                 base: base.clone(),
                 parents: Vec::new(),
                 checkpoint: None,
@@ -161,9 +171,9 @@ impl Session {
 
     /// Stores content that only a checkpoint will reach: the upper nodes of trees that go on growing.
     ///
-    /// The snapshot must not refer to it.
+    /// The snapshot must not refer to it, nor a checkpoint after the next one.
     pub async fn put_interim(&self, kind: Kind, content: Bytes) -> Result<Stored> {
-        let stored = self.interim.put(kind, content, None).await?;
+        let stored = self.interim().put(kind, content, None).await?;
         self.count(&stored);
         Ok(stored)
     }
@@ -187,7 +197,7 @@ impl Session {
     }
 
     /// Stores a manifest of what is stored so far, and keeps it alive in place of the last checkpoint:
-    /// if the session ends here, another one goes on from it.
+    /// if the session ends here, another one goes on from it. One checkpoint is made at a time.
     ///
     /// # Errors
     /// [`Error::StartOver`] where what the session built on is gone.
@@ -195,18 +205,26 @@ impl Session {
         let content = encode(manifest)?;
         let stored = self.put_interim(Kind::Manifest, content.into()).await?;
         self.objects.settle().await?;
+        let (interim, next) = (self.interim(), self.objects.with_new_nonces()?);
         let mut progress = self.progress.lock().await;
-        let id = match progress.checkpoint {
-            Some(id) => id,
+        let pin = match progress.checkpoint {
+            Some(checkpoint) => checkpoint.pin,
             None => PinId(self.repository.host().random()?),
         };
-        let pin = Change::Pin(self.pin(id, stored.reference));
-        progress.base = self.commit_checked(&progress.base, |_| Ok(vec![pin.clone()])).await?;
-        progress.checkpoint = Some(id);
+        // Even if no answer comes, it may be there, and is to be ended with the session.
+        progress.checkpoint.get_or_insert(Checkpoint { pin, certain: false });
+        let change = Change::Pin(self.pin(pin, stored.reference));
+        let recheck = self.recheck(&progress.base, |_| Ok(vec![change.clone()]));
+        let recheck = Recheck { interim: Some(&interim), ..recheck };
+        progress.base = self.repository.catalog().commit(&progress.base, recheck).await?;
+        progress.checkpoint = Some(Checkpoint { pin, certain: true });
+        *self.interim.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
     /// Makes the snapshot of `manifest` live and ends the session's pins, in one step.
+    ///
+    /// After an [`Error::Store`] it may have done so all the same. Called again, it finds out.
     ///
     /// # Errors
     /// [`Error::StartOver`] where what the session built on is gone: nothing was committed, and the
@@ -246,7 +264,7 @@ impl Session {
 
     /// Whether this session made a checkpoint, from which another one can go on.
     pub async fn has_checkpoint(&self) -> bool {
-        self.progress.lock().await.checkpoint.is_some()
+        self.progress.lock().await.checkpoint.is_some_and(|checkpoint| checkpoint.certain)
     }
 
     /// Ends the session's pins, if it has any. What it stored is left for a collection.
@@ -258,9 +276,27 @@ impl Session {
         }
         let catalog = self.repository.catalog();
         let decide = |_: &State, _: &[Entry]| Ok(Decision::Commit(unpin.clone()));
-        let head = catalog.commit(&progress.base, decide).await?;
+        // Nothing is built on the base any more; what came since need not be kept.
+        let newest = catalog.head().await?;
+        let head = catalog.commit(&newest, decide).await?;
         *progress = Progress { base: head, parents: Vec::new(), checkpoint: None };
         Ok(())
+    }
+
+    /// Commits changes that are neither a snapshot nor a pin, as `plan` makes them of the newest state.
+    /// They may refer to what this session stored.
+    ///
+    /// # Errors
+    /// Those of `plan`, and [`Error::StartOver`] where what the session stored is gone.
+    pub(crate) async fn commit_changes(
+        &self,
+        plan: impl Fn(&State) -> Result<Vec<Change>> + Send + Sync,
+    ) -> Result<Head> {
+        self.objects.settle().await?;
+        let mut progress = self.progress.lock().await;
+        let recheck = self.recheck(&progress.base, plan);
+        progress.base = self.repository.catalog().commit(&progress.base, recheck).await?;
+        Ok(progress.base.clone())
     }
 
     async fn publish(
@@ -285,7 +321,9 @@ impl Session {
             check(state, &entry)?;
             Ok(changes.clone())
         };
-        let head = self.commit_checked(&progress.base, plan).await?;
+        let recheck = self.recheck(&progress.base, plan);
+        let recheck = Recheck { snapshot: Some(manifest.id), ..recheck };
+        let head = self.repository.catalog().commit(&progress.base, recheck).await?;
         *progress = Progress { base: head.clone(), parents: Vec::new(), checkpoint: None };
         Ok(Committed {
             snapshot: manifest.id,
@@ -311,7 +349,8 @@ impl Session {
             }
             Err(start_over("what it was to build on was removed as it began"))
         };
-        progress.base = self.commit_checked(&progress.base, plan).await?;
+        let recheck = self.recheck(&progress.base, plan);
+        progress.base = self.repository.catalog().commit(&progress.base, recheck).await?;
         progress.parents = pins.iter().map(|pin| pin.id).collect();
         Ok(())
     }
@@ -327,20 +366,24 @@ impl Session {
         }
     }
 
-    async fn commit_checked(
-        &self,
-        base: &Head,
-        plan: impl Fn(&State) -> Result<Vec<Change>> + Send + Sync,
-    ) -> Result<Head> {
-        let recheck = Recheck {
+    fn interim(&self) -> Objects {
+        self.interim.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn recheck<P>(&self, base: &Head, plan: P) -> Recheck<'_, P>
+    where
+        P: Fn(&State) -> Result<Vec<Change>> + Send + Sync,
+    {
+        Recheck {
             objects: &self.objects,
+            interim: None,
             roots: &self.roots,
+            snapshot: None,
             walked: 0,
             state: State::clone(&base.state),
             root_died: false,
             plan,
-        };
-        self.repository.catalog().commit(base, recheck).await
+        }
     }
 
     fn count(&self, stored: &Stored) {
@@ -351,14 +394,18 @@ impl Session {
 
 impl Progress {
     fn pins(&self) -> impl Iterator<Item = PinId> {
-        self.parents.iter().copied().chain(self.checkpoint)
+        self.parents.iter().copied().chain(self.checkpoint.map(|checkpoint| checkpoint.pin))
     }
 }
 
 /// The check before each commit of a session.
 struct Recheck<'a, P> {
     objects: &'a Objects,
+    /// Those of the checkpoint that is to be committed.
+    interim: Option<&'a Objects>,
     roots: &'a [ObjectRef],
+    /// The snapshot that is to be committed.
+    snapshot: Option<SnapshotId>,
     /// How many of the entries since the base were checked, and the state after them.
     walked: usize,
     state: State,
@@ -369,6 +416,9 @@ struct Recheck<'a, P> {
 #[async_trait]
 impl<P: Fn(&State) -> Result<Vec<Change>> + Send + Sync> Decide for Recheck<'_, P> {
     async fn decide(&mut self, newest: &State, since: &[Entry]) -> Result<Decision> {
+        if since.iter().any(|entry| self.made_live(entry)) {
+            return Ok(Decision::Nothing);
+        }
         for entry in &since[self.walked..] {
             entry.changes.iter().for_each(|change| self.state.apply(change));
             // Even if it came back to life: what it reached may be condemned in between.
@@ -387,6 +437,22 @@ impl<P: Fn(&State) -> Result<Vec<Change>> + Send + Sync> Decide for Recheck<'_, 
 }
 
 impl<P> Recheck<'_, P> {
+    /// Whether an entry makes the session's snapshot live: an earlier call, whose answer was lost, did.
+    fn made_live(&self, entry: &Entry) -> bool {
+        entry.changes.iter().any(|change| match change {
+            Change::Snapshot(made) => {
+                Some(made.id) == self.snapshot && self.is_own(&made.manifest.name)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether this session stored an object that what it commits may refer to.
+    fn is_own(&self, name: &ObjectName) -> bool {
+        let interim = self.interim.is_some_and(|interim| interim.nonces().is_own(name));
+        interim || self.objects.nonces().is_own(name)
+    }
+
     async fn check_condemned(&self, entry: &Entry) -> Result<()> {
         for change in &entry.changes {
             let Change::Condemn(list) = change else { continue };
@@ -397,7 +463,7 @@ impl<P> Recheck<'_, P> {
                 }
                 Err(error) => return Err(error),
             };
-            if names.iter().any(|name| self.objects.nonces().is_own(name)) {
+            if names.iter().any(|name| self.is_own(name)) {
                 return Err(start_over(
                     "a collection took what it had stored for garbage; checkpoints prevent that",
                 ));

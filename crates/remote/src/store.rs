@@ -13,22 +13,22 @@ use std::time::Duration;
 use archive::object::MAX_TAIL_BYTES;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt};
+use bytes::Bytes;
+use futures_util::FutureExt;
 use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, PutPayload,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
 use tokio::sync::Semaphore;
 
+use crate::body::body;
 use crate::env::Host;
 use crate::local::{Folder, Found};
 use crate::location::{Place, RepositoryLocation};
 use crate::retry::{self, Kind, Patience, TimedOut, Verdict};
-use crate::{Error, Result};
+use crate::{Blocking, Error, Result};
 
 /// The most bytes that any stored object may have, of those that have a plain length at the limit.
 pub(crate) const MAX_STORED_BYTES: u64 =
@@ -100,6 +100,7 @@ struct Shared {
     patience: Patience,
     requests: usize,
     permits: Semaphore,
+    blocking: Blocking,
 }
 
 impl Store {
@@ -206,6 +207,7 @@ impl Store {
                 patience: Patience::default(),
                 requests: REQUESTS,
                 permits: Semaphore::new(REQUESTS),
+                blocking: Blocking::default(),
             }),
         }
     }
@@ -239,6 +241,23 @@ impl Store {
         self.rebuilt(|shared| Shared { requests, permits, ..shared })
     }
 
+    /// The same store, used by another host or under another name of this one.
+    #[must_use]
+    pub(crate) fn on_host(self, host: &Host) -> Self {
+        self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
+    }
+
+    /// The same store whose users hash, compress and remember where `blocking` says.
+    #[must_use]
+    pub fn with_blocking(self, blocking: Blocking) -> Self {
+        self.rebuilt(|shared| Shared { blocking, ..shared })
+    }
+
+    /// Where its users hash, compress and remember.
+    pub(crate) fn blocking(&self) -> Blocking {
+        self.shared.blocking
+    }
+
     fn rebuilt(self, change: impl FnOnce(Shared) -> Shared) -> Self {
         let shared = self.shared.as_ref();
         let copy = Shared {
@@ -254,6 +273,7 @@ impl Store {
             patience: shared.patience,
             requests: shared.requests,
             permits: Semaphore::new(shared.requests),
+            blocking: shared.blocking,
         };
         Self { shared: Arc::new(change(copy)) }
     }
@@ -451,7 +471,7 @@ impl Store {
     }
 
     /// A file's full address.
-    fn name(&self, path: &str) -> String {
+    pub(crate) fn name(&self, path: &str) -> String {
         let address = self.shared.address.trim_end_matches('/');
         let joint = if address.ends_with(':') { "" } else { "/" };
         format!("{address}{joint}{path}")
@@ -557,32 +577,6 @@ async fn open_folder(path: PathBuf, host: &Host, context: &Context) -> Result<St
     let synced = Arc::new(store.clone().with_fsync(true));
     let folder = Store::over_folder(synced, real, Arc::new(LocalDisk), host, context);
     Ok(folder.with_unsynced(Arc::new(store)))
-}
-
-/// The bytes of an answer, never more than it said it would have.
-async fn body(found: GetResult, length: u64) -> object_store::Result<Bytes> {
-    let bytes = match found.payload {
-        GetResultPayload::File(..) => found.bytes().await?,
-        GetResultPayload::Stream(mut stream) => {
-            let mut bytes = BytesMut::new();
-            while let Some(chunk) = stream.next().await {
-                let chunk = chunk?;
-                if (bytes.len() + chunk.len()) as u64 > length {
-                    return Err(wrong_length(length));
-                }
-                if bytes.is_empty() && chunk.len() as u64 == length {
-                    return Ok(chunk);
-                }
-                bytes.extend_from_slice(&chunk);
-            }
-            bytes.freeze()
-        }
-    };
-    if bytes.len() as u64 == length { Ok(bytes) } else { Err(wrong_length(length)) }
-}
-
-fn wrong_length(length: u64) -> object_store::Error {
-    retry::own(format!("the answer does not have the {length} bytes that it announced"))
 }
 
 async fn cancelled(context: &Context) -> Error {

@@ -10,6 +10,7 @@ mod attempt;
 pub(crate) mod encrypted;
 mod place;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use backup_core::position::Position;
 use backup_core::progress::Context;
+use backup_core::scratch::Scratch;
 use backup_core::source::FileInfo;
 use backup_core::{Error, Result};
 
@@ -26,11 +28,13 @@ use crate::format::log::End;
 use crate::format::manifest::LiveState;
 use crate::format::options::OptionsFile;
 use crate::format::wal::{self, Writes};
-use crate::scratch::Scratch;
 use attempt::Attempt;
 use place::Placer;
 
 pub(crate) use attempt::{read_live_state, read_options};
+
+/// What the names of scratch folders end with, before their number.
+const SCRATCH: &str = ".keepsum-reading-";
 
 /// How often a capture starts over before it gives up.
 const MAX_TRIES: u32 = 100;
@@ -187,15 +191,16 @@ impl Capture {
 /// A scratch folder on the store's file system: beside it, or inside where it is a mount point.
 /// Where neither can be written, one in the system's temporary folder, and files are copied.
 pub(crate) fn scratch_for(store: &Whereabouts, notes: &mut Vec<String>) -> Result<Scratch> {
-    let Whereabouts { folder, name, .. } = store;
+    let folder = &store.folder;
+    let prefix = OsString::from(format!(".{}{SCRATCH}", store.name));
     if let Some(chosen) = &store.scratch {
-        return Scratch::create(chosen, name);
+        return Scratch::create(chosen, &prefix);
     }
     let device = |path: &Path| fs::metadata(path).map(|found| found.dev());
     let own = device(folder).map_err(Error::io("look at", folder))?;
     let beside = folder.parent().filter(|parent| device(parent).is_ok_and(|above| above == own));
     let place = beside.unwrap_or(folder);
-    match Scratch::create(place, name) {
+    match Scratch::create(place, &prefix) {
         Err(Error::Io { source, .. }) if cannot_write(&source) => {
             let elsewhere = std::env::temp_dir();
             notes.push(format!(
@@ -203,7 +208,7 @@ pub(crate) fn scratch_for(store: &Whereabouts, notes: &mut Vec<String>) -> Resul
                 place.display(),
                 elsewhere.display()
             ));
-            Scratch::create(&elsewhere, name)
+            Scratch::create(&elsewhere, &prefix)
         }
         other => other,
     }

@@ -77,14 +77,14 @@ fn a_store_goes_to_s3_and_comes_back() {
 /// Processes that know nothing of each other, each with backups of its own, one after the other.
 #[test]
 fn several_processes_back_up_at_the_same_time() {
-    const PROCESSES: usize = 5;
-    const ROUNDS: usize = 3;
+    const PROCESSES: u64 = 5;
+    const ROUNDS: u64 = 3;
     for ground in Service::ALL.into_iter().filter_map(Ground::new) {
         let place = &ground.place;
         ground.run(&["init"]).done();
-        let store = |number: usize| place.memory(&format!("{number}.bcs"));
+        let store = |number: u64| place.memory(&format!("{number}.bcs"));
         for round in 0..ROUNDS {
-            let start = |number: usize| -> Child {
+            let start = |number: u64| -> Child {
                 let path = place.path(&format!("{number}.bcs"));
                 memory_file::write(&path, &sample(50 + 20 * number + 5 * round));
                 let mut command = ground.command(&["backup", &store(number), "--json"]);
@@ -97,7 +97,7 @@ fn several_processes_back_up_at_the_same_time() {
         }
         let list = ground.run(&["snapshots", "--json"]).done().json();
         let list = list.as_array().unwrap().clone();
-        assert_eq!(list.len(), PROCESSES * ROUNDS);
+        assert_eq!(list.len() as u64, PROCESSES * ROUNDS);
         let report = ground.run(&["verify", "--level", "full"]).done();
         assert!(report.stdout.contains("everything is there and whole"), "{report:?}");
         // The last of each is what its store holds now.

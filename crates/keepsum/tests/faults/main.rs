@@ -7,6 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod crashes;
+mod errors;
+mod killed;
 mod place;
 mod promise;
+mod requests;
 mod scenario;

@@ -16,6 +16,7 @@ use backup_core::path::FilePath;
 use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 use backup_core::source::{FileInfo, FileNature, Files};
+use backup_core::staging::SIDECAR;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt, TryStreamExt};
@@ -315,12 +316,16 @@ fn entries(objects: &Objects, tree: &Tree) -> BoxStream<'static, Result<FileEntr
     .boxed()
 }
 
-/// Checks that the records of each file are a description and then its content, without gaps.
+/// Checks that the records of each file are a description and then its content, without gaps, and that
+/// all files can lie in one folder.
 #[derive(Default)]
 struct Whole {
     path: Vec<u8>,
     missing: u64,
     next: u64,
+    /// The files whose paths the current one begins with, the shortest first. What sorts between a
+    /// path and one below it begins with it too, so none is forgotten too early.
+    beginnings: Vec<Vec<u8>>,
 }
 
 impl Whole {
@@ -335,7 +340,8 @@ impl Whole {
             let meta = FileMeta::parse(described)?;
             let text =
                 String::from_utf8(path.clone()).map_err(|_| broken("a path is not UTF-8"))?;
-            *self = Self { path, missing: meta.bytes, next: 0 };
+            self.check_place(&path)?;
+            (self.path, self.missing, self.next) = (path, meta.bytes, 0);
             return Ok(FileEntry::File(FileInfo {
                 path: FilePath::new(text)?,
                 bytes: meta.bytes,
@@ -356,6 +362,23 @@ impl Whole {
         self.next += length;
         self.missing -= length;
         Ok(FileEntry::Content { offset, value })
+    }
+
+    /// Checks that no file is a folder of the next one.
+    fn check_place(&mut self, path: &[u8]) -> archive::Result<()> {
+        self.beginnings.retain(|beginning| path.starts_with(beginning));
+        let above = |beginning: &Vec<u8>| path.get(beginning.len()) == Some(&b'/');
+        if self.beginnings.iter().any(above) {
+            let path = String::from_utf8_lossy(path);
+            let detail = format!("{path} lies below another file, where only a folder can be");
+            return Err(archive::Error::mismatch("a tree of files", detail));
+        }
+        if path == SIDECAR.as_bytes() {
+            let detail = format!("{SIDECAR} is keepsum's own mark of a restored store");
+            return Err(archive::Error::mismatch("a tree of files", detail));
+        }
+        self.beginnings.push(path.to_vec());
+        Ok(())
     }
 
     fn end(&self) -> archive::Result<()> {
@@ -381,6 +404,32 @@ pub async fn list_files(objects: &Objects, tree: &Tree) -> Result<Vec<FileInfo>>
         })
         .try_collect()
         .await
+}
+
+/// Checks that a tree of files holds whole files, `count` of them with `bytes` in all, without a list of
+/// them in memory.
+///
+/// # Errors
+/// [`Error::Damaged`], as [`list_files`] and for another number or length.
+pub(crate) async fn check_files(
+    objects: &Objects,
+    tree: &Tree,
+    count: u64,
+    bytes: u64,
+) -> Result<()> {
+    let mut entries = entries(objects, tree);
+    let mut found = (0_u64, 0_u64);
+    while let Some(entry) = entries.try_next().await? {
+        if let FileEntry::File(info) = entry {
+            found = (found.0 + 1, found.1.saturating_add(info.bytes));
+        }
+    }
+    if found == (count, bytes) {
+        return Ok(());
+    }
+    let detail = format!("it has {} files of {} bytes, not {count} of {bytes}", found.0, found.1);
+    let source = archive::Error::mismatch("a tree of files", detail);
+    Err(Error::damaged(tree.root.object.name.path())(source))
 }
 
 /// A stretch of a file's content: the file's number in the list, the offset, the bytes.

@@ -11,7 +11,8 @@ mod read;
 mod records;
 mod write;
 
-pub(crate) use read::{check_records_leaf, checked_leaf, read_node};
+pub(crate) use files::check_files;
+pub(crate) use read::{checked_leaf, examine_leaf, read_node};
 
 pub use checkpoint::{Checkpoints, SoFar, Unsaved};
 pub use diff::{DiffTotals, Difference, EachDifference, compare};

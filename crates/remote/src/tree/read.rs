@@ -1,6 +1,6 @@
 //! Reading a tree: one record, a range of records, or the shape itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use archive::leaf::{Leaf, LeafValue};
@@ -10,6 +10,7 @@ use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::record::{PART_BYTES, Record, RecordBatch, RecordKey, parts};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use lthash::LtHash;
 
 use crate::objects::Objects;
 use crate::{Error, Result};
@@ -27,6 +28,8 @@ pub struct TreeReader {
     tree: Tree,
     nodes: HashMap<ObjectRef, Arc<Node>>,
     leaf: Option<(ObjectRef, Bytes)>,
+    /// What was found damaged: it is not read again for each record below.
+    damaged: HashSet<ObjectRef>,
 }
 
 /// A value as [`TreeReader::get`] finds it.
@@ -51,7 +54,7 @@ impl Found {
 impl TreeReader {
     /// A reader of `tree`.
     pub fn new(objects: Objects, tree: Tree) -> Self {
-        Self { objects, tree, nodes: HashMap::new(), leaf: None }
+        Self { objects, tree, nodes: HashMap::new(), leaf: None, damaged: HashSet::new() }
     }
 
     /// The leaf (level 0) or node whose first record is at `first`, if the tree has one.
@@ -79,7 +82,9 @@ impl TreeReader {
         let content = match &self.leaf {
             Some((object, content)) if *object == at.1.object => content.clone(),
             _ => {
-                let content: Bytes = self.objects.read(Kind::Leaf, &at.1.object).await?.into();
+                self.check_damaged(&at.1)?;
+                let read = self.objects.read(Kind::Leaf, &at.1.object).await;
+                let content: Bytes = self.remember_damage(&at.1, read)?.into();
                 self.leaf = Some((at.1.object, content.clone()));
                 content
             }
@@ -96,12 +101,29 @@ impl TreeReader {
         if let Some(node) = self.nodes.get(&child.object) {
             return Ok(Arc::clone(node));
         }
-        let node = Arc::new(read_node(&self.objects, child, level).await?);
+        self.check_damaged(child)?;
+        let read = read_node(&self.objects, child, level).await;
+        let node = Arc::new(self.remember_damage(child, read)?);
         if self.nodes.len() >= REMEMBERED {
             self.nodes.clear();
         }
         self.nodes.insert(child.object, Arc::clone(&node));
         Ok(node)
+    }
+
+    fn remember_damage<T>(&mut self, child: &Child, read: Result<T>) -> Result<T> {
+        if read.as_ref().is_err_and(Error::is_damage) {
+            self.damaged.insert(child.object);
+        }
+        read
+    }
+
+    fn check_damaged(&self, child: &Child) -> Result<()> {
+        if !self.damaged.contains(&child.object) {
+            return Ok(());
+        }
+        let source = archive::Error::mismatch("a part of a tree", "it was found damaged before");
+        Err(Error::damaged(child.object.name.path())(source))
     }
 }
 
@@ -190,12 +212,88 @@ pub fn scan(objects: &Objects, tree: &Tree, tag: &[u8], from: Option<&RecordKey>
         .boxed()
 }
 
-/// Reads a leaf of records with its long values, and recomputes its sum under `tag`.
-pub(crate) async fn check_records_leaf(objects: &Objects, leaf: &Child, tag: &[u8]) -> Result<()> {
-    let opened = open_leaf(objects, leaf, &Arc::from(tag)).await?;
-    let mut batches = opened.into_batches(objects, None);
-    while batches.try_next().await?.is_some() {}
-    Ok(())
+/// A leaf of records whose every byte was read.
+pub(crate) struct Examined {
+    leaf: OpenLeaf,
+    /// The sum of its records, recomputed; none where a value is not whole.
+    pub(crate) sum: Option<LtHash>,
+    /// The pieces that its records name.
+    pub(crate) pieces: Vec<ObjectRef>,
+    /// The values that are not whole, in order.
+    pub(crate) broken: Vec<BrokenValue>,
+}
+
+/// A long value of which a piece is missing or damaged.
+#[derive(Debug)]
+pub(crate) struct BrokenValue {
+    pub(crate) at: RecordKey,
+    /// Its length, in bytes.
+    pub(crate) total: u64,
+    /// What is wrong with each of the pieces that are not whole.
+    pub(crate) errors: Vec<Error>,
+}
+
+/// Reads a leaf of records and the pieces that it names, and recomputes its sum under `tag`.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Damaged`] where the leaf itself is not what refers to it. A piece that
+/// is not whole is no error: it breaks one value and not the others.
+pub(crate) async fn examine_leaf(objects: &Objects, child: &Child, tag: &[u8]) -> Result<Examined> {
+    let leaf = open_leaf(objects, child, &Arc::from(tag)).await?;
+    let (mut pieces, mut broken) = (Vec::new(), Vec::new());
+    let mut sum = leaf.sum.clone();
+    for segment in &leaf.segments {
+        let Segment::Long { at, total, pieces: named } = segment else { continue };
+        pieces.extend_from_slice(named);
+        match sum_value(objects, at, *total, named, tag).await? {
+            Ok(value) => sum.add(&value),
+            Err(errors) => broken.push(BrokenValue { at: at.clone(), total: *total, errors }),
+        }
+    }
+    if !broken.is_empty() {
+        return Ok(Examined { leaf, sum: None, pieces, broken });
+    }
+    check_sum(child, &sum)?;
+    Ok(Examined { leaf, sum: Some(sum.lthash), pieces, broken })
+}
+
+/// The sum of a long value, or what is wrong with its pieces that are not whole.
+async fn sum_value(
+    objects: &Objects,
+    at: &RecordKey,
+    total: u64,
+    pieces: &[ObjectRef],
+    tag: &[u8],
+) -> Result<Result<DatabaseSum, Vec<Error>>> {
+    let mut sum = Summer::new(tag);
+    let mut batches = value_batches(objects, at, total, pieces);
+    loop {
+        match batches.try_next().await {
+            Ok(Some((batch, _))) => sum.add(&batch)?,
+            Ok(None) => return Ok(Ok(sum.finish()?)),
+            Err(error) if error.is_damage() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    // Now each of them, to name all that are not whole.
+    let mut errors = Vec::new();
+    for piece in pieces {
+        match objects.read(Kind::Piece, piece).await {
+            Err(error) if error.is_damage() => errors.push(error),
+            read => drop(read?),
+        }
+    }
+    Ok(Err(errors))
+}
+
+/// Compares the recomputed sum of a leaf with the one that refers to it.
+fn check_sum(child: &Child, sum: &DatabaseSum) -> Result<()> {
+    if Some(sum.lthash.checksum()) == child.checksum {
+        return Ok(());
+    }
+    let detail = "its records have another LtHash than it says";
+    let source = archive::Error::mismatch("a leaf", detail);
+    Err(Error::damaged(child.object.name.path())(source))
 }
 
 /// A leaf that was read, with its long values still in their pieces.
@@ -262,28 +360,36 @@ impl Segment {
     fn into_batches(self, objects: &Objects) -> BoxStream<'static, Result<(RecordBatch, bool)>> {
         match self {
             Self::Batch(batch) => stream::iter([Ok((batch, false))]).boxed(),
-            Self::Long { at, total, pieces } => {
-                let objects = objects.clone();
-                let offsets = pieces.into_iter().scan(0_u64, |offset, piece| {
-                    let start = *offset;
-                    *offset += u64::from(piece.plain);
-                    Some((start, piece))
-                });
-                stream::iter(offsets)
-                    .map(move |(start, piece)| {
-                        let objects = objects.clone();
-                        async move {
-                            let content = objects.read(Kind::Piece, &piece).await?;
-                            Ok::<_, Error>((start, Bytes::from(content)))
-                        }
-                    })
-                    .buffered(2)
-                    .map_ok(move |(start, content)| piece_batches(&at, total, start, &content))
-                    .try_flatten()
-                    .boxed()
-            }
+            Self::Long { at, total, pieces } => value_batches(objects, &at, total, &pieces),
         }
     }
+}
+
+/// A long value as parts, a batch each, from its pieces.
+fn value_batches(
+    objects: &Objects,
+    at: &RecordKey,
+    total: u64,
+    pieces: &[ObjectRef],
+) -> BoxStream<'static, Result<(RecordBatch, bool)>> {
+    let (objects, at) = (objects.clone(), at.clone());
+    let offsets = pieces.iter().scan(0_u64, |offset, piece| {
+        let start = *offset;
+        *offset += u64::from(piece.plain);
+        Some((start, *piece))
+    });
+    stream::iter(offsets.collect::<Vec<_>>())
+        .map(move |(start, piece)| {
+            let objects = objects.clone();
+            async move {
+                let content = objects.read(Kind::Piece, &piece).await?;
+                Ok::<_, Error>((start, Bytes::from(content)))
+            }
+        })
+        .buffered(2)
+        .map_ok(move |(start, content)| piece_batches(&at, total, start, &content))
+        .try_flatten()
+        .boxed()
 }
 
 /// A piece of a long value as parts, a batch each.
@@ -332,11 +438,7 @@ impl Summed {
         if let Some(long) = self.long.take() {
             sum.add(&long.finish()?);
         }
-        if Some(sum.lthash.checksum()) != self.child.checksum {
-            let detail = "its records have another LtHash than it says";
-            let source = archive::Error::mismatch("a leaf", detail);
-            return Err(Error::damaged(self.child.object.name.path())(source));
-        }
+        check_sum(&self.child, &sum)?;
         Ok(Some(((RecordBatch::default(), sum), self)))
     }
 }

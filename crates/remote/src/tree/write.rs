@@ -13,6 +13,8 @@ use crate::{Error, Result};
 
 /// What a tree's parents store: the trees of the same database, or of the same store's files, in
 /// snapshots and pins that are live.
+///
+/// Where a parent is damaged there is nothing to reuse: what stood there is stored anew.
 #[derive(Debug)]
 pub(crate) struct Parents {
     readers: Vec<TreeReader>,
@@ -33,7 +35,7 @@ impl Parents {
         alike: impl Fn(&Child) -> bool,
     ) -> Result<Option<ObjectRef>> {
         for reader in &mut self.readers {
-            if let Some(child) = reader.find(level, first).await?
+            if let Some(child) = or_nothing(reader.find(level, first).await)?
                 && alike(&child)
             {
                 return Ok(Some(child.object));
@@ -53,7 +55,7 @@ impl Parents {
         place: &RecordKey,
     ) -> Result<Option<Found>> {
         match self.readers.get_mut(parent) {
-            Some(reader) => reader.get(place).await,
+            Some(reader) => or_nothing(reader.get(place).await),
             None => Ok(None),
         }
     }
@@ -61,11 +63,22 @@ impl Parents {
     /// The value that the first parent that has it stores at `place`.
     pub(crate) async fn value(&mut self, place: &RecordKey) -> Result<Option<Found>> {
         for reader in &mut self.readers {
-            if let Some(found) = reader.get(place).await? {
+            if let Some(found) = or_nothing(reader.get(place).await)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+}
+
+/// What a parent has, which is nothing where it is damaged.
+fn or_nothing<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+    match found {
+        Err(error) if error.is_damage() => {
+            tracing::debug!(%error, "a part of an earlier snapshot is damaged and not reused");
+            Ok(None)
+        }
+        found => found,
     }
 }
 

@@ -9,13 +9,20 @@ use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, State};
 use archive::object::{ObjectHash, ObjectName, ObjectRef};
 use backup_core::progress::Context;
 use futures_util::future::join_all;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use remote::store::Store;
 use remote::verify::{Level, verify};
-use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result};
+use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result, Session};
 
 use crate::ground::{fresh, is_memory, stride};
+use testkit::crash::Op;
+use testkit::faults::{FaultyDisk, Trigger};
+
 use crate::support::{
-    Fault, Faulty, Request, Seeded, contents, fresh_repository, host, overwrite, reopen,
+    Fault, Faulty, Request, Seeded, contents, fresh_repository, host, in_memory, manifest,
+    overwrite, reopen,
 };
 
 fn pin(id: u16) -> Change {
@@ -465,6 +472,84 @@ async fn a_writer_that_slept_below_the_floor_starts_over() {
     assert_eq!(repository.catalog().entry(72).await.unwrap().unwrap().0.floor, 64);
 }
 
+/// Lost: trust. A reader whose listing is older than the floor, or that is overtaken by whoever raises
+/// it, took stubs for damage.
+#[tokio::test]
+async fn a_listing_from_below_the_floor_is_no_damage() {
+    let (repository, inner) = fresh_repository(1).await;
+    let mut head = repository.head().await.unwrap();
+    for id in 0..130 {
+        head = commit_pin(&repository, &head, id).await.unwrap();
+    }
+    append_with_floor(&inner, &head, 128).await;
+    for number in 0..128 {
+        overwrite(&inner, &Entry::path(number), "stub").await;
+    }
+    let faulty = Faulty::new(&inner, |_| Fault::None);
+    for stale in [0, 3, 4, 67, 68, 131] {
+        faulty.stale.store(stale, Ordering::Relaxed);
+        let store: Arc<dyn ObjectStore> = Arc::clone(&faulty) as _;
+        let read = reopen(&store, 2).await.unwrap().head().await.unwrap();
+        assert_eq!((read.number, read.floor), (131, 128), "{stale} missing");
+    }
+    // Without a later state to go by, it is damage.
+    overwrite(&inner, &Entry::path(128), "stub").await;
+    let error = reopen(&inner, 2).await.unwrap().head().await.unwrap_err();
+    assert!(error.is_damage(), "{error}");
+}
+
+/// Lost: trust. A writer slept within the very request that was to store its entry, until another's of
+/// the same number had become a stub: it called that damage. Whose the entry was is not known.
+#[tokio::test]
+async fn a_stub_in_the_place_of_one_s_own_entry_is_no_damage() {
+    let inner = in_memory().await;
+    let (others, asleep) = (Arc::clone(&inner), AtomicU64::new(0));
+    let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| {
+        let first = *request == Request::Put(Entry::path(1));
+        if first && asleep.fetch_add(1, Ordering::Relaxed) == 0 {
+            let others = Arc::clone(&others);
+            let meanwhile = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                runtime.unwrap().block_on(grow_beyond_stubs(&others))
+            });
+            meanwhile.join().unwrap();
+        }
+        Fault::None
+    });
+    let repository = reopen(&faulty, 2).await.unwrap();
+    let base = repository.head().await.unwrap();
+    let error = commit_pin(&repository, &base, 99).await.unwrap_err();
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+}
+
+/// Commits 70 entries, and makes stubs of all before number 64.
+async fn grow_beyond_stubs(inner: &Arc<dyn ObjectStore>) {
+    let repository = reopen(inner, 7).await.unwrap();
+    let mut head = repository.head().await.unwrap();
+    for id in 0..70 {
+        head = commit_pin(&repository, &head, id).await.unwrap();
+    }
+    append_with_floor(inner, &head, 64).await;
+    for number in 0..64 {
+        overwrite(inner, &Entry::path(number), "stub").await;
+    }
+}
+
+/// Lost: the pins of a backup that slept for so long that the entries since its base were stubs; it
+/// could not be abandoned.
+#[tokio::test]
+async fn a_session_that_slept_below_the_floor_can_be_abandoned() {
+    let (repository, inner) = fresh_repository(1).await;
+    let base = repository.head().await.unwrap();
+    let session = Session::begin(&repository, &base, "memory:store", &[]).await.unwrap();
+    session.checkpoint(&manifest(1)).await.unwrap();
+    grow_beyond_stubs(&inner).await;
+    let other = reopen(&inner, 2).await.unwrap();
+    let before = other.head().await.unwrap().state.pins.len();
+    session.abandon().await.unwrap();
+    assert_eq!(other.head().await.unwrap().state.pins.len(), before - 1);
+}
+
 #[tokio::test]
 async fn a_floor_that_sinks_is_damage() {
     let (_, inner) = with_entries(1).await;
@@ -542,4 +627,29 @@ async fn the_chain_is_of_hashes() {
         last = hash;
     }
     assert_eq!(repository.head().await.unwrap().hash, last);
+}
+
+/// The entry has its name, and the sync of the folder failed: the commit was taken for done, and a power
+/// cut could undo it.
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_durable_before_it_is_done() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let inner = LocalFileSystem::new_with_prefix(&path).unwrap().with_fsync(true);
+    let inner: Arc<dyn ObjectStore> = Arc::new(inner);
+    let losing = Faulty::new(&inner, |request| match request {
+        Request::Put(path) if path.ends_with("catalog/00000000000000000001") => Fault::LoseAnswer,
+        _ => Fault::None,
+    });
+    let disk = FaultyDisk::new(&path, Trigger::never());
+    let synced = Arc::new(disk.clone());
+    let store = Store::over_folder(losing, path.clone(), synced, &host(1), &Context::default());
+    let repository = Repository::init_in(store).await.unwrap();
+    let base = repository.head().await.unwrap();
+    let before = disk.journal().len();
+    assert_eq!(commit_pin(&repository, &base, 7).await.unwrap().number, 1);
+    let inode = fs::metadata(path.join("catalog")).unwrap().ino();
+    let synced = disk.journal().split_off(before);
+    assert!(synced.contains(&Op::Sync { inode }), "{synced:?}");
 }

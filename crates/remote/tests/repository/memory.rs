@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use archive::catalog::{Entry, State};
 use backup_core::progress::Context;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Memory, Repository, RepositoryLocation};
+use testkit::crash::{Survival, Volume};
+use testkit::faults::{FaultyDisk, Trigger};
 
 use crate::ground::{fresh, stride};
-use crate::support::{contents, fresh_repository, host, overwrite, reopen};
+use crate::support::{
+    Fault, Faulty, Request, contents, fresh_repository, host, in_memory, overwrite, reopen,
+};
 
 async fn commit(repository: &Repository) -> u64 {
     let base = repository.head().await.unwrap();
@@ -188,4 +193,72 @@ async fn repositories_and_addresses_are_remembered_apart() {
         entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "json")
     });
     assert_eq!(kept.count(), 2);
+}
+
+/// The folder of the memory was made and not synced in the one above it: after a power cut, nothing was
+/// remembered. Cut off at any operation, the memory says what it said before or what it says now.
+#[tokio::test]
+async fn what_is_remembered_outlives_a_power_cut() {
+    let (_, inner) = fresh_repository(1).await;
+    let home = tempfile::tempdir().unwrap();
+    let mut volume = Volume::read(home.path()).unwrap();
+    let disk = FaultyDisk::new(home.path(), Trigger::never());
+    let memory = Memory::new(home.path().join("a/state")).on_disk(Arc::new(disk.clone()));
+    let repository = reopen(&inner, 5).await.unwrap().with_memory(memory);
+    for _ in 0..3 {
+        commit(&repository).await;
+    }
+    let remembered = |volume: &Volume, survival| {
+        let left = volume.after_crash(survival);
+        left.entries.keys().any(|path| {
+            path.starts_with("a/state") && path.extension().is_some_and(|end| end == "json")
+        })
+    };
+    let mut states = 0;
+    for op in disk.journal() {
+        volume.apply(&op);
+        for survival in
+            [Survival::Synced, Survival::Everything, Survival::Some(1), Survival::Some(2)]
+        {
+            let copy = tempfile::tempdir().unwrap();
+            volume.after_crash(survival).write_to(copy.path()).unwrap();
+            let state = copy.path().join("a/state");
+            remembering(&inner, &state).await.head().await.unwrap();
+            states += 1;
+        }
+    }
+    assert!(remembered(&volume, Survival::Synced), "nothing is remembered after a power cut");
+    assert!(states > 40, "{states}");
+}
+
+/// Lost: trust. While one process read the catalog, another of the same host committed and remembered
+/// that; the first took its own head for one that had been put back.
+#[tokio::test]
+async fn what_another_process_saw_meanwhile_is_no_finding() {
+    let state = tempfile::tempdir().unwrap();
+    let inner = in_memory().await;
+    commit(&remembering(&inner, state.path()).await).await;
+    let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
+    let listings = AtomicU64::new(0);
+    let own: Arc<OnceLock<Arc<Faulty>>> = Arc::default();
+    let faulty = Arc::clone(&own);
+    // The reader has seen that no entry 2 is there. As it lists, for the last time, there is one.
+    let rule = move |request: &Request| {
+        if *request == Request::List && listings.fetch_add(1, Ordering::Relaxed) == 1 {
+            faulty.get().unwrap().stale.store(1, Ordering::Relaxed);
+            let (store, folder) = (Arc::clone(&store), folder.clone());
+            let other = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let other = async { commit(&remembering(&store, &folder).await).await };
+                runtime.unwrap().block_on(other)
+            });
+            assert_eq!(other.join().unwrap(), 2);
+        }
+        Fault::None
+    };
+    own.set(Faulty::new(&inner, rule)).unwrap();
+    let reader: Arc<dyn ObjectStore> = Arc::clone(own.get().unwrap()) as _;
+    let head = remembering(&reader, state.path()).await.head().await.unwrap();
+    assert_eq!(head.number, 1, "the other one came too late to be seen");
+    assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
 }

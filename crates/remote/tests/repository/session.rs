@@ -1,6 +1,7 @@
 //! Sessions against a collector that works beside them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use archive::catalog::{Change, Entry, PinId, State};
 use archive::manifest::{Manifest, SnapshotId};
@@ -264,10 +265,10 @@ async fn a_checkpoint_that_was_replaced_may_be_condemned() {
 #[tokio::test]
 async fn a_name_that_was_given_up_may_be_condemned() {
     let (_, inner) = fresh_repository(1).await;
-    let put = std::sync::atomic::AtomicU64::new(0);
+    let put = AtomicU64::new(0);
     let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| match request {
         Request::Put(path) if path.starts_with("objects/") => {
-            match put.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            match put.fetch_add(1, Ordering::Relaxed) {
                 0 => Fault::LoseAnswer,
                 _ => Fault::None,
             }
@@ -384,4 +385,95 @@ async fn pins_of_others_are_left_alone() {
     let left: Vec<PinId> = repository.head().await.unwrap().state.pins.keys().copied().collect();
     assert_eq!(left, theirs);
     other.abandon().await.unwrap();
+}
+
+/// What only a checkpoint reaches is in danger until its pin is committed, too. Lost: the nodes of a
+/// checkpoint that a collector had listed before; the pin was committed over them, every collection
+/// after it failed, and so did each backup that went on from it.
+#[tokio::test]
+async fn a_checkpoint_is_not_committed_over_what_a_collection_took() {
+    let (repository, inner) = fresh_repository(1).await;
+    let other = reopen(&inner, 2).await.unwrap();
+    let session = begin(&repository, &[]).await;
+    let node = session.put_interim(Kind::Node, "half a tree".into()).await.unwrap().reference;
+    condemn(&other, &[node.name]).await;
+    let error = session.checkpoint(&manifest(7)).await.unwrap_err();
+    assert!(matches!(error, Error::StartOver { .. }), "{error}");
+    assert!(repository.head().await.unwrap().state.pins.is_empty());
+}
+
+/// A store whose next entry of the catalog is stored, and says nothing but that it failed, to reads of
+/// that entry as well, until it is mended.
+struct Unanswered(Arc<AtomicU64>);
+
+const WELL: u64 = 0;
+const ARMED: u64 = 1;
+const CUT: u64 = 2;
+
+impl Unanswered {
+    fn over(inner: &Arc<dyn ObjectStore>) -> (Self, Arc<dyn ObjectStore>) {
+        let state = Arc::new(AtomicU64::new(WELL));
+        let shared = Arc::clone(&state);
+        let faulty = Faulty::new(inner, move |request| {
+            let cut = shared.load(Ordering::Relaxed);
+            match request {
+                Request::Put(path) if path.starts_with("catalog/") && cut != WELL => {
+                    shared.store(CUT, Ordering::Relaxed);
+                    Fault::LoseAnswer
+                }
+                Request::Get(path) if path.starts_with("catalog/") && cut == CUT => Fault::Fail,
+                _ => Fault::None,
+            }
+        });
+        (Self(state), faulty)
+    }
+
+    fn set(&self, state: u64) {
+        self.0.store(state, Ordering::Relaxed);
+    }
+}
+
+/// Lost: the pin of a checkpoint whose commit landed unanswered. The session did not know of it, and
+/// left it when it committed, so that what it kept was never collected.
+#[tokio::test]
+async fn a_checkpoint_that_landed_unanswered_ends_with_its_session() {
+    for commits in [true, false] {
+        let (_, inner) = fresh_repository(1).await;
+        let (line, faulty) = Unanswered::over(&inner);
+        let repository = reopen(&faulty, 2).await.unwrap();
+        let session = begin(&repository, &[]).await;
+        line.set(ARMED);
+        let error = session.checkpoint(&manifest(7)).await.unwrap_err();
+        assert!(matches!(error, Error::Store { .. }), "{error}");
+        assert!(!session.has_checkpoint().await, "nothing is known to go on from");
+        line.set(WELL);
+        assert_eq!(repository.head().await.unwrap().state.pins.len(), 1, "it landed");
+        if commits {
+            session.commit(&manifest(2)).await.unwrap();
+        } else {
+            session.abandon().await.unwrap();
+        }
+        let state = repository.head().await.unwrap().state;
+        assert!(state.pins.is_empty());
+        assert_eq!(state.snapshots.len(), usize::from(commits));
+    }
+}
+
+/// Lost: the news that a snapshot is there. A commit that had landed unanswered and was asked for again
+/// failed, with words of damage to the caller's own snapshot.
+#[tokio::test]
+async fn a_commit_that_landed_unanswered_can_be_asked_for_again() {
+    let (_, inner) = fresh_repository(1).await;
+    let (line, faulty) = Unanswered::over(&inner);
+    let repository = reopen(&faulty, 2).await.unwrap();
+    let session = begin(&repository, &[]).await;
+    session.checkpoint(&manifest(7)).await.unwrap();
+    line.set(ARMED);
+    let error = session.commit(&manifest(2)).await.unwrap_err();
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+    line.set(WELL);
+    let before = repository.head().await.unwrap();
+    let again = session.commit(&manifest(2)).await.unwrap();
+    assert_eq!(again.head, before, "nothing was left to do");
+    assert_eq!((before.state.snapshots.len(), before.state.pins.len()), (1, 0));
 }

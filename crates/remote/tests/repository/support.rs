@@ -13,6 +13,7 @@ use backup_core::source::{Layout, StoreDescription};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -96,6 +97,13 @@ pub(crate) async fn fresh_repository(seed: u64) -> (Repository, Arc<dyn ObjectSt
     let inner: Arc<dyn ObjectStore> = fresh().await;
     let repository = Repository::init_in(store(&inner, seed)).await.unwrap();
     (repository, inner)
+}
+
+/// A repository in memory whatever the ground is, for tests that reach it from several runtimes.
+pub(crate) async fn in_memory() -> Arc<dyn ObjectStore> {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    Repository::init_in(store(&inner, 1)).await.unwrap();
+    inner
 }
 
 /// The same repository as another process sees it.

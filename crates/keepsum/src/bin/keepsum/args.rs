@@ -192,14 +192,19 @@ pub(crate) struct Selection {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is wrong is listed, and the exit code is 3.
+What is wrong is printed, and the exit code is 3. The repository is told which objects are damaged,
+so that the next backup stores them anew; with --read-only nothing is written to it.
 
-Example:
-  keepsum verify --level full")]
+Examples:
+  keepsum verify --level full
+  keepsum verify --level full --read-only")]
 pub(crate) struct Verify {
     /// How much is looked at
     #[arg(long, value_name = "LEVEL", default_value = "list")]
     pub(crate) level: VerifyLevel,
+    /// Do not write to the repository which objects are damaged
+    #[arg(long)]
+    pub(crate) read_only: bool,
 }
 
 /// How much `verify` looks at.

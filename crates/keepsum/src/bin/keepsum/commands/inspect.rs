@@ -44,9 +44,15 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
         VerifyLevel::Full => Level::Full,
     };
     let report = match session.try_repository().await? {
-        Ok(repository) => keepsum::verify::verify(&repository, level, &session.context).await?,
+        Ok(repository) if args.read_only => {
+            keepsum::verify::verify(&repository, level, &session.context).await?
+        }
+        Ok(repository) => {
+            keepsum::verify::verify_and_list(&repository, level, &session.context).await?
+        }
         Err(damage) => keepsum::verify::not_opened(level, damage)?,
     };
+    session.notes(&report.notes);
     session.print(&report)?;
     Ok(if report.findings.is_empty() { ExitCode::Done } else { ExitCode::Damaged })
 }

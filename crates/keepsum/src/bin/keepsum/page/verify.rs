@@ -8,11 +8,15 @@ use super::{Page, sections};
 
 impl Page for VerifyReport {
     fn page(&self) -> String {
-        let looked = format!(
+        let mut looked = format!(
             "{} objects checked, {} read\n",
             Number(self.objects_checked),
             Bytes(self.bytes_read)
         );
+        if self.unreached_objects > 0 {
+            let (number, bytes) = (Number(self.unreached_objects), Bytes(self.unreached_bytes));
+            looked += &format!("{number} more objects, {bytes}, belong to no snapshot\n");
+        }
         if self.findings.is_empty() {
             let verdict = match self.level {
                 "full" => "everything is there and whole",
@@ -27,8 +31,10 @@ impl Page for VerifyReport {
             table.row([kind, finding.what.clone(), finding.detail.clone()]);
         }
         let number = Number(self.findings.len() as u64);
-        let verdict =
-            format!("{number} found; `keepsum backup SOURCE --fresh` stores everything anew\n");
-        sections([table.to_string(), looked + &verdict])
+        let next = match self.listed_damaged {
+            Some(1..) => "the next backup of the same source stores what is damaged anew",
+            _ => "`keepsum backup SOURCE --fresh` stores everything anew",
+        };
+        sections([table.to_string(), format!("{looked}{number} found; {next}\n")])
     }
 }

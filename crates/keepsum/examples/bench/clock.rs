@@ -1,0 +1,57 @@
+//! Wall time, and rounds that alternate between the sides.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+/// Wall time of a call, started with nothing left to write back.
+#[expect(clippy::disallowed_methods, reason = "a bench measures")]
+pub(crate) fn timed(call: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    rustix::fs::sync();
+    let started = Instant::now();
+    call()?;
+    Ok(started.elapsed())
+}
+
+/// What one side took, round by round.
+#[derive(Clone, Default)]
+pub(crate) struct Times(Vec<Duration>);
+
+impl Times {
+    pub(crate) fn add(&mut self, time: Duration) {
+        self.0.push(time);
+    }
+
+    /// Times one more round.
+    pub(crate) fn measure(&mut self, call: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.add(timed(call)?);
+        Ok(())
+    }
+
+    /// In seconds.
+    pub(crate) fn median(&self) -> f64 {
+        median(self.seconds())
+    }
+
+    pub(crate) fn seconds(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().map(Duration::as_secs_f64)
+    }
+
+    /// What so many of each round would take.
+    pub(crate) fn repeated(&self, times: u64) -> Self {
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
+        Self(self.0.iter().map(|time| *time * times).collect())
+    }
+
+    /// What this side took more than another one in each round; nothing where it took less.
+    pub(crate) fn beyond(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a.saturating_sub(*b)).collect())
+    }
+}
+
+/// The middle one, the higher of two.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

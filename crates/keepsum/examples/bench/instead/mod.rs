@@ -1,0 +1,9 @@
+//! What a user would do instead.
+
+mod engine;
+mod programs;
+mod scan;
+
+pub(crate) use engine::{backup_engine, write_batches};
+pub(crate) use programs::{Restic, copy_durably};
+pub(crate) use scan::scan;

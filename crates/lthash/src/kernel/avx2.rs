@@ -1,0 +1,136 @@
+//! Eight elements at once, with AVX2.
+
+use core::arch::x86_64::{
+    __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256,
+    _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setr_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+};
+
+use super::vector::{self, Vector};
+use super::{BLOCK, KernelKey, MAX_WIDTH, Partial, Staged};
+
+/// Adds all elements to the partial sum.
+///
+/// # Safety
+/// The processor must have AVX2.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn absorb(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+    // SAFETY: this function is compiled for the instructions, and its caller has checked for them.
+    unsafe { vector::absorb::<__m256i>(key, elements, partial) }
+}
+
+// SAFETY: each method uses AVX2 alone.
+unsafe impl Vector for __m256i {
+    const WIDTH: usize = 8;
+
+    #[inline(always)]
+    unsafe fn transpose(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> [Self; 16] {
+        // SAFETY: sixteen words of each block are readable, at any alignment, and the caller has
+        // checked for the instructions.
+        unsafe {
+            let mut words = [_mm256_setzero_si256(); 16];
+            for half in [0, 8] {
+                let mut rows = [_mm256_setzero_si256(); 8];
+                for (row, block) in rows.iter_mut().zip(blocks) {
+                    *row = _mm256_loadu_si256(block[4 * half..].as_ptr().cast());
+                }
+                // Four rows by four columns, in each half of a vector.
+                let mut halves = rows;
+                for four in [0, 4] {
+                    let low = _mm256_unpacklo_epi32(rows[four], rows[four + 1]);
+                    let high = _mm256_unpackhi_epi32(rows[four], rows[four + 1]);
+                    let next_low = _mm256_unpacklo_epi32(rows[four + 2], rows[four + 3]);
+                    let next_high = _mm256_unpackhi_epi32(rows[four + 2], rows[four + 3]);
+                    halves[four] = _mm256_unpacklo_epi64(low, next_low);
+                    halves[four + 1] = _mm256_unpackhi_epi64(low, next_low);
+                    halves[four + 2] = _mm256_unpacklo_epi64(high, next_high);
+                    halves[four + 3] = _mm256_unpackhi_epi64(high, next_high);
+                }
+                for at in 0..4 {
+                    let (one, other) = (halves[at], halves[at + 4]);
+                    words[half + at] = _mm256_permute2x128_si256::<0x20>(one, other);
+                    words[half + at + 4] = _mm256_permute2x128_si256::<0x31>(one, other);
+                }
+            }
+            words
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(words: &[u32; MAX_WIDTH]) -> Self {
+        // SAFETY: eight words and more are readable, at any alignment.
+        unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, words: &mut [u32; MAX_WIDTH]) {
+        // SAFETY: eight words and more are writable, at any alignment.
+        unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), self) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(word: u32) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe { _mm256_set1_epi32(word.cast_signed()) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe { _mm256_add_epi32(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn xor(self, other: Self) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe { _mm256_xor_si256(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn and(self, other: Self) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe { _mm256_and_si256(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn rotate<const LEFT: i32, const RIGHT: i32>(self) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe {
+            // Whole bytes are moved by one shuffle.
+            match RIGHT {
+                16 => _mm256_shuffle_epi8(
+                    self,
+                    _mm256_setr_epi8(
+                        2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13, 2, 3, 0, 1, 6, 7, 4,
+                        5, 10, 11, 8, 9, 14, 15, 12, 13,
+                    ),
+                ),
+                8 => _mm256_shuffle_epi8(
+                    self,
+                    _mm256_setr_epi8(
+                        1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12, 1, 2, 3, 0, 5, 6, 7,
+                        4, 9, 10, 11, 8, 13, 14, 15, 12,
+                    ),
+                ),
+                _ => _mm256_or_si256(
+                    _mm256_srli_epi32::<RIGHT>(self),
+                    _mm256_slli_epi32::<LEFT>(self),
+                ),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_halves(self, other: Self) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe { _mm256_add_epi16(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn subtract_halves(self, other: Self) -> Self {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe { _mm256_sub_epi16(self, other) }
+    }
+}

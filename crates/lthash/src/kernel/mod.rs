@@ -1,0 +1,307 @@
+//! Kernels: many short elements hashed at once, one in each lane of the processor's vectors.
+//!
+//! BLAKE3 expands an element by compressing one block, its *root*, 32 times with a counter. A kernel
+//! does that for as many elements as a vector has words of 32 bits, and adds the words to a sum of
+//! its own for each lane ([`Partial`]), so that nothing is transposed until the end: word `j` of
+//! output block `c` of every element meets in one vector.
+//!
+//! What comes before the root (the blocks of up to two chunks) is compressed in the same lanes; an
+//! element that is shorter than its neighbours waits.
+//!
+//! The only unsafe code of the workspace is here: vector instructions in [`avx2`] and [`avx512`], and
+//! the calls that are only sound on a processor that has them.
+
+#![expect(unsafe_code, reason = "vector instructions, behind a check that they are there")]
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is compiled without the instructions that its caller has"
+)]
+#![cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no kernel runs here yet"))]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod vector;
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::lanes::{LANES, Lanes};
+
+/// The length of a block of BLAKE3, in bytes.
+const BLOCK: usize = 64;
+
+/// The length of a chunk, in bytes.
+const CHUNK: usize = 1024;
+
+/// The longest element that a kernel hashes, in bytes.
+pub(crate) const MAX_ELEMENT: usize = 2 * CHUNK;
+
+/// The most elements that any kernel hashes at once.
+pub(crate) const MAX_WIDTH: usize = 16;
+
+/// Vectors of a [`Partial`]: two lanes a word.
+const VECTORS: usize = LANES / 2;
+
+/// The instructions that elements are hashed with.
+///
+/// The sum does not depend on them; they are chosen by hand to measure or to test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Instructions {
+    /// One element at a time, by the `blake3` crate.
+    Portable,
+    /// Eight elements at once, on x86-64 processors with AVX2.
+    Avx2,
+    /// Sixteen elements at once, on x86-64 processors with AVX-512 F and BW.
+    Avx512,
+}
+
+impl Instructions {
+    /// The fastest that this processor has. Without the `std` feature, the fastest of those that the
+    /// program was compiled for.
+    pub fn best() -> Self {
+        Self::available().last().copied().unwrap_or(Self::Portable)
+    }
+
+    /// All that this processor has, the slowest first.
+    pub fn available() -> Vec<Self> {
+        let all = [Self::Portable, Self::Avx2, Self::Avx512];
+        all.into_iter().filter(|instructions| instructions.are_here()).collect()
+    }
+
+    #[cfg(all(target_arch = "x86_64", feature = "std"))]
+    fn are_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
+            Self::Avx512 => {
+                std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+            }
+        }
+    }
+
+    #[cfg(all(target_arch = "x86_64", not(feature = "std")))]
+    fn are_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            Self::Avx2 => cfg!(target_feature = "avx2"),
+            Self::Avx512 => {
+                cfg!(all(target_feature = "avx512f", target_feature = "avx512bw"))
+            }
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn are_here(self) -> bool {
+        self == Self::Portable
+    }
+}
+
+/// A kernel that this processor can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kernel(Instructions);
+
+impl Kernel {
+    /// The kernel of these instructions; none where there is none, or not here.
+    pub(crate) fn of(instructions: Instructions) -> Option<Self> {
+        let vectors = instructions != Instructions::Portable;
+        (vectors && instructions.are_here()).then_some(Self(instructions))
+    }
+
+    /// How many elements it hashes at once.
+    pub(crate) fn width(self) -> usize {
+        match self.0 {
+            Instructions::Portable => 1,
+            Instructions::Avx2 => 8,
+            Instructions::Avx512 => 16,
+        }
+    }
+
+    /// From how many elements on it is faster than one after the other. `blake3` itself expands with
+    /// AVX-512, but not with AVX2.
+    pub(crate) fn worthwhile(self) -> usize {
+        match self.0 {
+            Instructions::Portable => 1,
+            Instructions::Avx2 => 3,
+            Instructions::Avx512 => 11,
+        }
+    }
+
+    /// Hashes the elements under `key` and adds them to `partial`, those that are marked as removed
+    /// with the other sign.
+    ///
+    /// # Panics
+    /// With more elements than [`width`](Self::width).
+    pub(crate) fn absorb(self, key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+        assert!(elements.len() <= self.width(), "more elements than lanes");
+        match self.0 {
+            Instructions::Portable => unreachable!("no kernel is made of these"),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a kernel is made only by `of`, which checks that the processor has AVX2.
+            Instructions::Avx2 => unsafe { avx2::absorb(key, elements, partial) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a kernel is made only by `of`, which checks for AVX-512 F and BW.
+            Instructions::Avx512 => unsafe { avx512::absorb(key, elements, partial) },
+            #[cfg(not(target_arch = "x86_64"))]
+            Instructions::Avx2 | Instructions::Avx512 => unreachable!("not on this processor"),
+        }
+    }
+}
+
+/// What all elements of one hasher begin with.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelKey {
+    words: [u32; 8],
+    flags: u32,
+}
+
+/// BLAKE3's flags.
+mod flag {
+    pub(super) const CHUNK_START: u32 = 1;
+    pub(super) const CHUNK_END: u32 = 1 << 1;
+    pub(super) const PARENT: u32 = 1 << 2;
+    pub(super) const ROOT: u32 = 1 << 3;
+    pub(super) const KEYED_HASH: u32 = 1 << 4;
+}
+
+/// BLAKE3's initial chaining value, that of SHA-256.
+const IV: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
+impl KernelKey {
+    /// For elements hashed under `key`, or without one.
+    pub(crate) fn new(key: Option<&[u8; 32]>) -> Self {
+        let Some(key) = key else { return Self { words: IV, flags: 0 } };
+        let mut words = [0; 8];
+        for (word, bytes) in words.iter_mut().zip(key.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        Self { words, flags: flag::KEYED_HASH }
+    }
+}
+
+/// Elements that wait for each other, at most as many as the widest vector has words.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Staged {
+    /// Their bytes, each padded with zeros to whole blocks.
+    bytes: Vec<u8>,
+    elements: [Element; MAX_WIDTH],
+    count: usize,
+}
+
+/// Where an element lies in the bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Element {
+    start: usize,
+    length: usize,
+    removed: bool,
+}
+
+impl Staged {
+    /// Takes the concatenation of `parts`, at most [`MAX_ELEMENT`] bytes.
+    ///
+    /// # Panics
+    /// With [`MAX_WIDTH`] elements already.
+    pub(crate) fn push(&mut self, parts: &[&[u8]], removed: bool) {
+        let start = self.bytes.len();
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        let element = Element { start, length: self.bytes.len() - start, removed };
+        self.elements[self.count] = element;
+        self.count += 1;
+        self.bytes.resize(start + element.blocks() * BLOCK, 0);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Forgets them, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
+    /// The bytes of each, and whether it is to be removed.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let bytes = |element: &Element| &self.bytes[element.start..element.start + element.length];
+        self.elements().iter().map(move |element| (bytes(element), element.removed))
+    }
+
+    fn elements(&self) -> &[Element] {
+        &self.elements[..self.count]
+    }
+
+    /// Block `number` of an element, padded with zeros.
+    fn block(&self, element: &Element, number: usize) -> &[u8; BLOCK] {
+        &self.bytes[element.start..].as_chunks::<BLOCK>().0[number]
+    }
+}
+
+impl Element {
+    /// The empty element has a block, too.
+    fn blocks(&self) -> usize {
+        self.length.div_ceil(BLOCK).max(1)
+    }
+
+    /// How many bytes of block `number` are the element's.
+    fn block_length(&self, number: usize) -> u32 {
+        let length = self.length.saturating_sub(number * BLOCK).min(BLOCK);
+        u32::try_from(length).expect("a block has 64 bytes")
+    }
+}
+
+/// A sum of lanes apart for each lane of a kernel.
+#[derive(Clone)]
+pub(crate) struct Partial(Box<[Words]>);
+
+/// As many words as the widest vector has.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Words([u32; MAX_WIDTH]);
+
+impl Partial {
+    pub(crate) fn new() -> Self {
+        Self(vec![Words([0; MAX_WIDTH]); VECTORS].into_boxed_slice())
+    }
+
+    /// Adds all of it to `sum`.
+    pub(crate) fn add_to(self, sum: &mut Lanes) {
+        for (pair, words) in sum.as_chunks_mut::<2>().0.iter_mut().zip(&self.0) {
+            let mut halves = [0_u16; 2 * MAX_WIDTH];
+            for (half, word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(words.0) {
+                *half = [(word & 0xffff) as u16, (word >> 16) as u16];
+            }
+            // Halved again and again, which is done in vectors.
+            for width in [16, 8, 4, 2] {
+                let (low, high) = halves.split_at_mut(width);
+                for (one, other) in low.iter_mut().zip(high) {
+                    *one = one.wrapping_add(*other);
+                }
+            }
+            for (lane, half) in pair.iter_mut().zip(halves) {
+                *lane = lane.wrapping_add(half);
+            }
+        }
+    }
+}
+
+impl core::fmt::Debug for Partial {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Partial").finish_non_exhaustive()
+    }
+}

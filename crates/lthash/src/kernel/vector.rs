@@ -1,0 +1,393 @@
+//! BLAKE3's compression in lanes, for any width of vector.
+//!
+//! All of it is inlined into one function for each set of instructions, which is compiled for these.
+
+use super::{BLOCK, CHUNK, Element, IV, KernelKey, MAX_WIDTH, Partial, Staged, flag};
+
+/// The words of a block in the order in which each round takes them (BLAKE3, table 2, applied round
+/// after round).
+const SCHEDULE: [[usize; 16]; 7] = [
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+    [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8],
+    [3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1],
+    [10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6],
+    [12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4],
+    [9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7],
+    [11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13],
+];
+
+/// Blocks in a chunk.
+const CHUNK_BLOCKS: usize = CHUNK / BLOCK;
+
+/// The length of a full block, as it is compressed with it.
+const BLOCK_LENGTH: u32 = 64;
+
+/// Output blocks of an element.
+const OUTPUTS: u32 = 32;
+
+/// A vector of 32-bit words, one for each element.
+///
+/// # Safety
+/// All of it may be called only where the processor has the instructions of the implementation, in a
+/// function that is compiled for them.
+pub(super) unsafe trait Vector: Copy {
+    /// How many words it has.
+    const WIDTH: usize;
+
+    /// The blocks of all elements, as a vector for each of their words.
+    unsafe fn transpose(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> State<Self>;
+    /// The first words of these.
+    unsafe fn load(words: &[u32; MAX_WIDTH]) -> Self;
+    /// Writes the words to the first of these.
+    unsafe fn store(self, words: &mut [u32; MAX_WIDTH]);
+    unsafe fn splat(word: u32) -> Self;
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn xor(self, other: Self) -> Self;
+    unsafe fn and(self, other: Self) -> Self;
+    /// Rotates each word to the right.
+    unsafe fn rotate<const LEFT: i32, const RIGHT: i32>(self) -> Self;
+    /// Adds each half of each word on its own.
+    unsafe fn add_halves(self, other: Self) -> Self;
+    /// Subtracts each half of each word on its own.
+    unsafe fn subtract_halves(self, other: Self) -> Self;
+}
+
+/// Words of all elements, in vectors.
+type State<V> = [V; 16];
+
+/// Adds all elements to the partial sum.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+pub(super) unsafe fn absorb<V: Vector>(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let roots = roots::<V>(key, elements);
+        let plain = elements.len() == V::WIDTH
+            && elements.elements().iter().all(|element| !element.removed);
+        if plain { expand::<V, true>(&roots, partial) } else { expand::<V, false>(&roots, partial) }
+    }
+}
+
+/// What is compressed with each counter to expand the elements.
+struct Roots<V> {
+    chaining: [V; 8],
+    block: State<V>,
+    length: V,
+    flags: V,
+    /// All bits of a word where there is an element.
+    used: V,
+    /// All bits of a word where the element is to be removed.
+    removed: V,
+}
+
+/// A word for each element.
+type Words = [u32; MAX_WIDTH];
+
+/// Which block each element compresses next, and how.
+struct Step<'a> {
+    blocks: [&'a [u8; BLOCK]; MAX_WIDTH],
+    counters: Words,
+    lengths: Words,
+    flags: Words,
+    /// All bits of a word where there is a block at all.
+    active: Words,
+    /// All bits of a word where it is the last block of the first of two chunks.
+    between: Words,
+}
+
+impl<'a> Step<'a> {
+    fn new() -> Self {
+        let none = [0; MAX_WIDTH];
+        let blocks = [&[0; BLOCK]; MAX_WIDTH];
+        Self { blocks, counters: none, lengths: none, flags: none, active: none, between: none }
+    }
+
+    /// Block `number` of each element that has it before its root.
+    fn before_root(key: &KernelKey, elements: &'a Staged, number: usize) -> Self {
+        let mut step = Self::new();
+        for (lane, element) in elements.elements().iter().enumerate() {
+            if number < steps_before_root(element) {
+                step.set(lane, elements.block(element, number), element, number, key.flags);
+            }
+        }
+        step
+    }
+
+    fn set(
+        &mut self,
+        lane: usize,
+        block: &'a [u8; BLOCK],
+        element: &Element,
+        number: usize,
+        flags: u32,
+    ) {
+        self.blocks[lane] = block;
+        self.counters[lane] = u32::from(number >= CHUNK_BLOCKS);
+        self.lengths[lane] = element.block_length(number);
+        self.flags[lane] = flags | ends(number, element.blocks());
+        self.active[lane] = u32::MAX;
+        if number + 1 == CHUNK_BLOCKS && element.length > CHUNK {
+            self.between[lane] = u32::MAX;
+        }
+    }
+
+    /// The chaining values after this step.
+    ///
+    /// # Safety
+    /// See [`Vector`].
+    #[inline(always)]
+    unsafe fn compress<V: Vector>(&self, chaining: &[V; 8]) -> [V; 8] {
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let [counters, lengths, flags] =
+                [V::load(&self.counters), V::load(&self.lengths), V::load(&self.flags)];
+            let state = begin(chaining, counters, lengths, flags);
+            let state = rounds::<V, 0>(state, &V::transpose(&self.blocks));
+            let mut output = *chaining;
+            for (number, word) in output.iter_mut().enumerate() {
+                *word = state[number].xor(state[number + 8]);
+            }
+            output
+        }
+    }
+}
+
+/// The words of `one` where the bits of `mask` are set, else those of `other`.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn select<V: Vector>(mask: V, one: &[V; 8], other: &[V; 8]) -> [V; 8] {
+    let mut selected = *other;
+    for (word, chosen) in selected.iter_mut().zip(one) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { *word = word.xor(word.xor(*chosen).and(mask)) };
+    }
+    selected
+}
+
+/// Compresses all blocks but the root's.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let mut start = [V::splat(0); 8];
+        for (vector, word) in start.iter_mut().zip(key.words) {
+            *vector = V::splat(word);
+        }
+        // Chaining values, and those of first chunks where there is a second.
+        let (mut chaining, mut firsts) = (start, start);
+        let steps = elements.elements().iter().map(steps_before_root).max().unwrap_or(0);
+        for number in 0..steps {
+            let step = Step::before_root(key, elements, number);
+            let output = step.compress::<V>(&chaining);
+            chaining = select(V::load(&step.active), &output, &chaining);
+            if number + 1 == CHUNK_BLOCKS {
+                let between = V::load(&step.between);
+                firsts = select(between, &output, &firsts);
+                chaining = select(between, &start, &chaining);
+            }
+        }
+        let mut last = Step::new();
+        let (mut parents, mut removed) = ([0; MAX_WIDTH], [0; MAX_WIDTH]);
+        for (lane, element) in elements.elements().iter().enumerate() {
+            let number = element.blocks() - 1;
+            let block = elements.block(element, number);
+            last.set(lane, block, element, number, key.flags | flag::ROOT);
+            removed[lane] = if element.removed { u32::MAX } else { 0 };
+            if element.length > CHUNK {
+                parents[lane] = u32::MAX;
+                last.lengths[lane] = BLOCK_LENGTH;
+                last.flags[lane] = key.flags | flag::PARENT | flag::ROOT;
+            }
+        }
+        let parent = V::load(&parents);
+        let mut block = V::transpose(&last.blocks);
+        let (low, high) = block.split_at_mut(8);
+        for (words, children) in [(low, &firsts), (high, &chaining)] {
+            let own =
+                [words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]];
+            words.copy_from_slice(&select(parent, children, &own));
+        }
+        Roots {
+            chaining: select(parent, &start, &chaining),
+            block,
+            length: V::load(&last.lengths),
+            flags: V::load(&last.flags),
+            used: V::load(&last.active),
+            removed: V::load(&removed),
+        }
+    }
+}
+
+/// How many blocks of an element are compressed before its root: of one chunk, all but the last;
+/// the root of two chunks is their parent.
+fn steps_before_root(element: &Element) -> usize {
+    if element.length > CHUNK { element.blocks() } else { element.blocks() - 1 }
+}
+
+/// Whether a block begins a chunk, and whether it ends one.
+fn ends(block: usize, blocks: usize) -> u32 {
+    let start = if block.is_multiple_of(CHUNK_BLOCKS) { flag::CHUNK_START } else { 0 };
+    let last = (block + 1).is_multiple_of(CHUNK_BLOCKS) || block + 1 == blocks;
+    start | if last { flag::CHUNK_END } else { 0 }
+}
+
+/// Expands the roots and adds them to the partial sum; `PLAIN` where every lane has an element and
+/// none is removed.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn expand<V: Vector, const PLAIN: bool>(roots: &Roots<V>, partial: &mut Partial) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let start = begin(&roots.chaining, V::splat(0), roots.length, roots.flags);
+        // The counter enters the first column alone, so the other three are the same each time.
+        let start = other_columns(start, &roots.block);
+        for counter in 0..OUTPUTS {
+            let mut state = start;
+            state[12] = V::splat(counter);
+            state = mix::<V, 0, 4, 8, 12>(state, roots.block[0], roots.block[1]);
+            state = diagonals::<V, 0>(state, &roots.block);
+            state = rounds::<V, 1>(state, &roots.block);
+            let sums = &mut partial.0[counter as usize * 16..][..16];
+            for number in 0..8 {
+                let low = state[number].xor(state[number + 8]);
+                let high = state[number + 8].xor(roots.chaining[number]);
+                for (sum, output) in [(number, low), (number + 8, high)] {
+                    let signed = if PLAIN { output } else { roots.signed(output) };
+                    let sum = &mut sums[sum].0;
+                    V::load(sum).add_halves(signed).store(sum);
+                }
+            }
+        }
+    }
+}
+
+impl<V: Vector> Roots<V> {
+    /// An output as it is added: negative where its element is removed, zero where there is none.
+    ///
+    /// # Safety
+    /// See [`Vector`].
+    #[inline(always)]
+    unsafe fn signed(&self, output: V) -> V {
+        // SAFETY: the caller's promise is passed on. In each half, -x is !x + 1.
+        unsafe { output.and(self.used).xor(self.removed).subtract_halves(self.removed) }
+    }
+}
+
+/// The state before the first round.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn begin<V: Vector>(chaining: &[V; 8], counter: V, length: V, flags: V) -> State<V> {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let mut state = [V::splat(0); 16];
+        state[..8].copy_from_slice(chaining);
+        for (word, initial) in state[8..12].iter_mut().zip(IV) {
+            *word = V::splat(initial);
+        }
+        // Counters have 64 bits, and never more than a few: the thirteenth word stays zero.
+        (state[12], state[14], state[15]) = (counter, length, flags);
+        state
+    }
+}
+
+/// The rounds from `FROM` on.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn rounds<V: Vector, const FROM: usize>(state: State<V>, block: &State<V>) -> State<V> {
+    let mut state = state;
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        if FROM == 0 {
+            state = round::<V, 0>(state, block);
+        }
+        state = round::<V, 1>(state, block);
+        state = round::<V, 2>(state, block);
+        state = round::<V, 3>(state, block);
+        state = round::<V, 4>(state, block);
+        state = round::<V, 5>(state, block);
+        round::<V, 6>(state, block)
+    }
+}
+
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn round<V: Vector, const ROUND: usize>(state: State<V>, block: &State<V>) -> State<V> {
+    let order = &SCHEDULE[ROUND];
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let state = mix::<V, 0, 4, 8, 12>(state, block[order[0]], block[order[1]]);
+        let state = mix::<V, 1, 5, 9, 13>(state, block[order[2]], block[order[3]]);
+        let state = mix::<V, 2, 6, 10, 14>(state, block[order[4]], block[order[5]]);
+        let state = mix::<V, 3, 7, 11, 15>(state, block[order[6]], block[order[7]]);
+        diagonals::<V, ROUND>(state, block)
+    }
+}
+
+/// The columns of the first round, but for the first.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn other_columns<V: Vector>(state: State<V>, block: &State<V>) -> State<V> {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let state = mix::<V, 1, 5, 9, 13>(state, block[2], block[3]);
+        let state = mix::<V, 2, 6, 10, 14>(state, block[4], block[5]);
+        mix::<V, 3, 7, 11, 15>(state, block[6], block[7])
+    }
+}
+
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn diagonals<V: Vector, const ROUND: usize>(state: State<V>, block: &State<V>) -> State<V> {
+    let order = &SCHEDULE[ROUND];
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let state = mix::<V, 0, 5, 10, 15>(state, block[order[8]], block[order[9]]);
+        let state = mix::<V, 1, 6, 11, 12>(state, block[order[10]], block[order[11]]);
+        let state = mix::<V, 2, 7, 8, 13>(state, block[order[12]], block[order[13]]);
+        mix::<V, 3, 4, 9, 14>(state, block[order[14]], block[order[15]])
+    }
+}
+
+/// BLAKE3's quarter round, on the words at four places.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn mix<V: Vector, const A: usize, const B: usize, const C: usize, const D: usize>(
+    state: State<V>,
+    one: V,
+    other: V,
+) -> State<V> {
+    let mut state = state;
+    let (mut a, mut b, mut c, mut d) = (state[A], state[B], state[C], state[D]);
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        a = a.add(b).add(one);
+        d = d.xor(a).rotate::<16, 16>();
+        c = c.add(d);
+        b = b.xor(c).rotate::<20, 12>();
+        a = a.add(b).add(other);
+        d = d.xor(a).rotate::<24, 8>();
+        c = c.add(d);
+        b = b.xor(c).rotate::<25, 7>();
+    }
+    (state[A], state[B], state[C], state[D]) = (a, b, c, d);
+    state
+}
