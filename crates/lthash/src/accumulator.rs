@@ -1,5 +1,8 @@
 //! The sum of many elements.
 
+use core::fmt;
+
+use crate::batch::{Batch, Sign};
 use crate::{Hasher, LtHash};
 
 /// Sums elements as they come and go: the way to hash many.
@@ -22,16 +25,18 @@ use crate::{Hasher, LtHash};
 ///
 /// assert_eq!(rows.finish(), Hasher::new().element(b"carol"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Accumulator {
     hasher: Hasher,
     sum: LtHash,
+    /// What is not in the sum yet.
+    batch: Batch,
 }
 
 impl Accumulator {
     /// Begins with the empty multiset; what is inserted is hashed by `hasher`.
     pub fn new(hasher: Hasher) -> Self {
-        Self { hasher, sum: LtHash::identity() }
+        Self { hasher, sum: LtHash::identity(), batch: Batch::new() }
     }
 
     /// Adds one element.
@@ -53,12 +58,12 @@ impl Accumulator {
     /// Adds the one element that is the concatenation of `parts`, which need not be copied together
     /// for it. Where they are cut leaves no trace: frame them.
     pub fn insert_parts(&mut self, parts: &[&[u8]]) {
-        self.sum.add_expanded(&self.hasher.expand(parts));
+        self.apply(parts, Sign::Plus);
     }
 
     /// Takes out the one element that is the concatenation of `parts`, which must be in.
     pub fn remove_parts(&mut self, parts: &[&[u8]]) {
-        self.sum.subtract_expanded(&self.hasher.expand(parts));
+        self.apply(parts, Sign::Minus);
     }
 
     /// Adds each item as an element.
@@ -85,11 +90,29 @@ impl Accumulator {
 
     /// The sum so far.
     pub fn sum(&self) -> LtHash {
-        self.sum.clone()
+        if self.batch.is_empty() { self.sum.clone() } else { self.clone().finish() }
     }
 
     /// The sum of all.
-    pub fn finish(self) -> LtHash {
+    pub fn finish(mut self) -> LtHash {
+        self.batch.settle(&self.hasher, &mut self.sum);
         self.sum
+    }
+
+    fn apply(&mut self, parts: &[&[u8]], sign: Sign) {
+        if !self.batch.take(parts, sign) {
+            let element = self.batch.expand(&self.hasher, parts);
+            self.sum.apply(&element, sign);
+        } else if self.batch.is_full() {
+            self.batch.settle(&self.hasher, &mut self.sum);
+        }
+    }
+}
+
+/// Shows the sum so far, and no bytes of elements that wait to be hashed.
+impl fmt::Debug for Accumulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hasher, .. } = self;
+        f.debug_struct("Accumulator").field("hasher", hasher).field("sum", &self.sum()).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! The arithmetic: 1024 lanes of 16 bits, each of which wraps on its own.
 //!
-//! Everything else in the crate reaches lanes only through these functions, so a vectorised kernel
-//! has one place to go and one portable version to be compared with.
+//! Everything else in the crate reaches lanes only through these functions, apart from the
+//! [kernels](crate::kernel), which add many elements at once.
 
 /// Number of lanes.
 pub(crate) const LANES: usize = 1024;

@@ -6,11 +6,13 @@ extern crate alloc;
 extern crate std;
 
 mod accumulator;
+mod batch;
 mod checksum;
 mod element;
 mod error;
 mod hasher;
 mod hex;
+mod kernel;
 mod key;
 mod lanes;
 #[cfg(feature = "std")]

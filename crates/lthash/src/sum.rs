@@ -5,6 +5,7 @@ use core::fmt;
 use core::iter::Sum;
 use core::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
+use crate::batch::Sign;
 use crate::lanes::{self, Lanes};
 use crate::{Checksum, LtHashError};
 
@@ -56,14 +57,17 @@ impl LtHash {
         Self(Box::new(lanes::from_bytes(bytes)))
     }
 
-    /// Adds one expanded element without building an `LtHash` of it.
-    pub(crate) fn add_expanded(&mut self, bytes: &[u8; Self::BYTES]) {
-        lanes::add_bytes(&mut self.0, bytes);
+    /// Adds or subtracts one expanded element without building an `LtHash` of it.
+    pub(crate) fn apply(&mut self, bytes: &[u8; Self::BYTES], sign: Sign) {
+        match sign {
+            Sign::Plus => lanes::add_bytes(&mut self.0, bytes),
+            Sign::Minus => lanes::subtract_bytes(&mut self.0, bytes),
+        }
     }
 
-    /// Subtracts one expanded element without building an `LtHash` of it.
-    pub(crate) fn subtract_expanded(&mut self, bytes: &[u8; Self::BYTES]) {
-        lanes::subtract_bytes(&mut self.0, bytes);
+    /// The lanes, for a kernel to add to.
+    pub(crate) fn lanes_mut(&mut self) -> &mut Lanes {
+        &mut self.0
     }
 }
 

@@ -173,3 +173,28 @@ fn sums_by_value_and_by_reference_agree() {
     assert!(!by_value.is_identity());
     assert!(std::iter::empty::<LtHash>().sum::<LtHash>().is_identity());
 }
+
+/// Elements are hashed many at a time; what waits must be in every sum that is asked for.
+#[test]
+fn a_sum_holds_all_that_came_before_it() {
+    let hasher = Hasher::keyed(&Key::derive("algebra", b"batches"));
+    let mut rows = Accumulator::new(hasher.clone());
+    let mut expected = LtHash::identity();
+    for number in 0..300_usize {
+        let bytes = vec![u8::try_from(number % 256).expect("a remainder"); number * 37];
+        let (start, end) = bytes.split_at(number);
+        if number % 7 == 3 {
+            rows.remove_parts(&[start, end]);
+            expected -= &hasher.element(&bytes);
+        } else {
+            rows.insert_parts(&[start, end]);
+            expected += &hasher.element(&bytes);
+        }
+        assert_eq!(rows.sum(), expected, "after {number}");
+    }
+    let (copy, mut other) = (rows.clone(), Accumulator::new(hasher.clone()));
+    other.insert(b"one more");
+    rows.merge(other);
+    assert_eq!(copy.finish(), expected);
+    assert_eq!(rows.finish(), expected + &hasher.element(b"one more"));
+}
