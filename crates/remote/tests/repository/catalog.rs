@@ -10,7 +10,6 @@ use archive::object::{ObjectHash, ObjectName, ObjectRef};
 use backup_core::progress::Context;
 use futures_util::future::join_all;
 use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::store::Store;
 use remote::verify::{Level, verify};
