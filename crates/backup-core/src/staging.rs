@@ -192,6 +192,10 @@ impl Staging {
         }
         let placed = self.place_file(&built, aside.as_deref(), parent);
         if let (Err(_), Some(aside)) = (&placed, &aside) {
+            if !exists(&sidecar_of(&built))? {
+                // The new one's, which says nothing of the old store.
+                self.disk.remove(&sidecar_of(&self.target))?;
+            }
             self.put_back(&sidecar_of(aside), &sidecar_of(&self.target));
             self.put_back(aside, &self.target);
         }
@@ -243,13 +247,14 @@ impl Drop for Staging {
         if self.published {
             return;
         }
-        let cleared = exists(&self.folder).and_then(|there| match there {
-            true => {
-                leftovers::take_back(self.disk.as_ref(), &self.target, &self.folder, self.inside)
+        let clear = || {
+            if exists(&self.folder)? {
+                let (disk, inside) = (self.disk.as_ref(), self.inside);
+                leftovers::take_back(disk, &self.target, &self.folder, inside)?;
             }
-            false => Ok(()),
-        });
-        if let Err(error) = cleared {
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = clear() {
             tracing::warn!(%error, "an unfinished restore could not be swept; the next one does it");
         }
     }

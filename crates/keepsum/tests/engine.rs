@@ -271,6 +271,39 @@ async fn an_interrupted_backup_goes_on_from_its_checkpoint() {
     }
 }
 
+/// Pins named the machine, and were looked for under the name that the backup was given: it never went on
+/// from them, and they stayed for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_backup_under_another_name_leaves_no_pin() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("rocksdb", folder.path(), "here");
+    fill(&here, &sample()).await;
+    let named = Host { name: "another".into(), ..host() };
+    let options = options(ShapeChoice::Records, ProofChoice::Physical);
+    let source = source(&here);
+    let take = async |context: &Context| {
+        backup(&repository, source.as_ref(), &options, &named, context).await
+    };
+    take(&Context::default()).await.unwrap();
+    // Its second run is given up where it stands, with what it built on pinned.
+    let pinned = async {
+        while repository.head().await.unwrap().state.pins.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let context = Context::default();
+    tokio::select! {
+        biased;
+        () = pinned => {}
+        done = take(&context) => panic!("it ended before it was given up: {done:?}"),
+    }
+    let state = repository.head().await.unwrap().state;
+    assert_eq!(state.pins.values().map(|pin| pin.host.as_str()).collect::<Vec<_>>(), ["another"]);
+    take(&Context::default()).await.unwrap();
+    assert_eq!(repository.head().await.unwrap().state.pins.len(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_database_is_restored_under_another_name_and_still_proves() {
     let folder = tempfile::tempdir().unwrap();

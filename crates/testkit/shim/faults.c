@@ -6,7 +6,8 @@
  *   KEEPSUM_FAULTS_ROOT     the folder, absolute and without symbolic links
  *   KEEPSUM_FAULTS_JOURNAL  the file to append the journal to; testkit::crash::parse reads it
  *   KEEPSUM_FAULTS_KIND     error | onwards | torn | short | kill | read-error | read-short (optional)
- *   KEEPSUM_FAULTS_AT       the number of the operation, from 0; reads are counted apart
+ *   KEEPSUM_FAULTS_AT       the number of the operation, from 0; reads are counted apart,
+ *                           and of what may be short, writes alone
  *
  * Operations are done and written down under one lock, so the journal has them in their order. Copies
  * between files inside the kernel are refused, so that programs read and write instead. Compile with
@@ -39,7 +40,7 @@ static char root[PATH_MAX];
 static size_t root_length;
 static int journal = -1;
 static enum kind kind = NONE;
-static unsigned long at, operations, reads;
+static unsigned long at, operations, wholes, reads;
 /* Whether a descriptor is of a file or folder below the root, and its inode. */
 static unsigned char watched[MAX_FDS];
 static uint64_t inodes[MAX_FDS];
@@ -121,8 +122,7 @@ static int fails(int code) {
 /* As `fails`, for a write: how many of its bytes are to be done. */
 static size_t writes(size_t wanted, int *failed) {
     *failed = 0;
-    if (kind == SHORT && operations == at && wanted > 1) {
-        operations++;
+    if (kind == SHORT && wanted > 1 && wholes++ == at) {
         struck();
         return wanted / 2;
     }

@@ -88,7 +88,7 @@ fn noise_is_the_same_for_the_same_seed() {
     assert_eq!(noise(1, 100), noise(1, 100));
     assert_ne!(noise(1, 100), noise(2, 100));
     assert_eq!(noise(1, 100)[..13], noise(1, 13)[..]);
-    assert_eq!(noise(0, 0), []);
+    assert!(noise(0, 0).is_empty());
 }
 
 /// What a filler gives from a cut on is the rest of what it gives.

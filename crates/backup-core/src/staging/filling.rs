@@ -45,11 +45,11 @@ impl Staging {
         let aside = free_name(&target.join(name_of(target)?))?;
         if !moves.old.is_empty() {
             self.still_allowed()?;
-            moves.aside = aside.file_name().unwrap_or_default().to_owned();
+            aside.file_name().unwrap_or_default().clone_into(&mut moves.aside);
         }
-        let mut list = self.disk.create_file(&self.folder.join(MOVES), 0o644)?;
-        list.write_at(0, &moves.encode())?;
-        list.sync()?;
+        let mut written = self.disk.create_file(&self.folder.join(MOVES), 0o644)?;
+        written.write_at(0, &moves.encode())?;
+        written.sync()?;
         self.disk.sync_folder(&self.folder)?;
         self.disk.sync_folder(target)?;
         if !moves.old.is_empty() {

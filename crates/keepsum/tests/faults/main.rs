@@ -11,4 +11,5 @@ mod errors;
 mod killed;
 mod place;
 mod promise;
+mod requests;
 mod scenario;

@@ -9,7 +9,7 @@ use keepsum::{Repository, StoreLocation};
 use testkit::contents::Contents;
 
 use crate::place::{Place, at, host, look};
-use crate::scenario::{Scenario, Work, hash_of, objects};
+use crate::scenario::{Scenario, Work, hash_of, is_portable_file, objects};
 
 /// What a scenario's repository held before the fault.
 pub(crate) struct Before {
@@ -57,8 +57,8 @@ async fn backup_holds(scenario: &Scenario, place: &Place, before: &Before, what:
     let again = sent.iter().filter(|name| held.contains(&hash_of(name)));
     assert_eq!(again.count(), 0, "{what}: what the earlier snapshot holds was sent again");
     let repository = place.repository().await;
-    let head = repository.head().await.unwrap();
-    assert_eq!(head.state.pins.len(), 0, "{what}: pins are left");
+    let state = repository.head().await.unwrap().state;
+    assert_eq!(state.pins.len(), 0, "{what}: pins are left");
     assert_restores(&repository, scenario, "latest", &scenario.wanted(), &check, what).await;
     assert_clean(&repository, what).await;
     assert_eq!(leftovers(place), [""; 0], "{what}");
@@ -91,13 +91,13 @@ async fn restore_holds(scenario: &Scenario, place: &Place, what: &str) {
 async fn kept_aside(scenario: &Scenario, place: &Place) -> bool {
     let names = place.names();
     let engine = scenario.target.split(':').next().unwrap();
-    let file = scenario.target.ends_with(".bcs");
+    let file = is_portable_file(scenario.target);
     for name in names.iter().filter(|name| name.contains(".keepsum-old")) {
         if name.ends_with(".keepsum") {
             continue;
         }
         // A portable file is known by the end of its name.
-        if file && !name.ends_with(".bcs") {
+        if file && !is_portable_file(name) {
             let bcs = format!("{name}.bcs");
             std::fs::hard_link(place.path(name), place.path(&bcs)).unwrap();
             let found = look(&place.store(&format!("memory:{bcs}"))).await;

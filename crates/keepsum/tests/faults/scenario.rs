@@ -96,7 +96,7 @@ impl Scenario {
     /// A store as it was at `version`; a tenth of its records differ from version to version.
     pub(crate) fn content(&self, version: u64) -> Contents {
         let mut contents = Contents::new();
-        let one_file = self.source.ends_with(".bcs");
+        let one_file = is_portable_file(self.source);
         for number in 0..120_u64 {
             let of = if number.is_multiple_of(10) { version } else { 0 };
             let value = testkit::noise(number ^ (of << 32), 90);
@@ -175,6 +175,11 @@ pub(crate) fn objects(repository: &Path) -> BTreeSet<String> {
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     // What a crash left of a file is none.
     names.filter(|name| !name.contains('#')).collect()
+}
+
+/// Whether a location or name is that of one portable file.
+pub(crate) fn is_portable_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "bcs")
 }
 
 /// The content hash of an object's name.

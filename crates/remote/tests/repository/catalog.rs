@@ -9,11 +9,17 @@ use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, State};
 use archive::object::{ObjectHash, ObjectName, ObjectRef};
 use backup_core::progress::Context;
 use futures_util::future::join_all;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use remote::store::Store;
 use remote::verify::{Level, verify};
 use remote::{Decision, Error, Head, Repository, RepositoryLocation, Result, Session};
 
 use crate::ground::{fresh, is_memory, stride};
+use testkit::crash::Op;
+use testkit::faults::{FaultyDisk, Trigger};
+
 use crate::support::{
     Fault, Faulty, Request, Seeded, contents, fresh_repository, host, in_memory, manifest,
     overwrite, reopen,
@@ -619,4 +625,29 @@ async fn the_chain_is_of_hashes() {
         last = hash;
     }
     assert_eq!(repository.head().await.unwrap().hash, last);
+}
+
+/// The entry has its name, and the sync of the folder failed: the commit was taken for done, and a power
+/// cut could undo it.
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_durable_before_it_is_done() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    let inner = LocalFileSystem::new_with_prefix(&path).unwrap().with_fsync(true);
+    let inner: Arc<dyn ObjectStore> = Arc::new(inner);
+    let losing = Faulty::new(&inner, |request| match request {
+        Request::Put(path) if path.ends_with("catalog/00000000000000000001") => Fault::LoseAnswer,
+        _ => Fault::None,
+    });
+    let disk = FaultyDisk::new(&path, Trigger::never());
+    let synced = Arc::new(disk.clone());
+    let store = Store::over_folder(losing, path.clone(), synced, &host(1), &Context::default());
+    let repository = Repository::init_in(store).await.unwrap();
+    let base = repository.head().await.unwrap();
+    let before = disk.journal().len();
+    assert_eq!(commit_pin(&repository, &base, 7).await.unwrap().number, 1);
+    let inode = fs::metadata(path.join("catalog")).unwrap().ino();
+    let synced = disk.journal().split_off(before);
+    assert!(synced.contains(&Op::Sync { inode }), "{synced:?}");
 }

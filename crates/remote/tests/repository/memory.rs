@@ -9,6 +9,8 @@ use archive::catalog::{Entry, State};
 use backup_core::progress::Context;
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Memory, Repository, RepositoryLocation};
+use testkit::crash::{Survival, Volume};
+use testkit::faults::{FaultyDisk, Trigger};
 
 use crate::ground::fresh;
 use crate::support::{
@@ -223,4 +225,40 @@ async fn what_another_process_saw_meanwhile_is_no_finding() {
     let head = remembering(&reader, state.path()).await.head().await.unwrap();
     assert_eq!(head.number, 1, "the other one came too late to be seen");
     assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
+}
+
+/// The folder of the memory was made and not synced in the one above it: after a power cut, nothing was
+/// remembered. Cut off at any operation, the memory says what it said before or what it says now.
+#[tokio::test]
+async fn what_is_remembered_outlives_a_power_cut() {
+    let (_, inner) = fresh_repository(1).await;
+    let home = tempfile::tempdir().unwrap();
+    let mut volume = Volume::read(home.path()).unwrap();
+    let disk = FaultyDisk::new(home.path(), Trigger::never());
+    let memory = Memory::new(home.path().join("a/state")).on_disk(Arc::new(disk.clone()));
+    let repository = reopen(&inner, 5).await.unwrap().with_memory(memory);
+    for _ in 0..3 {
+        commit(&repository).await;
+    }
+    let remembered = |volume: &Volume, survival| {
+        let left = volume.after_crash(survival);
+        left.entries.keys().any(|path| {
+            path.starts_with("a/state") && path.extension().is_some_and(|end| end == "json")
+        })
+    };
+    let mut states = 0;
+    for op in disk.journal() {
+        volume.apply(&op);
+        for survival in
+            [Survival::Synced, Survival::Everything, Survival::Some(1), Survival::Some(2)]
+        {
+            let copy = tempfile::tempdir().unwrap();
+            volume.after_crash(survival).write_to(copy.path()).unwrap();
+            let state = copy.path().join("a/state");
+            remembering(&inner, &state).await.head().await.unwrap();
+            states += 1;
+        }
+    }
+    assert!(remembered(&volume, Survival::Synced), "nothing is remembered after a power cut");
+    assert!(states > 40, "{states}");
 }

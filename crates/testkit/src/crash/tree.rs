@@ -34,13 +34,14 @@ impl Tree {
             let path = root.join(path);
             match leaf {
                 Leaf::Folder => fs::create_dir(&path)?,
-                Leaf::File(inode, content) => match written.get(inode) {
-                    Some(other) => fs::hard_link(other, &path)?,
-                    None => {
+                Leaf::File(inode, content) => {
+                    if let Some(other) = written.get(inode) {
+                        fs::hard_link(other, &path)?;
+                    } else {
                         fs::write(&path, content.as_slice())?;
                         written.insert(*inode, path);
                     }
-                },
+                }
             }
         }
         Ok(())

@@ -102,7 +102,7 @@ impl Shim {
     }
 
     /// As [`load`](Self::load), with a fault in the operation of this number, from 0. Reads are
-    /// counted apart.
+    /// counted apart; of what may be short, writes alone.
     pub fn load_fault(
         &self,
         command: &mut Command,

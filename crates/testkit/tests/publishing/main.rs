@@ -74,7 +74,9 @@ fn check(case: &Case, place: &Place, what: &str) {
     let again = case.restore(place, Arc::new(LocalDisk));
     again.unwrap_or_else(|error| panic!("{what}: the same restore again: {error}"));
     assert_eq!(place.found(case), Some(NEW), "{what}: after the same restore again");
-    assert!(!case.old || place.kept(case).contains(&OLD), "{what}: the old store is gone");
+    let kept = place.kept(case);
+    assert!(!case.old || kept.contains(&OLD), "{what}: the old store is gone");
+    assert!(!kept.contains(&"between"), "{what}: half a store is kept aside");
     assert_eq!(place.leftovers(case), [""; 0], "{what}: after the same restore again");
 }
 

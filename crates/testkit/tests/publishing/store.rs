@@ -76,10 +76,8 @@ impl Case {
             // A mount point is filled entry by entry; without its first file, no engine finds a store.
             return None;
         }
-        match found.iter().all(|content| *content == first) {
-            true => first,
-            false => Some(format!("between: {found:?}")),
-        }
+        let whole = found.iter().all(|content| *content == first);
+        if whole { first } else { Some(format!("between: {found:?}")) }
     }
 }
 
@@ -128,8 +126,7 @@ impl Place {
 
     /// What is at the target.
     pub(crate) fn found(&self, case: &Case) -> Option<&'static str> {
-        let found = case.at(&self.target())?;
-        [OLD, NEW].into_iter().find(|known| *known == found).or(Some("between"))
+        case.at(&self.target()).map(|found| known(Some(&found)))
     }
 
     fn names(&self) -> Vec<String> {
@@ -140,8 +137,9 @@ impl Place {
     pub(crate) fn kept(&self, case: &Case) -> Vec<&'static str> {
         let aside = |name: &String| name.starts_with("store.keepsum-old");
         let at = |name: String| case.at(&self.home.join(name));
-        let found = self.names().into_iter().filter(aside).filter_map(at);
-        found.map(|found| if found == OLD { OLD } else { NEW }).collect()
+        let kept: Vec<String> = self.names().into_iter().filter(aside).collect();
+        let stores = kept.into_iter().filter(|name| !name.ends_with(".keepsum"));
+        stores.map(|name| known(at(name).as_deref())).collect()
     }
 
     /// Whatever is neither the target nor kept aside nor a sidecar.
@@ -163,7 +161,11 @@ impl Place {
     #[track_caller]
     pub(crate) fn assert_possible(&self, case: &Case, what: &str) {
         match self.found(case) {
-            Some(OLD) => assert!(case.old, "{what}"),
+            Some(OLD) => {
+                assert!(case.old, "{what}");
+                let beside = case.form == Form::File && self.sidecar(case).is_some();
+                assert!(!beside, "{what}: the old store with the new one's sidecar");
+            }
             Some(NEW) => assert!(self.sidecar(case).is_some(), "{what}: without its sidecar"),
             // The next restore puts it back together.
             None if case.mounted.is_some() => {}
@@ -180,6 +182,11 @@ impl Place {
         };
         fs::read_to_string(path).ok().filter(|text| text.ends_with("taken then\n"))
     }
+}
+
+fn known(found: Option<&str>) -> &'static str {
+    let known = [OLD, NEW].into_iter().find(|known| found == Some(*known));
+    known.unwrap_or("between")
 }
 
 fn names(folder: &Path) -> Vec<String> {

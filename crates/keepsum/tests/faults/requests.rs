@@ -1,0 +1,285 @@
+//! A request to the object store that fails, at every number, in backup, restore, verify and diff.
+//!
+//! One failure is got over where another try can: the work is done as if nothing had been. Where every
+//! request fails from some moment on, which is what a crash of the store or of the network is, the work
+//! says so, and what was there before is there.
+
+use std::collections::BTreeSet;
+use std::path::Path as LocalPath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backup_core::Source;
+use backup_core::progress::Context;
+use futures_util::TryStreamExt;
+use keepsum::backup::{BackupOptions, ShapeChoice, backup};
+use keepsum::diff::{Side, diff};
+use keepsum::location::SourceOptions;
+use keepsum::restore::{RestoreOptions, restore};
+use keepsum::verify::{Level, verify};
+use keepsum::{Error, Repository, SnapshotSpec, StoreLocation};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use remote::retry::Patience;
+use remote::store::Store;
+use testkit::contents::Contents;
+use testkit::faults::{FaultyStore, Reach, RequestFault, Trigger, in_memory};
+
+use crate::place::{at, fill, host, look};
+use crate::promise::assert_clean;
+use crate::scenario::{BACKUPS, Scenario, hash_of};
+
+const FAULTS: [(RequestFault, Reach); 8] = [
+    (RequestFault::Error, Reach::Once),
+    (RequestFault::LostAnswer, Reach::Once),
+    (RequestFault::NoAnswer, Reach::Once),
+    (RequestFault::Torn, Reach::Once),
+    (RequestFault::ShortRead, Reach::Once),
+    (RequestFault::StaleListing, Reach::Once),
+    (RequestFault::Denied, Reach::Once),
+    (RequestFault::Error, Reach::Onwards),
+];
+
+/// A repository in memory, at two moments: with the earlier snapshot, and with the later one too.
+struct World {
+    scenario: Scenario,
+    folder: tempfile::TempDir,
+    source: Box<dyn Source>,
+    earlier: InMemory,
+    later: InMemory,
+    old: BTreeSet<Path>,
+}
+
+/// What is done under faults. Its answer is the same whenever it is one.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Backup,
+    Restore,
+    VerifyFull,
+    VerifyList,
+    Diff,
+}
+
+fn store(inner: Arc<dyn ObjectStore>) -> Store {
+    let patience = Patience {
+        attempts: 3,
+        first_pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(2),
+        timeout: Duration::from_millis(250),
+    };
+    Store::new(inner, "memory:", &host(), &Context::default()).with_patience(patience)
+}
+
+async fn open(inner: Arc<dyn ObjectStore>) -> Result<Repository, Error> {
+    Ok(Repository::open_in(store(inner)).await?)
+}
+
+async fn objects(inner: &InMemory) -> BTreeSet<Path> {
+    inner.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap()
+}
+
+fn hashes(paths: &BTreeSet<Path>) -> BTreeSet<String> {
+    let objects = paths.iter().filter(|path| path.as_ref().starts_with("objects/"));
+    objects.map(|path| hash_of(path.filename().unwrap())).collect()
+}
+
+impl World {
+    async fn new(scenario: Scenario) -> Self {
+        let folder = in_memory();
+        let shared = Arc::new(InMemory::new());
+        Repository::init_in(store(Arc::clone(&shared) as Arc<dyn ObjectStore>)).await.unwrap();
+        for version in [1, 2] {
+            fill(&version_of(&scenario, folder.path(), version), &scenario.content(version)).await;
+        }
+        let mut world = Self {
+            source: source_of(&scenario, folder.path(), 1),
+            scenario,
+            folder,
+            earlier: InMemory::new(),
+            later: InMemory::new(),
+            old: BTreeSet::new(),
+        };
+        let repository = open(Arc::clone(&shared) as Arc<dyn ObjectStore>).await.unwrap();
+        world.back_up(&repository).await.unwrap();
+        world.earlier = shared.fork();
+        world.old = objects(&shared).await;
+        world.source = source_of(&world.scenario, world.folder.path(), 2);
+        world.back_up(&repository).await.unwrap();
+        world.later = shared.fork();
+        world
+    }
+
+    async fn back_up(&self, repository: &Repository) -> Result<(), Error> {
+        let shape = match self.scenario.shape {
+            "files" => ShapeChoice::Files,
+            _ => ShapeChoice::Records,
+        };
+        let options = BackupOptions { shape: Some(shape), ..BackupOptions::default() };
+        let context = Context::default();
+        backup(repository, self.source.as_ref(), &options, &host(), &context).await.map(drop)
+    }
+
+    fn target(&self) -> StoreLocation {
+        let path = self.folder.path().join("target");
+        let _ = std::fs::remove_dir_all(&path);
+        at(self.folder.path(), self.scenario.target)
+    }
+
+    async fn assert_restores(&self, repository: &Repository, wanted: &Contents, what: &str) {
+        let id = self.snapshot_with(repository, wanted).await;
+        let (target, options) = (self.target(), RestoreOptions::default());
+        let spec = id.parse().unwrap();
+        let done =
+            restore(repository, &spec, &target, &options, &host(), &Context::default()).await;
+        assert!(done.unwrap().proved.is_some(), "{what}");
+        wanted.assert_same(&look(&target).await.unwrap(), what);
+    }
+
+    /// The oldest snapshot for the earlier content, the newest for the later.
+    async fn snapshot_with(&self, repository: &Repository, wanted: &Contents) -> String {
+        let head = repository.head().await.unwrap();
+        let by_age = |id: &&archive::catalog::SnapshotEntry| id.created_ms;
+        let snapshots = head.state.snapshots.values();
+        let found = if *wanted == self.scenario.earlier() {
+            snapshots.min_by_key(by_age)
+        } else {
+            snapshots.max_by_key(by_age)
+        };
+        found.unwrap().id.to_string()
+    }
+
+    async fn work(&self, work: Work, inner: Arc<dyn ObjectStore>) -> Result<String, Error> {
+        let repository = open(inner).await?;
+        let (context, latest) = (Context::default(), SnapshotSpec::Latest);
+        match work {
+            Work::Backup => self.back_up(&repository).await.map(|()| "done".to_owned()),
+            Work::Restore => {
+                let (target, options) = (self.target(), RestoreOptions::default());
+                let done =
+                    restore(&repository, &latest, &target, &options, &host(), &context).await;
+                let done = done.map(|report| report.proved.unwrap().to_owned());
+                let found = look(&target).await;
+                assert_eq!(found.is_some(), done.is_ok(), "half a restore: {done:?}");
+                if let Some(found) = found {
+                    self.scenario.wanted().assert_same(&found, "restored under faults");
+                }
+                done
+            }
+            Work::VerifyFull | Work::VerifyList => {
+                let full = matches!(work, Work::VerifyFull);
+                let level = if full { Level::Full } else { Level::List };
+                let report = verify(&repository, level, &context).await?;
+                Ok(format!("{} objects, {:?}", report.objects_checked, report.findings))
+            }
+            Work::Diff => {
+                let first = self.snapshot_of_earlier(&repository).await?;
+                let sides = (Side::Snapshot(first), Side::Snapshot(latest));
+                let report = diff(Some(&repository), &sides.0, &sides.1, true, &context).await?;
+                Ok(serde_json::to_string(&report).unwrap())
+            }
+        }
+    }
+
+    async fn snapshot_of_earlier(&self, repository: &Repository) -> Result<SnapshotSpec, Error> {
+        let head = repository.head().await?;
+        let first = head.state.snapshots.values().min_by_key(|snapshot| snapshot.created_ms);
+        first.unwrap().id.to_string().parse()
+    }
+
+    /// After a backup under faults: everything earlier is there, and the same again is done.
+    async fn backup_holds(&self, left: &InMemory, what: &str) {
+        let repository = open(Arc::new(left.fork())).await.unwrap();
+        self.assert_restores(&repository, &self.scenario.earlier(), what).await;
+        let again = Arc::new(left.fork());
+        let there = objects(&again).await;
+        let repository = open(Arc::clone(&again) as Arc<dyn ObjectStore>).await.unwrap();
+        self.back_up(&repository).await.unwrap();
+        let sent: BTreeSet<Path> = objects(&again).await.difference(&there).cloned().collect();
+        let resent: Vec<_> = hashes(&sent).intersection(&hashes(&self.old)).cloned().collect();
+        assert_eq!(resent, [""; 0], "{what}: what the earlier snapshot holds was sent again");
+        assert_eq!(repository.head().await.unwrap().state.pins.len(), 0, "{what}: pins are left");
+        self.assert_restores(&repository, &self.scenario.wanted(), what).await;
+        assert_clean(&repository, what).await;
+    }
+
+    /// Does the work with one kind of fault at every request, and counts them.
+    async fn every(&self, work: Work, fault: RequestFault, reach: Reach, good: &str) -> u64 {
+        for number in 0.. {
+            let base = match work {
+                Work::Backup => Arc::new(self.earlier.fork()),
+                _ => Arc::new(self.later.fork()),
+            };
+            let inner = Arc::clone(&base) as Arc<dyn ObjectStore>;
+            let faulty =
+                FaultyStore::new(inner, fault, Trigger::at(number, reach), self.old.clone());
+            let done = self.work(work, Arc::clone(&faulty) as Arc<dyn ObjectStore>).await;
+            let what = format!(
+                "{}: {work:?}, {fault:?} {reach:?} at {number}: {done:?}",
+                self.scenario.name
+            );
+            let struck = faulty.trigger().has_struck();
+            match &done {
+                Ok(said) => assert_eq!(said, good, "{what}"),
+                Err(error) => {
+                    let persistent = reach == Reach::Onwards || fault == RequestFault::Denied;
+                    // A listing is streamed, and not begun again where it was cut off.
+                    let listing = error.to_string().contains("list");
+                    assert!(struck && (persistent || listing), "{what}");
+                    assert_ne!(error.exit_code(), keepsum::ExitCode::Damaged, "{what}");
+                }
+            }
+            if matches!(work, Work::Backup) {
+                self.backup_holds(&base, &what).await;
+            }
+            if !struck {
+                return number;
+            }
+        }
+        unreachable!("a work ends")
+    }
+
+    async fn everywhere(&self, works: &[Work]) {
+        for work in works {
+            let base = if matches!(work, Work::Backup) { &self.earlier } else { &self.later };
+            let good = self.work(*work, Arc::new(base.fork())).await.unwrap();
+            let mut tried = Vec::new();
+            for (fault, reach) in FAULTS {
+                let count = self.every(*work, fault, reach, &good).await;
+                tried.push(format!("{count} {fault:?} {reach:?}"));
+                assert!(count >= 4, "{work:?}: {tried:?}");
+            }
+            println!("{}: {work:?}: {}", self.scenario.name, tried.join(", "));
+        }
+    }
+}
+
+fn version_of(scenario: &Scenario, folder: &LocalPath, version: u64) -> StoreLocation {
+    at(folder, &format!("{}-{version}", scenario.source.trim_end_matches(".bcs")))
+}
+
+fn source_of(scenario: &Scenario, folder: &LocalPath, version: u64) -> Box<dyn Source> {
+    version_of(scenario, folder, version).source(&SourceOptions::default()).unwrap()
+}
+
+#[tokio::test]
+async fn requests_of_a_backup_of_records() {
+    World::new(BACKUPS[0]).await.everywhere(&[Work::Backup]).await;
+}
+
+#[tokio::test]
+async fn requests_of_a_backup_of_files() {
+    World::new(BACKUPS[2]).await.everywhere(&[Work::Backup]).await;
+}
+
+#[tokio::test]
+async fn requests_of_reading_records() {
+    let works = [Work::Restore, Work::VerifyFull, Work::VerifyList, Work::Diff];
+    World::new(BACKUPS[0]).await.everywhere(&works).await;
+}
+
+#[tokio::test]
+async fn requests_of_reading_files() {
+    let works = [Work::Restore, Work::VerifyFull, Work::VerifyList, Work::Diff];
+    World::new(BACKUPS[2]).await.everywhere(&works).await;
+}
