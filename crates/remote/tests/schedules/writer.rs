@@ -132,16 +132,10 @@ struct Backup<'a> {
     collections: u64,
 }
 
-/// What a backup that was filled came to.
-enum Filled {
-    Whole(Manifest),
-    /// A root was lost while it was read.
-    Lost,
-}
-
 impl Backup<'_> {
-    /// Stores the content, with a checkpoint now and then.
-    async fn fill(&mut self) -> Result<Filled> {
+    /// Stores the content, with a checkpoint now and then. None where a root was lost while it was
+    /// read.
+    async fn fill(&mut self) -> Result<Option<Manifest>> {
         let checkpoints = [0, 150, 400][self.random.below(3)];
         for slot in 0..self.random.between(1, SLOTS.into()) {
             let slot = u8::try_from(slot).expect("there are few slots");
@@ -166,12 +160,12 @@ impl Backup<'_> {
                 if let Some(tree) = &tree {
                     self.check_reuse(&tree.root.object);
                 }
-                Ok(Filled::Whole(manifest(self.id, tree)))
+                Ok(Some(manifest(self.id, tree)))
             }
             Err(error) => {
                 let live = |state: &State| self.roots.iter().all(|root| is_live(state, root));
                 self.process.judge(self.repository, "its parent", live, error).await?;
-                Ok(Filled::Lost)
+                Ok(None)
             }
         }
     }
@@ -231,9 +225,9 @@ impl Backup<'_> {
     }
 
     /// Ends the session, in one of the ways in which sessions end.
-    async fn finish(mut self, filled: Result<Filled>) -> Result<()> {
+    async fn finish(mut self, filled: Result<Option<Manifest>>) -> Result<()> {
         match filled {
-            Ok(Filled::Whole(manifest)) => match self.random.below(10) {
+            Ok(Some(manifest)) => match self.random.below(10) {
                 0 => self.abandon().await,
                 1 => {
                     self.process.bucket.note(Event::SessionDropped);
@@ -241,7 +235,7 @@ impl Backup<'_> {
                 }
                 _ => self.commit(&manifest).await,
             },
-            Ok(Filled::Lost) => self.abandon().await,
+            Ok(None) => self.abandon().await,
             Err(error) => {
                 // As the real backup does: a checkpoint stays for the next one.
                 if !self.session.has_checkpoint().await {
