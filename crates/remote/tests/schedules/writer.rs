@@ -59,7 +59,7 @@ async fn backup(process: &Process, repository: &Repository, random: &mut Random)
     }
     let source = format!("memory:store-{}-{:x}", process.number, random.next());
     for (root, _) in &roots {
-        note_resumed(process, root);
+        note_resumed(process, &head.state, root);
     }
     let collections = process.ledger.inside().collections;
     let named: Vec<Root> = roots.iter().map(|(root, _)| *root).collect();
@@ -70,16 +70,13 @@ async fn backup(process: &Process, repository: &Repository, random: &mut Random)
             .try_into()
             .expect("two times eight bytes"),
     );
-    let roots: Vec<ObjectRef> = roots.into_iter().map(|(_, manifest)| manifest).collect();
     let mut backup = Backup {
         process,
-        repository,
         random,
         session,
         source,
         id,
         base: head,
-        roots,
         parents,
         children: BTreeMap::new(),
         slots: Slots::new(),
@@ -103,10 +100,12 @@ fn choose(state: &State, random: &mut Random) -> Vec<(Root, ObjectRef)> {
     chosen
 }
 
-fn note_resumed(process: &Process, root: &Root) {
+/// Notes that a session goes on from a pin, which it is going to end, whoever else lives by it.
+fn note_resumed(process: &Process, state: &State, root: &Root) {
     let Root::Pin(id) = root else { return };
     process.bucket.note(Event::SessionResumed);
     let mut inside = process.ledger.inside();
+    inside.dropped.insert(state.pins[id].source.clone());
     let times = inside.resumed.entry(*id).or_default();
     *times += 1;
     if *times > 1 {
@@ -117,14 +116,12 @@ fn note_resumed(process: &Process, root: &Root) {
 /// A session at work.
 struct Backup<'a> {
     process: &'a Process,
-    repository: &'a Repository,
     random: &'a mut Random,
     session: Session,
     source: String,
     id: SnapshotId,
     /// The state that the session began on.
     base: Head,
-    roots: Vec<ObjectRef>,
     parents: Vec<Reached>,
     children: BTreeMap<u8, Child>,
     slots: Slots,
@@ -162,11 +159,7 @@ impl Backup<'_> {
                 }
                 Ok(Some(manifest(self.id, tree)))
             }
-            Err(error) => {
-                let live = |state: &State| self.roots.iter().all(|root| is_live(state, root));
-                self.process.judge(self.repository, "its parent", live, error).await?;
-                Ok(None)
-            }
+            Err(error) => self.process.judge_pinned(&self.source, error).map(|()| None),
         }
     }
 
