@@ -509,7 +509,7 @@ async fn a_stub_in_the_place_of_one_s_own_entry_is_no_damage() {
             let others = Arc::clone(&others);
             let meanwhile = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-                runtime.unwrap().block_on(grow_beyond_stubs(&others))
+                runtime.unwrap().block_on(grow_beyond_stubs(&others));
             });
             meanwhile.join().unwrap();
         }

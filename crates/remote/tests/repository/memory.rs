@@ -12,7 +12,7 @@ use remote::{Decision, Error, Memory, Repository, RepositoryLocation};
 use testkit::crash::{Survival, Volume};
 use testkit::faults::{FaultyDisk, Trigger};
 
-use crate::ground::{fresh, stride};
+use crate::ground::fresh;
 use crate::support::{
     Fault, Faulty, Request, contents, fresh_repository, host, in_memory, overwrite, reopen,
 };
@@ -86,7 +86,7 @@ async fn a_rollback_is_found_and_can_be_accepted() {
 
 #[tokio::test]
 async fn another_history_is_found_however_far_it_went() {
-    for further in [1, 5, 0, 70, 200].into_iter().step_by(stride(3)) {
+    for further in [0, 1, 5, 70, 200] {
         let state = tempfile::tempdir().unwrap();
         let (writer, inner) = fresh_repository(1).await;
         commit(&writer).await;
@@ -195,6 +195,38 @@ async fn repositories_and_addresses_are_remembered_apart() {
     assert_eq!(kept.count(), 2);
 }
 
+/// Lost: trust. While one process read the catalog, another of the same host committed and remembered
+/// that; the first took its own head for one that had been put back.
+#[tokio::test]
+async fn what_another_process_saw_meanwhile_is_no_finding() {
+    let state = tempfile::tempdir().unwrap();
+    let inner = in_memory().await;
+    commit(&remembering(&inner, state.path()).await).await;
+    let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
+    let listings = AtomicU64::new(0);
+    let own: Arc<OnceLock<Arc<Faulty>>> = Arc::default();
+    let faulty = Arc::clone(&own);
+    // The reader has seen that no entry 2 is there. As it lists, for the last time, there is one.
+    let rule = move |request: &Request| {
+        if *request == Request::List && listings.fetch_add(1, Ordering::Relaxed) == 1 {
+            faulty.get().unwrap().stale.store(1, Ordering::Relaxed);
+            let (store, folder) = (Arc::clone(&store), folder.clone());
+            let other = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let other = async { commit(&remembering(&store, &folder).await).await };
+                runtime.unwrap().block_on(other)
+            });
+            assert_eq!(other.join().unwrap(), 2);
+        }
+        Fault::None
+    };
+    own.set(Faulty::new(&inner, rule)).unwrap();
+    let reader: Arc<dyn ObjectStore> = Arc::clone(own.get().unwrap()) as _;
+    let head = remembering(&reader, state.path()).await.head().await.unwrap();
+    assert_eq!(head.number, 1, "the other one came too late to be seen");
+    assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
+}
+
 /// The folder of the memory was made and not synced in the one above it: after a power cut, nothing was
 /// remembered. Cut off at any operation, the memory says what it said before or what it says now.
 #[tokio::test]
@@ -229,36 +261,4 @@ async fn what_is_remembered_outlives_a_power_cut() {
     }
     assert!(remembered(&volume, Survival::Synced), "nothing is remembered after a power cut");
     assert!(states > 40, "{states}");
-}
-
-/// Lost: trust. While one process read the catalog, another of the same host committed and remembered
-/// that; the first took its own head for one that had been put back.
-#[tokio::test]
-async fn what_another_process_saw_meanwhile_is_no_finding() {
-    let state = tempfile::tempdir().unwrap();
-    let inner = in_memory().await;
-    commit(&remembering(&inner, state.path()).await).await;
-    let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
-    let listings = AtomicU64::new(0);
-    let own: Arc<OnceLock<Arc<Faulty>>> = Arc::default();
-    let faulty = Arc::clone(&own);
-    // The reader has seen that no entry 2 is there. As it lists, for the last time, there is one.
-    let rule = move |request: &Request| {
-        if *request == Request::List && listings.fetch_add(1, Ordering::Relaxed) == 1 {
-            faulty.get().unwrap().stale.store(1, Ordering::Relaxed);
-            let (store, folder) = (Arc::clone(&store), folder.clone());
-            let other = std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-                let other = async { commit(&remembering(&store, &folder).await).await };
-                runtime.unwrap().block_on(other)
-            });
-            assert_eq!(other.join().unwrap(), 2);
-        }
-        Fault::None
-    };
-    own.set(Faulty::new(&inner, rule)).unwrap();
-    let reader: Arc<dyn ObjectStore> = Arc::clone(own.get().unwrap()) as _;
-    let head = remembering(&reader, state.path()).await.head().await.unwrap();
-    assert_eq!(head.number, 1, "the other one came too late to be seen");
-    assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
 }
