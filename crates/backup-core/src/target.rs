@@ -59,14 +59,18 @@ pub struct Origin {
     pub position: String,
     /// When the snapshot was taken, RFC 3339 in UTC.
     pub taken: String,
+    /// Whether it is only what was whole of a damaged snapshot. Such a store is never proved.
+    pub salvaged: bool,
 }
 
 impl Origin {
-    /// The sidecar's bytes: a line for the format, then a line a field.
+    /// The sidecar's bytes: a line for the format, then a line a field, and one more for a
+    /// store that was salvaged.
     pub fn sidecar(&self) -> String {
         let line = |text: &str| text.replace(['\n', '\r'], " ");
+        let salvaged = if self.salvaged { "salvaged: not proved, parts may be lost\n" } else { "" };
         format!(
-            "keepsum-restored 1\nsnapshot {}\nposition {}\ntaken {}\n",
+            "keepsum-restored 1\nsnapshot {}\nposition {}\ntaken {}\n{salvaged}",
             line(&self.snapshot),
             line(&self.position),
             line(&self.taken)

@@ -19,7 +19,12 @@ fn begin(target: &Path, form: Form, existing: Existing) -> Result<Staging> {
 }
 
 fn origin() -> Origin {
-    Origin { snapshot: "abc".into(), position: "sequence 1".into(), taken: "then".into() }
+    Origin {
+        snapshot: "abc".into(),
+        position: "sequence 1".into(),
+        taken: "then".into(),
+        salvaged: false,
+    }
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -28,6 +28,7 @@ pub async fn convert(
         snapshot: source.to_string(),
         position: "unknown".into(),
         taken: time::rfc3339(started),
+        salvaged: false,
     };
     let converted = into.convert(from.as_ref(), &origin).await?;
     Ok(RestoreReport {
@@ -43,5 +44,7 @@ pub async fn convert(
         dry_run: false,
         elapsed_seconds: time::seconds_since(started, host),
         notes: converted.restored.notes,
+        salvaged: false,
+        losses: Vec::new(),
     })
 }

@@ -45,6 +45,19 @@ pub enum Error {
         /// What was expected and what was found.
         detail: String,
     },
+    /// What leads to everything of a snapshot cannot be read.
+    #[error(
+        "nothing of snapshot {snapshot} can be salvaged: its manifest, which leads to all of it, is \
+         damaged or missing; restore another one that `keepsum snapshots` lists, or put the object \
+         back from a copy of the repository"
+    )]
+    NothingToSalvage {
+        /// The snapshot that was asked for.
+        snapshot: String,
+        /// What is damaged.
+        #[source]
+        source: remote::Error,
+    },
     /// The repository failed or refused.
     #[error(transparent)]
     Remote(#[from] remote::Error),
@@ -81,7 +94,7 @@ impl Error {
             Self::Usage { .. } | Self::AmbiguousSnapshot { .. } => ExitCode::Usage,
             Self::NoSnapshot { .. } => ExitCode::Nothing,
             Self::Refused { .. } => ExitCode::Refused,
-            Self::NotProved { .. } => ExitCode::Damaged,
+            Self::NotProved { .. } | Self::NothingToSalvage { .. } => ExitCode::Damaged,
             Self::Remote(error) => of_remote(error),
             Self::Archive(error) => of_archive(error),
             Self::Core(error) => of_core(error),

@@ -10,6 +10,7 @@ pub mod location;
 pub mod prove;
 pub mod report;
 pub mod restore;
+pub mod salvage;
 mod scratch;
 pub mod snapshots;
 pub mod status;

@@ -2,7 +2,9 @@
 
 use archive::manifest::Manifest;
 use backup_core::integrity::DatabaseSum;
+use backup_core::record::RecordKey;
 use lthash::LtHash;
+use remote::tree::{FileLoss, Loss};
 use serde::Serialize;
 
 /// A database and its logical proof, null where there is none.
@@ -69,7 +71,7 @@ pub struct SnapshotReport {
     pub created: String,
     /// What it was taken from.
     pub source: String,
-    /// `records` or `files`.
+    /// `records` or `files`; `damaged` where the manifest, which says the rest, cannot be read.
     pub shape: &'static str,
     /// The databases; empty for files whose engine was not asked.
     pub databases: Vec<DatabaseReport>,
@@ -204,6 +206,34 @@ pub struct RestoreReport {
     pub elapsed_seconds: f64,
     /// Sentences that the person should read.
     pub notes: Vec<String>,
+    /// Whether only what is whole was asked for. Such a store is never proved.
+    pub salvaged: bool,
+    /// What of a salvaged snapshot is lost.
+    pub losses: Vec<LossReport>,
+}
+
+/// A part of a snapshot that could not be salvaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LossReport {
+    /// The database whose records are lost.
+    pub database: Option<String>,
+    /// The file that is lost as a whole or in part; for files that are not known by name, the first
+    /// of them.
+    pub path: Option<String>,
+    /// The last of the files that are not known by name.
+    pub last_path: Option<String>,
+    /// Where in the file the lost bytes begin.
+    pub offset: Option<u64>,
+    /// The root key and key of the first lost record, in hexadecimal.
+    pub first: Option<[String; 2]>,
+    /// The root key and key of the last lost record, in hexadecimal.
+    pub last: Option<[String; 2]>,
+    /// How many records are lost.
+    pub records: Option<u64>,
+    /// How many bytes are lost; null where nothing tells.
+    pub bytes: Option<u64>,
+    /// What is damaged or missing.
+    pub why: String,
 }
 
 /// What `status` shows of a repository.
@@ -236,6 +266,53 @@ pub struct PinReport {
     pub source: String,
     /// Since when.
     pub since: String,
+}
+
+impl LossReport {
+    fn nothing(why: String) -> Self {
+        Self {
+            database: None,
+            path: None,
+            last_path: None,
+            offset: None,
+            first: None,
+            last: None,
+            records: None,
+            bytes: None,
+            why,
+        }
+    }
+
+    /// Records of a database.
+    pub(crate) fn of_records(database: &str, loss: &Loss) -> Self {
+        let place = |at: &RecordKey| [hex::encode(&at.root_key), hex::encode(&at.key)];
+        Self {
+            database: Some(database.to_owned()),
+            first: Some(place(&loss.first)),
+            last: Some(place(&loss.last)),
+            records: Some(loss.records),
+            bytes: Some(loss.bytes),
+            ..Self::nothing(loss.explain())
+        }
+    }
+
+    /// Files that are not known one by one.
+    pub(crate) fn of_files(loss: &Loss) -> Self {
+        let path = |at: &RecordKey| Some(String::from_utf8_lossy(&at.root_key).into_owned());
+        let (path, last_path) = (path(&loss.first), path(&loss.last));
+        Self { path, last_path, bytes: Some(loss.bytes), ..Self::nothing(loss.explain()) }
+    }
+
+    /// A stretch of a file.
+    pub(crate) fn of_file(loss: &FileLoss) -> Self {
+        let (start, end) = (loss.range.start, loss.range.end);
+        Self {
+            path: Some(loss.path.clone()),
+            offset: Some(start),
+            bytes: (end != u64::MAX).then(|| end.saturating_sub(start)),
+            ..Self::nothing(loss.why.clone())
+        }
+    }
 }
 
 impl DatabaseReport {

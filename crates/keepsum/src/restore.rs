@@ -8,7 +8,7 @@ use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, FileInfo, Layout, Order, View};
 use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan};
 use futures_util::TryStreamExt;
-use remote::tree::{file_contents, list_files, scan};
+use remote::tree::{file_contents, files_of, scan};
 use remote::{Host, Repository};
 
 use crate::location::SourceOptions;
@@ -118,24 +118,11 @@ async fn make_plan(
             let layout = options.layout.unwrap_or(manifest.layout);
             How::Records { layout, databases: chosen(&manifest, options)? }
         }
-        Shape::Records => {
-            return Err(Error::Refused {
-                what: format!(
-                    "snapshot {} holds records, and a {} store takes files only",
-                    manifest.id,
-                    target.engine()
-                ),
-                instead: "restore it into rocksdb:PATH, memory:FILE.bcs or memory:FOLDER".into(),
-            });
-        }
-        Shape::Files { tree, .. }
+        Shape::Records => return Err(takes_no_records(&manifest, target)),
+        Shape::Files { .. }
             if same_engine && can.place_files && !part && options.layout.is_none() =>
         {
-            let files = match tree {
-                Some(tree) => list_files(repository.objects(), tree).await?,
-                None => Vec::new(),
-            };
-            How::Files { files }
+            How::Files { files: files_of(repository.objects(), &manifest.shape).await? }
         }
         Shape::Files { .. }
             if can.load_records && Scratch::can_read(&manifest.source.engine) && !part =>
@@ -145,6 +132,14 @@ async fn make_plan(
         Shape::Files { .. } => return Err(no_files_into(&manifest, target, part)),
     };
     Ok(Plan { manifest, how })
+}
+
+pub(crate) fn takes_no_records(manifest: &Manifest, target: &StoreLocation) -> Error {
+    let (id, engine) = (manifest.id, target.engine());
+    Error::Refused {
+        what: format!("snapshot {id} holds records, and a {engine} store takes files only"),
+        instead: "restore it into rocksdb:PATH, memory:FILE.bcs or memory:FOLDER".into(),
+    }
 }
 
 fn no_files_into(manifest: &Manifest, target: &StoreLocation, part: bool) -> Error {
@@ -165,7 +160,7 @@ fn no_files_into(manifest: &Manifest, target: &StoreLocation, part: bool) -> Err
 }
 
 /// The databases to restore, with the names they get.
-fn chosen(
+pub(crate) fn chosen(
     manifest: &Manifest,
     options: &RestoreOptions,
 ) -> Result<Vec<(ManifestDatabase, String)>> {
@@ -192,18 +187,11 @@ impl Plan {
     fn report(&self, target: &StoreLocation) -> RestoreReport {
         let manifest = &self.manifest;
         let mut report = RestoreReport {
-            snapshot: manifest.id.to_string(),
-            target: target.to_string(),
-            shape: manifest.shape.word(),
-            proved: None,
             databases: DatabaseReport::of_manifest(manifest),
             global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
-            files: None,
             bytes: manifest.databases.iter().filter_map(|d| Some(d.sum.as_ref()?.bytes)).sum(),
-            kept_aside: None,
             dry_run: true,
-            elapsed_seconds: 0.0,
-            notes: Vec::new(),
+            ..empty_report(manifest, target)
         };
         match &self.how {
             How::Records { databases, .. } => {
@@ -224,6 +212,26 @@ impl Plan {
             }
         }
         report
+    }
+}
+
+/// The report of a restore that has not brought anything yet.
+pub(crate) fn empty_report(manifest: &Manifest, target: &StoreLocation) -> RestoreReport {
+    RestoreReport {
+        snapshot: manifest.id.to_string(),
+        target: target.to_string(),
+        shape: manifest.shape.word(),
+        proved: None,
+        databases: Vec::new(),
+        global_lthash: None,
+        files: None,
+        bytes: 0,
+        kept_aside: None,
+        dry_run: false,
+        elapsed_seconds: 0.0,
+        notes: Vec::new(),
+        salvaged: false,
+        losses: Vec::new(),
     }
 }
 
@@ -369,7 +377,7 @@ impl Into<'_> {
     }
 }
 
-fn described(database: &ManifestDatabase, name: &str) -> DatabaseInfo {
+pub(crate) fn described(database: &ManifestDatabase, name: &str) -> DatabaseInfo {
     DatabaseInfo {
         name: name.to_owned(),
         order: Order::Key,
@@ -379,16 +387,17 @@ fn described(database: &ManifestDatabase, name: &str) -> DatabaseInfo {
     }
 }
 
-fn counted(batch: &RecordBatch) -> u64 {
+pub(crate) fn counted(batch: &RecordBatch) -> u64 {
     batch.iter().map(|record| record.counted_bytes()).sum()
 }
 
 /// What the restored store says of where it came from.
-fn origin(manifest: &Manifest) -> Origin {
+pub(crate) fn origin(manifest: &Manifest) -> Origin {
     Origin {
         snapshot: manifest.id.to_string(),
         position: manifest.position.to_string(),
         taken: time::rfc3339(manifest.created_ms),
+        salvaged: false,
     }
 }
 

@@ -8,7 +8,7 @@ use backup_core::progress::Context;
 use backup_core::target::{Content, Existing, Origin, RestorePlan};
 use futures_util::TryStreamExt;
 use remote::Repository;
-use remote::tree::{file_contents, list_files};
+use remote::tree::{file_contents, files_of};
 
 use crate::location::SourceOptions;
 use crate::{Error, Result, StoreLocation};
@@ -65,10 +65,7 @@ impl Scratch {
         let folder = backup_core::scratch::Scratch::create(&parent, PREFIX.as_ref())?;
         let location: StoreLocation =
             format!("{engine}:{}", folder.folder().join("store").display()).parse()?;
-        let files = match tree {
-            Some(tree) => list_files(repository.objects(), tree).await?,
-            None => Vec::new(),
-        };
+        let files = files_of(repository.objects(), &manifest.shape).await?;
         let plan = RestorePlan {
             content: Content::Files { engine: engine.clone(), files },
             existing: Existing::Refuse,
@@ -76,6 +73,7 @@ impl Scratch {
                 snapshot: manifest.id.to_string(),
                 position: manifest.position.to_string(),
                 taken: String::new(),
+                salvaged: false,
             },
         };
         let mut restore = location.target()?.begin(plan, context).await?;

@@ -69,7 +69,7 @@ impl fmt::Display for SnapshotSpec {
     }
 }
 
-/// The live snapshots, oldest first.
+/// The live snapshots, oldest first. One whose manifest is damaged is listed with what the catalog knows.
 pub async fn list(repository: &Repository, context: &Context) -> Result<Vec<SnapshotReport>> {
     let head = repository.head().await?;
     let mut entries: Vec<SnapshotEntry> = head.state.snapshots.values().cloned().collect();
@@ -77,7 +77,14 @@ pub async fn list(repository: &Repository, context: &Context) -> Result<Vec<Snap
     stream::iter(entries)
         .map(async |entry: SnapshotEntry| {
             context.check()?;
-            Ok(summary(&manifest(repository, &entry).await?))
+            match manifest(repository, &entry).await {
+                Ok(manifest) => Ok(summary(&manifest)),
+                Err(Error::Remote(error)) if error.is_damage() => {
+                    context.note(format!("the manifest of snapshot {}: {error}", entry.id));
+                    Ok(unreadable(&entry))
+                }
+                Err(error) => Err(error),
+            }
         })
         .buffered(MANIFESTS_AT_ONCE)
         .try_collect()
@@ -134,6 +141,19 @@ fn summary(manifest: &Manifest) -> SnapshotReport {
         databases: DatabaseReport::of_manifest(manifest),
         host: manifest.host.clone(),
         label: manifest.label.clone(),
+    }
+}
+
+/// What the catalog says of a snapshot whose manifest cannot be read.
+fn unreadable(entry: &SnapshotEntry) -> SnapshotReport {
+    SnapshotReport {
+        snapshot: entry.id.to_string(),
+        created: time::rfc3339(entry.created_ms),
+        source: entry.source.clone(),
+        shape: "damaged",
+        databases: Vec::new(),
+        host: entry.host.clone(),
+        label: entry.label.clone(),
     }
 }
 

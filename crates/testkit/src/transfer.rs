@@ -17,6 +17,7 @@ pub fn origin() -> Origin {
         snapshot: "0123456789abcdef".into(),
         position: "version 7".into(),
         taken: "2026-01-02T03:04:05Z".into(),
+        salvaged: false,
     }
 }
 

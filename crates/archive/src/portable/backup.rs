@@ -67,6 +67,7 @@ impl<S: Source + ?Sized> DatabaseBackup for S {
             snapshot: store.location,
             position: info.position.to_string(),
             taken: utc(now()),
+            salvaged: false,
         };
         let count = databases.len();
         let mut build = begin(path.clone(), form, databases, context.clone()).await?;

@@ -7,7 +7,7 @@ use keepsum::verify::Level;
 use crate::sound::{CASES, Case, Sound, assert_named};
 
 /// Every so many flips, a restore is tried too: it reads the same objects by the same calls.
-const RESTORE_EVERY: usize = 61;
+const RESTORE_EVERY: usize = 199;
 
 /// What was tried in one repository.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ async fn every_byte(case: Case) -> Tried {
     tried
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn every_flipped_byte_is_found_and_named() {
     let mut all = Tried::default();
     for case in CASES {

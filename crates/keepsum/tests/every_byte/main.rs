@@ -11,4 +11,5 @@ mod command;
 mod flips;
 mod heal;
 mod objects;
+mod salvage;
 mod sound;

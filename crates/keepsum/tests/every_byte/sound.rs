@@ -3,19 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use archive::boundary::Target as Boundary;
 use archive::catalog::Change;
 use archive::object::{Kind, ObjectHash, ObjectName};
 use backup_core::progress::Context;
 use backup_core::target::Existing;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
 use keepsum::location::SourceOptions;
 use keepsum::report::{RestoreReport, VerifyReport};
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
-use keepsum::{Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec, StoreLocation};
-use remote::{Decision, Memory};
+use keepsum::{Error, ExitCode, Host, Repository, SnapshotSpec, StoreLocation};
+use object_store::memory::InMemory;
+use object_store::{GetOptions, ObjectMeta, ObjectStore, PutOptions, PutPayload};
+use remote::{Decision, Memory, Store};
 use testkit::contents::{Contents, contents};
 use testkit::transfer::transfer;
 
@@ -32,16 +37,19 @@ pub(crate) const ROCKSDB_FILES: Case = Case { engine: "rocksdb", shape: ShapeCho
 pub(crate) const FILES: Case = Case { engine: "files", shape: ShapeChoice::Files };
 pub(crate) const CASES: [Case; 4] = [MEMORY, ROCKSDB, ROCKSDB_FILES, FILES];
 
-/// The folders of a repository and of what this host remembers of it.
-const FOLDERS: [&str; 2] = ["repo", "state"];
-
-/// A repository with two snapshots, and all its files as they should be.
+/// A repository in memory with two snapshots, and all its files as they should be.
 pub(crate) struct Sound {
     pub(crate) case: Case,
+    /// The source and the targets.
     folder: tempfile::TempDir,
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    inner: Arc<dyn ObjectStore>,
+    files: BTreeMap<String, Bytes>,
     /// What the newest snapshot holds.
     wanted: Stored,
+    /// Whether this host remembers what it saw of the catalog.
+    pub(crate) remembers: bool,
+    /// The list of damaged objects that it has.
+    pub(crate) list: String,
 }
 
 /// What a store holds, in a form that compares.
@@ -58,17 +66,23 @@ pub(crate) fn host() -> Host {
 impl Sound {
     /// Makes one. Each takes a second or less.
     pub(crate) async fn new(case: Case) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut sound =
-            Self { case, folder, files: BTreeMap::new(), wanted: Stored::Files(BTreeMap::new()) };
-        Repository::init(&sound.repository_location(), &host(), &Context::default()).await.unwrap();
+        let mut sound = Self {
+            case,
+            folder: scratch(),
+            inner: Arc::new(InMemory::new()),
+            files: BTreeMap::new(),
+            wanted: Stored::Files(BTreeMap::new()),
+            remembers: false,
+            list: String::new(),
+        };
+        Repository::init_in(sound.store()).await.unwrap();
         for version in [1, 2] {
             sound.write_source(version).await;
             sound.back_up().await.unwrap();
         }
-        sound.list_something().await;
+        sound.list = sound.list_something().await;
         sound.wanted = sound.stored_at(&sound.source()).await;
-        sound.files = files_below(sound.folder.path(), &FOLDERS);
+        sound.files = sound.there();
         let found = sound.verify(Level::Full).await;
         assert_eq!(found.findings, [], "{case:?}: before any fault");
         sound
@@ -78,8 +92,8 @@ impl Sound {
         self.folder.path().join(name)
     }
 
-    fn repository_location(&self) -> RepositoryLocation {
-        RepositoryLocation::parse(self.path("repo").to_str().unwrap()).unwrap()
+    fn store(&self) -> Store {
+        Store::new(Arc::clone(&self.inner), "memory:", &host(), &Context::default())
     }
 
     fn store_at(&self, name: &str) -> StoreLocation {
@@ -87,18 +101,17 @@ impl Sound {
     }
 
     pub(crate) fn source(&self) -> StoreLocation {
-        self.store_at(if self.case.engine == "memory" { "source.bcs" } else { "source" })
+        self.store_at("source")
     }
 
     pub(crate) fn target(&self) -> StoreLocation {
-        self.store_at(if self.case.engine == "memory" { "into/store.bcs" } else { "into/store" })
+        self.store_at("into/store")
     }
 
     /// Writes the source: some leaves and a node of records, or short and long files.
     async fn write_source(&self, version: u8) {
         let path = self.source().path().to_owned();
         let _ = fs::remove_dir_all(&path);
-        let _ = fs::remove_file(&path);
         if self.case == FILES {
             fs::create_dir(&path).unwrap();
             fs::write(path.join("changing"), [version; 3000]).unwrap();
@@ -113,7 +126,7 @@ impl Sound {
     }
 
     /// A list of damaged objects, as `verify` commits them, of a name that nothing reaches.
-    async fn list_something(&self) {
+    async fn list_something(&self) -> String {
         let repository = self.open().await.unwrap();
         let name = ObjectName { hash: ObjectHash([7; 32]), nonce: [7; 8] };
         let names = remote::names::encode(&[name]).unwrap();
@@ -122,15 +135,14 @@ impl Sound {
         let changes = vec![Change::Damaged(list.reference)];
         let decide = move |_: &_, _: &[_]| Ok(Decision::Commit(changes.clone()));
         repository.catalog().commit(&head, decide).await.unwrap();
-        // So that what this host remembers is the newest entry.
-        repository.head().await.unwrap();
+        list.reference.name.path()
     }
 
     /// Opens the repository as a new process does.
     pub(crate) async fn open(&self) -> remote::Result<Repository> {
-        let location = self.repository_location();
-        let opened = Repository::open(&location, &host(), &Context::default()).await?;
-        Ok(opened.with_memory(Memory::new(self.path("state"))))
+        let opened = Repository::open_in(self.store()).await?;
+        let memory = || Memory::new(self.path("state"));
+        Ok(if self.remembers { opened.with_memory(memory()) } else { opened })
     }
 
     pub(crate) async fn back_up(&self) -> Result<keepsum::report::BackupReport, Error> {
@@ -160,13 +172,9 @@ impl Sound {
     pub(crate) async fn restores(&self, what: &str) -> bool {
         let into = self.path("into");
         let _ = fs::remove_dir_all(&into);
-        fs::create_dir(&into).unwrap();
-        let old = if self.case.engine == "memory" {
-            self.target().path().to_owned()
-        } else {
-            fs::create_dir(self.target().path()).unwrap();
-            self.target().path().join("CURRENT")
-        };
+        fs::create_dir_all(self.target().path()).unwrap();
+        let old = if self.case.engine == "memory" { "old.bcs" } else { "CURRENT" };
+        let old = self.target().path().join(old);
         fs::write(&old, b"what was there").unwrap();
         let before = testkit::tree::tree(&into).unwrap();
         match self.restore().await {
@@ -186,7 +194,7 @@ impl Sound {
 
     async fn stored_at(&self, location: &StoreLocation) -> Stored {
         if self.case.engine == "files" {
-            let mut files = files_below(location.path(), &[""]);
+            let mut files = files_below(location.path());
             files.remove(Path::new(backup_core::staging::SIDECAR));
             return Stored::Files(files);
         }
@@ -197,13 +205,9 @@ impl Sound {
         Stored::Records(found)
     }
 
-    /// The files of the repository, by their paths in it, with their bytes.
+    /// The files of the repository as they should be, by their paths in it.
     pub(crate) fn stored(&self) -> Vec<(String, Vec<u8>)> {
-        let inside = self.files.iter().filter_map(|(path, bytes)| {
-            let path = path.strip_prefix("repo").ok()?;
-            Some((path.to_str().unwrap().to_owned(), bytes.clone()))
-        });
-        inside.collect()
+        self.files.iter().map(|(path, bytes)| (path.clone(), bytes.to_vec())).collect()
     }
 
     /// Its objects.
@@ -211,24 +215,37 @@ impl Sound {
         self.stored().into_iter().filter(|(path, _)| path.starts_with("objects/")).collect()
     }
 
+    /// The files of the repository as they are.
+    fn there(&self) -> BTreeMap<String, Bytes> {
+        let listed: Vec<_> = at_once(self.inner.list(None).try_collect());
+        let read = |meta: ObjectMeta| {
+            let found = at_once(self.inner.get_opts(&meta.location, GetOptions::default()));
+            (meta.location.to_string(), at_once(found.bytes()))
+        };
+        listed.into_iter().map(read).collect()
+    }
+
     pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
-        fs::write(self.path("repo").join(path), bytes).unwrap();
+        let payload = PutPayload::from_bytes(Bytes::copy_from_slice(bytes));
+        at_once(self.inner.put_opts(&path.into(), payload, PutOptions::default()));
     }
 
     pub(crate) fn remove(&self, path: &str) {
-        fs::remove_file(self.path("repo").join(path)).unwrap();
+        let path = futures_util::stream::iter([Ok(path.into())]).boxed();
+        let removed: Vec<_> = at_once(self.inner.delete_stream(path).try_collect());
+        assert_eq!(removed.len(), 1);
     }
 
     /// Makes the repository as it was before any fault.
     pub(crate) fn repair(&self) {
-        let found = files_below(self.folder.path(), &FOLDERS);
-        for path in found.keys().filter(|path| !self.files.contains_key(*path)) {
-            fs::remove_file(self.folder.path().join(path)).unwrap();
+        let there = self.there();
+        for path in there.keys().filter(|path| !self.files.contains_key(*path)) {
+            self.remove(path);
         }
         for (path, bytes) in
-            self.files.iter().filter(|(path, bytes)| found.get(*path) != Some(bytes))
+            self.files.iter().filter(|(path, bytes)| there.get(*path) != Some(bytes))
         {
-            fs::write(self.folder.path().join(path), bytes).unwrap();
+            self.write(path, bytes);
         }
     }
 
@@ -262,6 +279,11 @@ fn same_but_times(
     one.keys().eq(other.keys()) && one.values().map(plain).eq(other.values().map(plain))
 }
 
+/// A folder in memory where there is one: tens of thousands of faults wait for no disk.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A few records in leaves of their own, so that a node is above them.
 fn sample(version: u8) -> Contents {
     let ends = |number: &u64| Boundary::Records.ends_leaf(b"", &number.to_be_bytes(), 12);
@@ -276,10 +298,15 @@ fn sample(version: u8) -> Contents {
     contents
 }
 
-/// The files below these folders of `root`, by their paths from there.
-fn files_below(root: &Path, folders: &[&str]) -> BTreeMap<PathBuf, Vec<u8>> {
+/// What a store in memory answers at once.
+fn at_once<T>(answer: impl Future<Output = object_store::Result<T>>) -> T {
+    answer.now_or_never().expect("a store in memory never waits").unwrap()
+}
+
+/// The files below a folder, by their paths from there.
+pub(crate) fn files_below(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
-    let mut pending: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut pending = vec![root.to_owned()];
     while let Some(folder) = pending.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries {

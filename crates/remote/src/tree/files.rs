@@ -9,7 +9,7 @@ use std::ops::Range;
 use archive::boundary::Target;
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
 use archive::limits::{FULL_LEAF_BYTES, INLINE_FILE_BYTES, LARGE_PIECE_BYTES, SMALL_PIECE_BYTES};
-use archive::manifest::FileMeta;
+use archive::manifest::{FileMeta, Shape};
 use archive::node::{Child, Tree};
 use archive::object::{Kind, ObjectRef};
 use backup_core::path::FilePath;
@@ -424,10 +424,31 @@ pub(crate) async fn check_files(
             found = (found.0 + 1, found.1.saturating_add(info.bytes));
         }
     }
-    if found == (count, bytes) {
+    check_amount(tree, found, (count, bytes))
+}
+
+/// The files of a snapshot of this shape, sorted by path: as many as it says, and none in the records
+/// shape.
+///
+/// # Errors
+/// As [`list_files`], and [`Error::Damaged`] for another number or length than the shape has.
+pub async fn files_of(objects: &Objects, shape: &Shape) -> Result<Vec<FileInfo>> {
+    let Shape::Files { tree: Some(tree), count, bytes } = shape else { return Ok(Vec::new()) };
+    let files = list_files(objects, tree).await?;
+    let total = files.iter().fold(0_u64, |total, file| total.saturating_add(file.bytes));
+    check_amount(tree, (files.len() as u64, total), (*count, *bytes))?;
+    Ok(files)
+}
+
+/// Compares the number and the bytes of a tree's files with what a manifest says.
+fn check_amount(tree: &Tree, found: (u64, u64), expected: (u64, u64)) -> Result<()> {
+    if found == expected {
         return Ok(());
     }
-    let detail = format!("it has {} files of {} bytes, not {count} of {bytes}", found.0, found.1);
+    let detail = format!(
+        "it has {} files of {} bytes, not {} of {}",
+        found.0, found.1, expected.0, expected.1
+    );
     let source = archive::Error::mismatch("a tree of files", detail);
     Err(Error::damaged(tree.root.object.name.path())(source))
 }

@@ -9,6 +9,7 @@ mod diff;
 mod files;
 mod read;
 mod records;
+mod salvage;
 mod write;
 
 pub(crate) use files::check_files;
@@ -16,7 +17,10 @@ pub(crate) use read::{checked_leaf, examine_leaf, read_node};
 
 pub use checkpoint::{Checkpoints, SoFar, Unsaved};
 pub use diff::{DiffTotals, Difference, EachDifference, compare};
-pub use files::{FileContent, FilesWritten, file_contents, list_files, write_files};
+pub use files::{FileContent, FilesWritten, file_contents, files_of, list_files, write_files};
 pub use read::{Found, SummedBatches, TreeReader, scan};
 pub use records::{Reading, RecordsWritten, write_records};
+pub use salvage::{
+    FileLoss, FileSurvey, Loss, Salvaged, salvage_records, survey_files, whole_contents,
+};
 pub use write::TreeWriter;

@@ -257,6 +257,24 @@ pub(crate) async fn examine_leaf(objects: &Objects, child: &Child, tag: &[u8]) -
     Ok(Examined { leaf, sum: Some(sum.lthash), pieces, broken })
 }
 
+impl Examined {
+    /// The records that are whole, and the values that are not.
+    pub(crate) fn into_whole(
+        self,
+        objects: &Objects,
+    ) -> (BoxStream<'static, Result<RecordBatch>>, Vec<BrokenValue>) {
+        let Self { leaf, broken, .. } = self;
+        let is_whole = |segment: &Segment| match segment {
+            Segment::Batch(_) => true,
+            Segment::Long { at, .. } => !broken.iter().any(|value| value.at == *at),
+        };
+        let whole: Vec<Segment> = leaf.segments.into_iter().filter(is_whole).collect();
+        let objects = objects.clone();
+        let batches = stream::iter(whole).flat_map(move |segment| segment.into_batches(&objects));
+        (batches.map_ok(|(batch, _)| batch).boxed(), broken)
+    }
+}
+
 /// The sum of a long value, or what is wrong with its pieces that are not whole.
 async fn sum_value(
     objects: &Objects,

@@ -76,6 +76,8 @@ impl<'a> Walk<'a> {
             self.count(list).await?;
             if let Err(error) = names::read(self.repository.objects(), list).await {
                 self.report.note(error, "the list of what is damaged or being deleted")?;
+                // Nobody reuses a list, so none need name it.
+                self.report.damaged.remove(&list.name);
             }
         }
         Ok(())

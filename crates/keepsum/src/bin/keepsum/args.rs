@@ -225,7 +225,8 @@ not empty is refused without --replace, which keeps the old one aside.
 Examples:
   keepsum restore latest rocksdb:/tmp/db
   keepsum restore 3fa2b1 memory:/tmp/users.bcs --database users --as default
-  keepsum restore @2026-11-21 rocksdb:/var/lib/app/db --replace --dry-run")]
+  keepsum restore @2026-11-21 rocksdb:/var/lib/app/db --replace --dry-run
+  keepsum restore 3fa2b1 rocksdb:/tmp/what-is-left --salvage")]
 pub(crate) struct Restore {
     /// An id or the beginning of one, `latest`, or @TIME
     pub(crate) snapshot: String,
@@ -236,6 +237,9 @@ pub(crate) struct Restore {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Restore what is whole of a damaged snapshot, and list what is lost; nothing is proved
+    #[arg(long, conflicts_with_all = ["replace", "check", "dry_run"])]
+    pub(crate) salvage: bool,
 }
 
 /// How a target is written.

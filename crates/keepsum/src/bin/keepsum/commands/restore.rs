@@ -13,6 +13,9 @@ pub(crate) async fn restore(args: &Restore, session: &Session) -> Result<ExitCod
     let snapshot: SnapshotSpec = args.snapshot.parse()?;
     let target: StoreLocation = args.target.parse()?;
     let options = options(&args.writing);
+    if args.salvage {
+        return salvage(&snapshot, &target, &options, session).await;
+    }
     if !args.dry_run {
         return write(&snapshot, &target, &options, session).await;
     }
@@ -54,6 +57,20 @@ async fn write(
         engine::restore(&repository, snapshot, target, options, &session.host, &session.context)
             .await?;
     print(&report, session)
+}
+
+async fn salvage(
+    snapshot: &SnapshotSpec,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+    session: &Session,
+) -> Result<ExitCode, Failure> {
+    let (host, context) = (&session.host, &session.context);
+    let repository = session.repository().await?;
+    let done = keepsum::salvage::salvage(&repository, snapshot, target, options, host, context);
+    let report = done.await?;
+    print(&report, session)?;
+    Ok(if report.losses.is_empty() { ExitCode::Done } else { ExitCode::Damaged })
 }
 
 fn print(report: &RestoreReport, session: &Session) -> Result<ExitCode, Failure> {

@@ -1,24 +1,54 @@
 //! What `restore`, `export` and `convert` print.
 
-use keepsum::report::RestoreReport;
+use keepsum::report::{LossReport, RestoreReport};
 
 use super::Page;
-use super::table::Facts;
+use super::table::{Align, Facts, Table};
 use super::text::{Bytes, Number, Rate, Seconds};
 use super::{databases, sections};
 
 impl Page for RestoreReport {
     fn page(&self) -> String {
         let mut facts = Facts::default();
-        facts.add(if self.dry_run { "would restore" } else { "restored" }, &self.snapshot);
+        let done = match (self.dry_run, self.salvaged) {
+            (true, _) => "would restore",
+            (_, true) => "salvaged",
+            _ => "restored",
+        };
+        facts.add(done, &self.snapshot);
         facts.add("into", &self.target);
         facts.add("shape", self.shape);
         facts.add_some("proved", self.proved);
         facts.add_some("LtHash", self.global_lthash.as_ref());
         facts.add_some("files", self.files.map(Number));
         facts.add_some("old one kept", self.kept_aside.as_ref());
-        sections([facts.to_string(), databases::table(&self.databases), amount(self)])
+        let databases = databases::table(&self.databases);
+        sections([facts.to_string(), databases, losses(&self.losses), amount(self)])
     }
+}
+
+/// What is lost of a salvaged snapshot, a line each.
+fn losses(losses: &[LossReport]) -> String {
+    if losses.is_empty() {
+        return String::new();
+    }
+    let columns = [("LOST", Align::Left), ("FROM", Align::Left), ("TO", Align::Left)];
+    let more = [("RECORDS", Align::Right), ("BYTES", Align::Right), ("WHY", Align::Left)];
+    let mut table = Table::new([columns[0], columns[1], columns[2], more[0], more[1], more[2]]);
+    let number = |number: Option<u64>| number.map(|n| Number(n).to_string()).unwrap_or_default();
+    let place = |at: &Option<[String; 2]>| match at {
+        Some([root_key, key]) if root_key.is_empty() => key.clone(),
+        Some([root_key, key]) => format!("{root_key}/{key}"),
+        None => String::new(),
+    };
+    for loss in losses {
+        let what = loss.database.clone().or_else(|| loss.path.clone()).unwrap_or_default();
+        let from = loss.offset.map_or_else(|| place(&loss.first), |at| format!("byte {at}"));
+        let to = loss.last_path.clone().unwrap_or_else(|| place(&loss.last));
+        let (records, bytes) = (number(loss.records), number(loss.bytes));
+        table.row([what, from, to, records, bytes, loss.why.clone()]);
+    }
+    table.to_string()
 }
 
 fn amount(report: &RestoreReport) -> String {

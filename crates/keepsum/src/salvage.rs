@@ -1,0 +1,188 @@
+//! `restore --salvage`: what is whole of a damaged snapshot, and a list of what is not.
+//!
+//! The store that comes of it is marked and never called proved.
+
+use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use archive::node::Tree;
+use backup_core::integrity::Summer;
+use backup_core::progress::Context;
+use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
+use futures_util::TryStreamExt;
+use remote::tree::{FileSurvey, Salvaged, salvage_records, survey_files, whole_contents};
+use remote::{Host, Repository};
+
+use crate::report::{DatabaseReport, LossReport, RestoreReport};
+use crate::restore::{self, RestoreOptions};
+use crate::snapshots::{self, SnapshotSpec};
+use crate::{Error, Result, StoreLocation, backup, time};
+
+/// The engine whose target takes the files of any other.
+const ANY_FILES: &str = "files";
+
+/// Restores what is whole of a snapshot into `target`, where nothing may be yet.
+///
+/// What is lost is in the report: by database with the first and the last key, by file with the range of
+/// bytes. Where nothing is lost, the store is what [`restore`](restore::restore) makes of it, not proved.
+///
+/// # Errors
+/// [`Error::Usage`] with `replace` or `check`: a salvaged store never replaces another and proves
+/// nothing. [`Error::NothingToSalvage`] where the snapshot's manifest is damaged.
+pub async fn salvage(
+    repository: &Repository,
+    spec: &SnapshotSpec,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+    host: &Host,
+    context: &Context,
+) -> Result<RestoreReport> {
+    let started = host.clock.now_ms();
+    check_options(options)?;
+    let manifest = match snapshots::find(repository, spec).await {
+        Err(Error::Remote(source)) if source.is_damage() => {
+            return Err(Error::NothingToSalvage { snapshot: spec.to_string(), source });
+        }
+        found => found?,
+    };
+    let mut report = restore::empty_report(&manifest, target);
+    report.salvaged = true;
+    let salvaging = Salvaging { repository, manifest: &manifest, target, options, context };
+    let restored = match &manifest.shape {
+        Shape::Records => salvaging.records(&mut report).await?,
+        Shape::Files { tree, .. } => salvaging.files(tree.as_ref(), &mut report).await?,
+    };
+    report.notes.extend(restored.notes);
+    report.notes.push(match report.losses.len() {
+        0 => "nothing is lost; without --salvage the restore is proved as well".to_owned(),
+        losses => format!("{losses} parts are lost; the store is what is left and not proved"),
+    });
+    report.elapsed_seconds = time::seconds_since(started, host);
+    Ok(report)
+}
+
+fn check_options(options: &RestoreOptions) -> Result<()> {
+    let refuse = |with: &str, detail: &str| {
+        Err(Error::Usage { what: format!("--salvage with {with}"), detail: detail.into() })
+    };
+    if options.replace {
+        return refuse("--replace", "never replaces a store; name a target that is free");
+    }
+    if options.check {
+        return refuse("--check", "proves nothing; leave out --check");
+    }
+    Ok(())
+}
+
+struct Salvaging<'a> {
+    repository: &'a Repository,
+    manifest: &'a Manifest,
+    target: &'a StoreLocation,
+    options: &'a RestoreOptions,
+    context: &'a Context,
+}
+
+impl Salvaging<'_> {
+    fn plan(&self, content: Content) -> RestorePlan {
+        let origin = Origin { salvaged: true, ..restore::origin(self.manifest) };
+        RestorePlan { content, existing: Existing::Refuse, origin }
+    }
+
+    async fn records(&self, report: &mut RestoreReport) -> Result<Restored> {
+        let target = self.target.target()?;
+        if !target.capabilities().load_records {
+            return Err(restore::takes_no_records(self.manifest, self.target));
+        }
+        let layout = self.options.layout.unwrap_or(self.manifest.layout);
+        let databases = restore::chosen(self.manifest, self.options)?;
+        let infos = databases.iter().map(|(database, name)| restore::described(database, name));
+        let content = Content::Records { layout, databases: infos.collect() };
+        let mut into = target.begin(self.plan(content), self.context).await?;
+        self.context.phase("salvaging records", None);
+        for (number, (database, name)) in databases.iter().enumerate() {
+            let sum = self.database(number, database, into.as_mut(), report).await?;
+            report.bytes += sum.bytes;
+            report.databases.push(DatabaseReport::new(name.clone(), Some(&sum)));
+        }
+        Ok(into.finish().await?)
+    }
+
+    async fn database(
+        &self,
+        number: usize,
+        database: &ManifestDatabase,
+        into: &mut dyn backup_core::Restore,
+        report: &mut RestoreReport,
+    ) -> Result<backup_core::integrity::DatabaseSum> {
+        let mut summer = Summer::new(&database.tag);
+        let Some(tree) = &database.tree else { return Ok(summer.finish()?) };
+        let mut parts = salvage_records(self.repository.objects(), tree, &database.tag);
+        while let Some(part) = parts.try_next().await? {
+            self.context.check()?;
+            match part {
+                Salvaged::Lost(loss) => {
+                    report.losses.push(LossReport::of_records(&database.name, &loss));
+                }
+                Salvaged::Records(batch) if batch.is_empty() => {}
+                Salvaged::Records(batch) => {
+                    self.context.advance(restore::counted(&batch), batch.len() as u64);
+                    let (next, batch) = backup::summed(summer, batch).await?;
+                    summer = next;
+                    into.load(number, batch).await?;
+                }
+            }
+        }
+        Ok(summer.finish()?)
+    }
+
+    async fn files(&self, tree: Option<&Tree>, report: &mut RestoreReport) -> Result<Restored> {
+        let engine = self.engine()?;
+        self.context.phase("reading files", None);
+        let objects = self.repository.objects();
+        let survey = match tree {
+            Some(tree) => survey_files(objects, tree).await?,
+            None => FileSurvey::default(),
+        };
+        report.files = Some(survey.whole.len() as u64);
+        report.bytes = survey.whole.iter().map(|file| file.bytes).sum();
+        report.losses.extend(survey.unnamed.iter().map(LossReport::of_files));
+        report.losses.extend(survey.lost.iter().map(LossReport::of_file));
+        if !report.losses.is_empty() && engine != ANY_FILES {
+            return Err(Error::Refused {
+                what: format!(
+                    "{} parts of snapshot {} are lost, and without them its files are no {engine} \
+                     store",
+                    report.losses.len(),
+                    self.manifest.id
+                ),
+                instead: "salvage the files that are whole into files:FOLDER".into(),
+            });
+        }
+        let content = Content::Files { engine: engine.to_owned(), files: survey.whole.clone() };
+        let target = self.target.target()?;
+        let mut into = target.begin(self.plan(content), self.context).await?;
+        self.context.phase("salvaging files", Some(report.bytes));
+        if let Some(tree) = tree {
+            let mut contents = whole_contents(objects, tree, &survey.whole);
+            while let Some((file, offset, bytes)) = contents.try_next().await? {
+                self.context.check()?;
+                self.context.advance(bytes.len() as u64, 0);
+                into.place(file, offset, bytes).await?;
+            }
+        }
+        Ok(into.finish().await?)
+    }
+
+    /// The engine as which the target takes the files: its own, or a plain folder.
+    fn engine(&self) -> Result<&str> {
+        let engine = self.manifest.source.engine.as_str();
+        let part = self.options.database.is_some() || self.options.rename.is_some();
+        if !part && self.options.layout.is_none() {
+            match self.target.engine() {
+                ANY_FILES => return Ok(ANY_FILES),
+                same if same == engine => return Ok(engine),
+                _ => {}
+            }
+        }
+        let what = format!("snapshot {} holds the files of a {engine} store", self.manifest.id);
+        Err(Error::Refused { what, instead: "salvage them whole into files:FOLDER".into() })
+    }
+}

@@ -1,0 +1,300 @@
+//! Hostile trees of records, and hostile manifests.
+
+use archive::catalog::SnapshotEntry;
+use archive::manifest::{Manifest, ManifestDatabase};
+use archive::node::{Child, Tree};
+use archive::object::{Kind, ObjectRef};
+use backup_core::record::RecordKey;
+use lthash::LtHash;
+
+use crate::Hostile;
+use crate::forge::{Forge, ForgedLeaf};
+
+const TAG: &[u8] = b"data";
+
+pub(crate) async fn all() -> Vec<Hostile> {
+    let mut all = Vec::new();
+    leaves(&mut all).await;
+    nodes(&mut all).await;
+    sums(&mut all).await;
+    bombs(&mut all).await;
+    manifests(&mut all).await;
+    all
+}
+
+/// Adds a repository, made by `make`, with a sound manifest.
+async fn add(
+    all: &mut Vec<Hostile>,
+    name: &'static str,
+    make: impl AsyncFnOnce(&Forge) -> Manifest,
+) {
+    let forge = Forge::new("memory").await;
+    let manifest = make(&forge).await;
+    let shows = manifest.encode().is_ok();
+    forge.commit(&manifest).await;
+    all.push(Hostile { name, forge, shows });
+}
+
+/// A snapshot of one leaf.
+async fn leaf(all: &mut Vec<Hostile>, name: &'static str, leaf: ForgedLeaf) {
+    add(all, name, async move |forge: &Forge| {
+        let root = forge.leaf(&leaf).await;
+        forge.of_tree(0, root, leaf.sum.unwrap())
+    })
+    .await;
+}
+
+fn good(records: &[(&[u8], &[u8])]) -> ForgedLeaf {
+    ForgedLeaf::of(TAG, records)
+}
+
+async fn leaves(all: &mut Vec<Hostile>) {
+    let twice = good(&[(b"a", b"1"), (b"a", b"2")]);
+    leaf(all, "a key twice", twice).await;
+    let mut unsorted = good(&[(b"b", b"1"), (b"a", b"2")]);
+    unsorted.first = Some(RecordKey::new(b"", b"a"));
+    unsorted.last = RecordKey::new(b"", b"b");
+    leaf(all, "unsorted keys", unsorted).await;
+    let many = ForgedLeaf { count: u32::MAX >> 1, ..good(&[(b"a", b"1")]) };
+    leaf(all, "2^31 records", many).await;
+    let long = ForgedLeaf { bytes: 1 << 60, ..good(&[(b"a", b"1")]) };
+    leaf(all, "2^60 bytes of records", long).await;
+    let key = vec![7; (1 << 20) + 1];
+    leaf(all, "a key that is too long", good(&[(&key, b"1")])).await;
+    let other_sum = ForgedLeaf { sum: Some(LtHash::identity()), ..good(&[(b"a", b"1")]) };
+    leaf(all, "a leaf with another sum", other_sum).await;
+    let foreign = ForgedLeaf::of(b"another", &[(b"a", b"1")]);
+    leaf(all, "records of another database", foreign).await;
+    add(all, "pieces that are shorter than their value", async |forge: &Forge| {
+        let piece = forge.object(Kind::Piece, vec![1; 100]).await;
+        let mut leaf = good(&[]);
+        leaf.push_pieces(b"", b"a", 1 << 60, &[piece]);
+        let root = forge.leaf(&leaf).await;
+        forge.of_tree(0, root, LtHash::identity())
+    })
+    .await;
+    add(all, "a piece that is said to have 4 GiB", async |forge: &Forge| {
+        let mut piece = forge.object(Kind::Piece, vec![1; 100]).await;
+        (piece.plain, piece.stored) = (u32::MAX, u32::MAX);
+        let mut leaf = good(&[]);
+        leaf.push_pieces(b"", b"a", u64::from(u32::MAX), &[piece]);
+        let root = forge.leaf(&leaf).await;
+        forge.of_tree(0, root, LtHash::identity())
+    })
+    .await;
+    add(all, "700,000 pieces", async |forge: &Forge| {
+        let piece = forge.object(Kind::Piece, vec![1; 100]).await;
+        let mut leaf = good(&[]);
+        leaf.push_pieces(b"", b"a", 69_000_000, &vec![piece; 690_000]);
+        let root = forge.leaf(&leaf).await;
+        forge.of_tree(0, root, LtHash::identity())
+    })
+    .await;
+    add(all, "a leaf that is another snapshot's", async |forge: &Forge| {
+        let mut root = forge.leaf(&good(&[(b"a", b"1")])).await;
+        root.last = RecordKey::new(b"", b"z");
+        forge.of_tree(0, root, good(&[(b"a", b"1")]).sum.unwrap())
+    })
+    .await;
+}
+
+/// Two leaves with what refers to them, and their sum.
+async fn two(forge: &Forge) -> (Vec<Child>, LtHash) {
+    let leaves = [good(&[(b"a", b"1"), (b"c", b"2")]), good(&[(b"e", b"3"), (b"g", b"4")])];
+    let mut children = Vec::new();
+    let mut sum = LtHash::identity();
+    for leaf in &leaves {
+        children.push(forge.leaf(leaf).await);
+        sum += leaf.sum.as_ref().unwrap();
+    }
+    (children, sum)
+}
+
+/// A snapshot of one node, of two leaves whose references `change` changes.
+async fn node(
+    all: &mut Vec<Hostile>,
+    name: &'static str,
+    change: impl FnOnce(&mut Vec<Child>, &mut LtHash),
+) {
+    add(all, name, async move |forge: &Forge| {
+        let (mut children, mut sum) = two(forge).await;
+        change(&mut children, &mut sum);
+        let root = forge.node(1, Some(sum.clone()), children).await;
+        forge.of_tree(1, root, sum)
+    })
+    .await;
+}
+
+async fn nodes(all: &mut Vec<Hostile>) {
+    node(all, "children that overlap", |children, _| {
+        children[1].first = RecordKey::new(b"", b"b");
+    })
+    .await;
+    node(all, "children out of order", |children, _| children.reverse()).await;
+    node(all, "a child twice", |children, _| children[1] = children[0].clone()).await;
+    node(all, "a child of 2^60 records", |children, _| children[0].records = 1 << 60).await;
+    node(all, "children of 2^64 records", |children, _| {
+        children.iter_mut().for_each(|child| child.records = u64::MAX);
+    })
+    .await;
+    node(all, "a child with no records", |children, _| children[0].records = 0).await;
+    node(all, "a child with another checksum", |children, _| {
+        children[0].checksum = Some(LtHash::identity().checksum());
+    })
+    .await;
+    node(all, "a node that names one leaf 512 times", |children, _| {
+        let leaf = children[0].clone();
+        *children = (0..512_u16)
+            .map(|number| {
+                let place = RecordKey::new(b"", &number.to_be_bytes());
+                Child { first: place.clone(), last: place, ..leaf.clone() }
+            })
+            .collect();
+    })
+    .await;
+    add(all, "a leaf in place of a node", async |forge: &Forge| {
+        let leaf = good(&[(b"a", b"1")]);
+        let root = forge.leaf(&leaf).await;
+        forge.of_tree(7, root, leaf.sum.unwrap())
+    })
+    .await;
+    add(all, "a node of another level", async |forge: &Forge| {
+        let (children, sum) = two(forge).await;
+        let below = forge.node(2, Some(sum.clone()), children).await;
+        let root = forge.node(3, Some(sum.clone()), vec![below]).await;
+        forge.of_tree(3, root, sum)
+    })
+    .await;
+    add(all, "a tree that is its own child", async |forge: &Forge| {
+        // A node cannot name itself: its name is its hash. It can name one that says it is higher.
+        let (children, sum) = two(forge).await;
+        let mut root = forge.node(1, Some(sum.clone()), children).await;
+        for _ in 0..20 {
+            root = forge.node(1, Some(sum.clone()), vec![root]).await;
+        }
+        forge.of_tree(1, root, sum)
+    })
+    .await;
+    for levels in [13, 200, u8::MAX] {
+        add(all, "a tree of too many levels", async move |forge: &Forge| {
+            let (children, sum) = two(forge).await;
+            let mut root = forge.node(1, Some(sum.clone()), children).await;
+            for level in 2..=levels {
+                root = forge.node(level, Some(sum.clone()), vec![root]).await;
+            }
+            forge.of_tree(levels, root, sum)
+        })
+        .await;
+    }
+}
+
+async fn sums(all: &mut Vec<Hostile>) {
+    node(all, "a node's sum that does not add up", |_, sum| {
+        *sum += good(&[(b"x", b"9")]).sum.as_ref().unwrap();
+    })
+    .await;
+    add(all, "a sum that does not add up two levels above leaves", async |forge: &Forge| {
+        let (children, mut sum) = two(forge).await;
+        let below = forge.node(1, Some(sum.clone()), children).await;
+        sum += good(&[(b"x", b"9")]).sum.as_ref().unwrap();
+        let root = forge.node(2, Some(sum.clone()), vec![below]).await;
+        forge.of_tree(2, root, sum)
+    })
+    .await;
+    add(all, "a database with another sum than its tree", async |forge: &Forge| {
+        let leaf = good(&[(b"a", b"1")]);
+        let root = forge.leaf(&leaf).await;
+        forge.of_tree(0, root, good(&[(b"b", b"1")]).sum.unwrap())
+    })
+    .await;
+}
+
+async fn bombs(all: &mut Vec<Hostile>) {
+    let zeros = zstd::bulk::compress(&vec![0; 1 << 20], 3).unwrap();
+    let frame = zeros.repeat(4096);
+    for plain in [1000, 256 << 10] {
+        let frame = frame[..frame.len().min(plain as usize - 1)].to_vec();
+        add(all, "4 GiB in a leaf", async move |forge: &Forge| {
+            let object = forge.bomb(Kind::Leaf, plain, &frame);
+            let root = good(&[(b"a", b"1")]).child(object);
+            forge.of_tree(0, root, good(&[(b"a", b"1")]).sum.unwrap())
+        })
+        .await;
+    }
+    add(all, "four leaves of 32 MiB of zeros", async |forge: &Forge| {
+        let object = forge.object(Kind::Leaf, vec![0; 32 << 20]).await;
+        let sum = good(&[(b"a", b"1")]).sum.unwrap();
+        let child = good(&[(b"a", b"1")]).child(object);
+        let children = (0..4_u8).map(|number| {
+            let place = RecordKey::new(b"", &[number]);
+            Child { first: place.clone(), last: place, ..child.clone() }
+        });
+        let mut total = LtHash::identity();
+        (0..4).for_each(|_| total += &sum);
+        let root = forge.node(1, Some(total.clone()), children.collect()).await;
+        forge.of_tree(1, root, total)
+    })
+    .await;
+    let forge = Forge::new("memory").await;
+    let manifest = forge.manifest();
+    let object = forge.object(Kind::Manifest, vec![0; 32 << 20]).await;
+    forge.commit_object(&manifest, object).await;
+    all.push(Hostile { name: "a manifest of 32 MiB of zeros", forge, shows: false });
+}
+
+async fn manifests(all: &mut Vec<Hostile>) {
+    add(all, "12,001 databases", async |forge: &Forge| {
+        let mut manifest = forge.manifest();
+        let one = ManifestDatabase { tree: None, sum: None, ..manifest.databases[0].clone() };
+        let named = |number| ManifestDatabase { name: format!("{number:06}"), ..one.clone() };
+        manifest.databases = (0..12_001).map(named).collect();
+        manifest
+    })
+    .await;
+    add(all, "a database twice", async |forge: &Forge| {
+        let mut manifest = forge.manifest();
+        manifest.databases.push(manifest.databases[0].clone());
+        manifest
+    })
+    .await;
+    add(all, "a tree whose root has impossible lengths", async |forge: &Forge| {
+        let leaf = good(&[(b"a", b"1")]);
+        let mut root = forge.leaf(&leaf).await;
+        root.object = ObjectRef { plain: u32::MAX, stored: u32::MAX, ..root.object };
+        let mut manifest = forge.of_tree(0, root.clone(), leaf.sum.unwrap());
+        manifest.databases[0].tree = Some(Tree { levels: 0, root });
+        manifest
+    })
+    .await;
+    for (name, other) in [
+        ("a manifest of another snapshot", "id"),
+        ("a manifest of another source", "source"),
+        ("a manifest of another time", "time"),
+        ("a manifest of another host", "host"),
+    ] {
+        let forge = Forge::new("memory").await;
+        let manifest = forge.manifest();
+        let object = forge.object(Kind::Manifest, manifest.encode().unwrap()).await;
+        let mut entry = SnapshotEntry {
+            id: manifest.id,
+            manifest: object,
+            created_ms: manifest.created_ms,
+            host: manifest.host,
+            source: manifest.source.location,
+            label: manifest.label,
+        };
+        match other {
+            "id" => entry.id.0[0] ^= 1,
+            "source" => entry.source.push('x'),
+            "time" => entry.created_ms += 1,
+            _ => entry.host.push('x'),
+        }
+        forge.commit_entry(entry).await;
+        all.push(Hostile { name, forge, shows: false });
+    }
+    let forge = Forge::new("memory").await;
+    let manifest = forge.manifest();
+    let object = forge.object(Kind::Piece, manifest.encode().unwrap()).await;
+    forge.commit_object(&manifest, object).await;
+    all.push(Hostile { name: "a piece in place of a manifest", forge, shows: false });
+}
