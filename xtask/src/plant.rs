@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::cache::Cache;
 use crate::environment::{self, Environment};
 use crate::process;
+use crate::services;
 use crate::stopwatch::{Readable, Stopwatch};
 use crate::workspace::Workspace;
 use copy::Copy;
@@ -76,7 +77,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     eprintln!("the copy that faults are planted in: {}", folder.display());
     let copy = Copy::make(workspace.root(), &folder.join("clone"))?;
     let copied = Workspace::at(copy.root().to_owned());
-    let environment = Environment::prepare_apart(&copied, cache, folder.join("target"), turn)?;
+    let mut environment = Environment::prepare_apart(&copied, cache, folder.join("target"), turn)?;
+    services::prepare_all(&mut environment)?;
     let logs = folder.join("logs");
     fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
     Planting { copy: &copy, environment: &environment, logs: &logs }.all(&faults)

@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use crate::cache::Cache;
+use crate::environment::Environment;
 use crate::process;
 use crate::toolchain;
 
@@ -115,6 +116,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+/// Installs them all, and tells every cargo call where they are. `KEEPSUM_TEST_ALL` tells a test that
+/// whatever it needs must be there: it fails where it would otherwise skip.
+pub(crate) fn prepare_all(environment: &mut Environment) -> Result<()> {
+    for service in &SERVICES {
+        let program = service.prepare(&environment.cache)?;
+        println!("{}: {}", service.name, program.display());
+        environment.set(service.variable, program);
+    }
+    environment.set("KEEPSUM_TEST_ALL", "1");
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::environment::Environment;
 use crate::package;
 use crate::process;
-use crate::services::SERVICES;
+use crate::services;
 use crate::stopwatch::{Readable, Stopwatch};
 use crate::test_report::TestReport;
 use crate::tidy;
@@ -138,13 +138,8 @@ fn docs(environment: &Environment) -> Command {
 /// Installs what tests ask for, then runs them all. `KEEPSUM_TEST_ALL` tells a test that whatever it
 /// needs must be there: it fails where it would otherwise skip.
 fn tests(environment: &mut Environment) -> Result<Vec<String>> {
-    for service in &SERVICES {
-        let program = service.prepare(&environment.cache)?;
-        println!("{}: {}", service.name, program.display());
-        environment.set(service.variable, program);
-    }
+    services::prepare_all(environment)?;
     let mut command = cargo(environment, &["test", "--workspace", "--all-features"]);
-    command.env("KEEPSUM_TEST_ALL", "1");
     println!("$ cargo {}", process::arguments(&command));
     let mut report = TestReport::default();
     process::run_watched(&mut command, |line| {

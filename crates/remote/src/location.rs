@@ -154,13 +154,14 @@ fn refuse(scheme: &str, text: &str) -> CoreError {
     }
 }
 
-/// The URL with nothing that may be secret: no user, password, query or fragment.
+/// The URL with nothing that may be secret: scheme, host and port alone. A user and a password that
+/// were mistyped are taken for a part of the path.
 fn without_secrets(scheme: &str, text: &str) -> String {
     match Url::parse(text) {
         Ok(url) if url.host_str().is_some() => {
             let host = url.host_str().unwrap_or_default();
             let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-            format!("{scheme}://{host}{port}{}", url.path())
+            format!("{scheme}://{host}{port}/…")
         }
         _ => format!("{scheme}:…"),
     }
@@ -222,7 +223,8 @@ mod tests {
             ("https://host/dav", "feature http"),
         ] {
             let error = error_of(url);
-            assert!(error.contains(url) && error.contains(feature), "{error}");
+            let (start, _) = url.rsplit_once('/').expect("it has a path");
+            assert!(error.contains(start) && error.contains(feature), "{error}");
         }
         // Not a folder named "s3:bucket".
         #[cfg(not(feature = "aws"))]
@@ -239,6 +241,8 @@ mod tests {
             "s3:key:hunter2@bucket",
             "ftp://user:hunter2@host/",
             "https://hunter2@",
+            // Found by fuzzing: a slash too few, and the password is in the path.
+            "https:/r://:hunter2@host:",
             "https://user:hunter2@host:hunter2/",
         ] {
             let error = format!("{:?}", RepositoryLocation::parse(url).unwrap_err());

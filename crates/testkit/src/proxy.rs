@@ -175,6 +175,7 @@ impl Request {
 
 fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
     client.set_read_timeout(Some(SILENCE))?;
+    client.set_nodelay(true)?;
     let Some(mut request) = read_request(&client)? else { return Ok(()) };
     let mut words = request.head[0].split(' ');
     let mut word = || words.next().unwrap_or_default().to_owned();
@@ -192,7 +193,7 @@ fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
             return answer(client, status, &headers, &body, call.method == "HEAD");
         }
         Fault::CutRequest => {
-            let mut server = TcpStream::connect(shared.server)?;
+            let mut server = connect(shared.server)?;
             send_head(&mut server, &request)?;
             server.write_all(&request.body[..request.body.len() / 2])?;
             return server.shutdown(Shutdown::Both);
@@ -266,10 +267,17 @@ fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
     found.next().map(|(_, value)| value.trim())
 }
 
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let server = TcpStream::connect(server)?;
+    server.set_read_timeout(Some(SILENCE))?;
+    // A body must not wait until the head is acknowledged.
+    server.set_nodelay(true)?;
+    Ok(server)
+}
+
 /// The whole answer of the server to a request whose body follows its head after a pause.
 fn ask(server: SocketAddr, request: &Request, pause: Duration) -> io::Result<Vec<u8>> {
-    let mut server = TcpStream::connect(server)?;
-    server.set_read_timeout(Some(SILENCE))?;
+    let mut server = connect(server)?;
     send_head(&mut server, request)?;
     std::thread::sleep(pause);
     server.write_all(&request.body)?;

@@ -33,7 +33,7 @@ pub(crate) struct Forge {
 #[derive(Default)]
 pub(crate) struct ForgedLeaf {
     pub(crate) sum: Option<LtHash>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     pub(crate) count: u32,
     pub(crate) bytes: u64,
     pub(crate) pieces: u64,

@@ -3,7 +3,8 @@
 //! One test for each other ground runs this very program again, with that ground in its environment,
 //! so every test holds over every store, and a failure has the test's own name.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -75,13 +76,14 @@ fn run_over(ground: &str, variables: impl IntoIterator<Item = (&'static str, Str
     }
     command.env(VARIABLE, ground).envs(variables).args(["--test-threads", THREADS]);
     let skipped = LOCAL.iter().flat_map(|word| ["--skip", word]);
-    let output = command.args(skipped).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "over {ground}:\n{told}\n{errors}");
-    let passed = told.lines().filter(|line| line.starts_with("test ") && line.ends_with("... ok"));
-    let passed = passed.count();
-    assert!(passed >= TESTS, "only {passed} tests over {ground}:\n{told}");
+    let mut suite = command.args(skipped).stdout(Stdio::piped()).spawn().unwrap();
+    let mut passed = 0;
+    for line in BufReader::new(suite.stdout.take().unwrap()).lines().map(Result::unwrap) {
+        passed += usize::from(line.starts_with("test ") && line.ends_with("... ok"));
+        println!("{line}");
+    }
+    assert!(suite.wait().unwrap().success(), "the suite failed over {ground}");
+    assert!(passed >= TESTS, "only {passed} tests over {ground}");
 }
 
 #[test]

@@ -195,6 +195,38 @@ async fn repositories_and_addresses_are_remembered_apart() {
     assert_eq!(kept.count(), 2);
 }
 
+/// Lost: trust. While one process read the catalog, another of the same host committed and remembered
+/// that; the first took its own head for one that had been put back.
+#[tokio::test]
+async fn what_another_process_saw_meanwhile_is_no_finding() {
+    let state = tempfile::tempdir().unwrap();
+    let inner = in_memory().await;
+    commit(&remembering(&inner, state.path()).await).await;
+    let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
+    let listings = AtomicU64::new(0);
+    let own: Arc<OnceLock<Arc<Faulty>>> = Arc::default();
+    let faulty = Arc::clone(&own);
+    // The reader has seen that no entry 2 is there. As it lists, for the last time, there is one.
+    let rule = move |request: &Request| {
+        if *request == Request::List && listings.fetch_add(1, Ordering::Relaxed) == 1 {
+            faulty.get().unwrap().stale.store(1, Ordering::Relaxed);
+            let (store, folder) = (Arc::clone(&store), folder.clone());
+            let other = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                let other = async { commit(&remembering(&store, &folder).await).await };
+                runtime.unwrap().block_on(other)
+            });
+            assert_eq!(other.join().unwrap(), 2);
+        }
+        Fault::None
+    };
+    own.set(Faulty::new(&inner, rule)).unwrap();
+    let reader: Arc<dyn ObjectStore> = Arc::clone(own.get().unwrap()) as _;
+    let head = remembering(&reader, state.path()).await.head().await.unwrap();
+    assert_eq!(head.number, 1, "the other one came too late to be seen");
+    assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
+}
+
 /// The folder of the memory was made and not synced in the one above it: after a power cut, nothing was
 /// remembered. Cut off at any operation, the memory says what it said before or what it says now.
 #[tokio::test]
@@ -229,36 +261,4 @@ async fn what_is_remembered_outlives_a_power_cut() {
     }
     assert!(remembered(&volume, Survival::Synced), "nothing is remembered after a power cut");
     assert!(states > 40, "{states}");
-}
-
-/// Lost: trust. While one process read the catalog, another of the same host committed and remembered
-/// that; the first took its own head for one that had been put back.
-#[tokio::test]
-async fn what_another_process_saw_meanwhile_is_no_finding() {
-    let state = tempfile::tempdir().unwrap();
-    let inner = in_memory().await;
-    commit(&remembering(&inner, state.path()).await).await;
-    let (store, folder) = (Arc::clone(&inner), state.path().to_owned());
-    let listings = AtomicU64::new(0);
-    let own: Arc<OnceLock<Arc<Faulty>>> = Arc::default();
-    let faulty = Arc::clone(&own);
-    // The reader has seen that no entry 2 is there. As it lists, for the last time, there is one.
-    let rule = move |request: &Request| {
-        if *request == Request::List && listings.fetch_add(1, Ordering::Relaxed) == 1 {
-            faulty.get().unwrap().stale.store(1, Ordering::Relaxed);
-            let (store, folder) = (Arc::clone(&store), folder.clone());
-            let other = std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-                let other = async { commit(&remembering(&store, &folder).await).await };
-                runtime.unwrap().block_on(other)
-            });
-            assert_eq!(other.join().unwrap(), 2);
-        }
-        Fault::None
-    };
-    own.set(Faulty::new(&inner, rule)).unwrap();
-    let reader: Arc<dyn ObjectStore> = Arc::clone(own.get().unwrap()) as _;
-    let head = remembering(&reader, state.path()).await.head().await.unwrap();
-    assert_eq!(head.number, 1, "the other one came too late to be seen");
-    assert_eq!(remembering(&inner, state.path()).await.head().await.unwrap().number, 2);
 }

@@ -92,9 +92,11 @@ async fn the_largest_object_is_one_request() {
 async fn a_listing_of_many_pages_survives_a_failure_of_each() {
     const FILES: usize = 1100;
     for ground in Ground::all() {
-        let store = store(&ground.location()).await;
+        let location = ground.location();
+        let store = store(&location).await;
+        let direct = ground.direct(&location).await;
         let put = |number: usize| {
-            let store = store.clone();
+            let store = direct.clone();
             async move { store.create(&format!("objects/{number:06}"), "x".into()).await.unwrap() }
         };
         let made: Vec<_> =

@@ -30,6 +30,12 @@ impl Ground {
         Service::ALL.into_iter().filter_map(Self::new)
     }
 
+    /// The same place, without the proxy.
+    pub(crate) async fn direct(&self, location: &RepositoryLocation) -> Store {
+        let settings = Settings::new(variables(&self.server.url()));
+        store(&RepositoryLocation::s3(&location.to_string(), settings).unwrap()).await
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         Settings::new(variables(&self.proxy.url()))
     }

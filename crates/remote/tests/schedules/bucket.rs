@@ -14,9 +14,9 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult,
+    Attributes, CopyOptions, Extensions, GetOptions, GetRange, GetResult, GetResultPayload,
+    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult,
 };
 
 use crate::coverage::{Event, Seen};
@@ -367,6 +367,10 @@ fn never<T>() -> object_store::Result<T> {
     Err(object_store::Error::NotSupported { source: "a repository has no use for it".into() })
 }
 
+#[expect(
+    clippy::default_trait_access,
+    reason = "the time, which nobody looks at, is of a crate that nothing here names"
+)]
 fn meta(path: &str, size: u64) -> ObjectMeta {
     let location = Path::from(path);
     ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None }
@@ -420,7 +424,7 @@ impl ObjectStore for Client {
         };
         match self.ask(operation).await {
             Answer::Done => {
-                Ok(PutResult { e_tag: None, version: None, extensions: Default::default() })
+                Ok(PutResult { e_tag: None, version: None, extensions: Extensions::default() })
             }
             Answer::Exists => {
                 let path = location.to_string();
@@ -462,7 +466,7 @@ impl ObjectStore for Client {
             meta: meta(location.as_ref(), size),
             range,
             attributes: Attributes::default(),
-            extensions: Default::default(),
+            extensions: Extensions::default(),
         })
     }
 
@@ -502,7 +506,7 @@ impl ObjectStore for Client {
         let mut result = ListResult {
             common_prefixes: Vec::new(),
             objects: Vec::new(),
-            extensions: Default::default(),
+            extensions: Extensions::default(),
         };
         for meta in found {
             let meta = meta?;

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use archive::catalog::{Entry, EntryHash, State};
 use archive::manifest::SnapshotId;
 use archive::object::{Kind, ObjectName, ObjectRef};
-use bytes::Bytes;
 use remote::{Error, Head, Repository};
 
 use crate::bucket::{Bucket, Files};
@@ -118,7 +117,7 @@ async fn whole(
         let expected = expected.ok_or_else(|| format!("{what} has a leaf that nobody stored"))?;
         if checked.insert(child.object.name) {
             let content = repository.objects().read(Kind::Leaf, &child.object).await;
-            if Bytes::from(content.map_err(broken)?) != expected {
+            if content.map_err(broken)? != expected {
                 return Err(format!("{what} has other bytes in slot {slot}"));
             }
         }

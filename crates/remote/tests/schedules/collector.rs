@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use archive::catalog::{Change, Entry, STATE_EVERY, State};
 use archive::object::{Kind, ObjectName, ObjectRef};
 use async_trait::async_trait;
+use backup_core::progress::Context;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use remote::store::Created;
@@ -40,7 +41,7 @@ async fn collections(process: &Process, random: &mut Random) -> Result<()> {
 
 async fn collect(process: &Process, repository: &Repository, random: &mut Random) -> Result<()> {
     let head = process.head(repository).await?;
-    let listed = repository.objects().list(&Default::default()).await?;
+    let listed = repository.objects().list(&Context::default()).await?;
     let mut doomed: BTreeSet<ObjectName> = listed.into_keys().collect();
     let mut marks = Marks { process, repository, reached: HashSet::new() };
     if !marks.mark(&head.state).await? {

@@ -36,6 +36,8 @@ pub(crate) struct Inside {
     pub(crate) forgotten: BTreeSet<SnapshotId>,
     /// Sessions, by their source, that were told that their pins ended.
     pub(crate) ended: BTreeSet<String>,
+    /// Sessions, by their source, of which somebody began to drop a pin.
+    pub(crate) dropped: BTreeSet<String>,
     /// How often a session resumed from each pin.
     pub(crate) resumed: BTreeMap<PinId, u32>,
     /// The greatest number of an entry that somebody was told is committed.

@@ -28,6 +28,8 @@ async fn forgets(process: &Process, random: &mut Random) -> Result<()> {
         let forgotten: Vec<_> = snapshots.into_iter().filter(|_| random.chance(500)).collect();
         let dropped: Vec<_> = pins.into_iter().filter(|_| random.chance(400)).collect();
         process.ledger.inside().forgets.extend(&forgotten);
+        let sources = dropped.iter().map(|id| head.state.pins[id].source.clone());
+        process.ledger.inside().dropped.extend(sources);
         let decide = |newest: &State, _: &[Entry]| {
             let live = forgotten.iter().filter(|id| newest.snapshots.contains_key(id));
             let pinned = dropped.iter().filter(|id| newest.pins.contains_key(id));
@@ -66,10 +68,7 @@ async fn proof(process: &Process, random: &mut Random) -> Result<()> {
     let old = head.state.snapshots[&id].manifest;
     let mut manifest = match repository.manifest(&old).await {
         Ok(manifest) => manifest,
-        Err(error) => {
-            let live = |state: &State| is_live(state, &old);
-            return process.judge(&repository, "what it proves", live, error).await;
-        }
+        Err(error) => return process.judge_pinned(&source, error),
     };
     manifest.description = Some(format!("proved by {source}"));
     let replaced = session.replace(&manifest).await?;

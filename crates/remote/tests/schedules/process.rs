@@ -107,6 +107,19 @@ impl Process {
         Ok(())
     }
 
+    /// Judges an error that was met while a session read what its roots reach: damage is one unless
+    /// somebody dropped the session's pins.
+    pub(crate) fn judge_pinned(&self, source: &str, error: Error) -> Result<()> {
+        if !error.is_damage() {
+            return Err(error);
+        }
+        if !self.ledger.inside().dropped.contains(source) {
+            let process = self.number;
+            self.ledger.break_promise(format!("process {process} finds its root broken: {error}"));
+        }
+        Ok(())
+    }
+
     /// Judges how a process ended.
     pub(crate) fn end(&self, ended: Result<()>) {
         match ended {

@@ -59,7 +59,7 @@ async fn backup(process: &Process, repository: &Repository, random: &mut Random)
     }
     let source = format!("memory:store-{}-{:x}", process.number, random.next());
     for (root, _) in &roots {
-        note_resumed(process, root);
+        note_resumed(process, &head.state, root);
     }
     let collections = process.ledger.inside().collections;
     let named: Vec<Root> = roots.iter().map(|(root, _)| *root).collect();
@@ -70,16 +70,13 @@ async fn backup(process: &Process, repository: &Repository, random: &mut Random)
             .try_into()
             .expect("two times eight bytes"),
     );
-    let roots: Vec<ObjectRef> = roots.into_iter().map(|(_, manifest)| manifest).collect();
     let mut backup = Backup {
         process,
-        repository,
         random,
         session,
         source,
         id,
         base: head,
-        roots,
         parents,
         children: BTreeMap::new(),
         slots: Slots::new(),
@@ -103,10 +100,12 @@ fn choose(state: &State, random: &mut Random) -> Vec<(Root, ObjectRef)> {
     chosen
 }
 
-fn note_resumed(process: &Process, root: &Root) {
+/// Notes that a session goes on from a pin, which it is going to end, whoever else lives by it.
+fn note_resumed(process: &Process, state: &State, root: &Root) {
     let Root::Pin(id) = root else { return };
     process.bucket.note(Event::SessionResumed);
     let mut inside = process.ledger.inside();
+    inside.dropped.insert(state.pins[id].source.clone());
     let times = inside.resumed.entry(*id).or_default();
     *times += 1;
     if *times > 1 {
@@ -117,14 +116,12 @@ fn note_resumed(process: &Process, root: &Root) {
 /// A session at work.
 struct Backup<'a> {
     process: &'a Process,
-    repository: &'a Repository,
     random: &'a mut Random,
     session: Session,
     source: String,
     id: SnapshotId,
     /// The state that the session began on.
     base: Head,
-    roots: Vec<ObjectRef>,
     parents: Vec<Reached>,
     children: BTreeMap<u8, Child>,
     slots: Slots,
@@ -132,16 +129,10 @@ struct Backup<'a> {
     collections: u64,
 }
 
-/// What a backup that was filled came to.
-enum Filled {
-    Whole(Manifest),
-    /// A root was lost while it was read.
-    Lost,
-}
-
 impl Backup<'_> {
-    /// Stores the content, with a checkpoint now and then.
-    async fn fill(&mut self) -> Result<Filled> {
+    /// Stores the content, with a checkpoint now and then. None where a root was lost while it was
+    /// read.
+    async fn fill(&mut self) -> Result<Option<Manifest>> {
         let checkpoints = [0, 150, 400][self.random.below(3)];
         for slot in 0..self.random.between(1, SLOTS.into()) {
             let slot = u8::try_from(slot).expect("there are few slots");
@@ -166,13 +157,9 @@ impl Backup<'_> {
                 if let Some(tree) = &tree {
                     self.check_reuse(&tree.root.object);
                 }
-                Ok(Filled::Whole(manifest(self.id, tree)))
+                Ok(Some(manifest(self.id, tree)))
             }
-            Err(error) => {
-                let live = |state: &State| self.roots.iter().all(|root| is_live(state, root));
-                self.process.judge(self.repository, "its parent", live, error).await?;
-                Ok(Filled::Lost)
-            }
+            Err(error) => self.process.judge_pinned(&self.source, error).map(|()| None),
         }
     }
 
@@ -231,9 +218,9 @@ impl Backup<'_> {
     }
 
     /// Ends the session, in one of the ways in which sessions end.
-    async fn finish(mut self, filled: Result<Filled>) -> Result<()> {
+    async fn finish(mut self, filled: Result<Option<Manifest>>) -> Result<()> {
         match filled {
-            Ok(Filled::Whole(manifest)) => match self.random.below(10) {
+            Ok(Some(manifest)) => match self.random.below(10) {
                 0 => self.abandon().await,
                 1 => {
                     self.process.bucket.note(Event::SessionDropped);
@@ -241,7 +228,7 @@ impl Backup<'_> {
                 }
                 _ => self.commit(&manifest).await,
             },
-            Ok(Filled::Lost) => self.abandon().await,
+            Ok(None) => self.abandon().await,
             Err(error) => {
                 // As the real backup does: a checkpoint stays for the next one.
                 if !self.session.has_checkpoint().await {

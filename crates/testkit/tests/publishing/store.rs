@@ -54,6 +54,7 @@ impl Case {
             snapshot: "abc".into(),
             position: "sequence 1".into(),
             taken: "then".into(),
+            salvaged: false,
         })
     }
 

@@ -30,7 +30,7 @@ Example:
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The repository: a path, or file:///PATH
+    /// The repository: a path, file:///PATH, or s3://BUCKET/PREFIX
     #[arg(long, global = true, value_name = "REPO", env = "KEEPSUM_REPO")]
     #[arg(hide_env_values = true, value_hint = ValueHint::DirPath, help_heading = EVERYWHERE)]
     pub(crate) repo: Option<String>,
