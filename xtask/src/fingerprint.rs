@@ -15,13 +15,17 @@ impl Fingerprint {
     /// Of the bytes of a file.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let mut fingerprint = Self::new();
-        bytes.iter().for_each(|byte| fingerprint.byte(*byte));
+        for byte in bytes {
+            fingerprint.byte(*byte);
+        }
         fingerprint
     }
 
     /// Takes in one more field.
     pub(crate) fn field(&mut self, text: &str) -> &mut Self {
-        text.bytes().chain([0xff]).for_each(|byte| self.byte(byte));
+        for byte in text.bytes().chain([0xff]) {
+            self.byte(byte);
+        }
         self
     }
 

@@ -83,14 +83,12 @@ impl Repository {
             return Self::new(store, RepositoryId(descriptor.id));
         }
         let address = store.address().to_owned();
-        match store.size(&Entry::path(0)).await? {
-            Some(_) => Err(Error::Unfinished { address }),
-            None => {
-                // A bucket that is missing is no empty one. Some services only say so of a listing.
-                store.top().await?;
-                Err(Error::NoRepository { address })
-            }
+        if store.size(&Entry::path(0)).await?.is_some() {
+            return Err(Error::Unfinished { address });
         }
+        // A bucket that is missing is no empty one. Some services only say so of a listing.
+        store.top().await?;
+        Err(Error::NoRepository { address })
     }
 
     fn new(store: Store, id: RepositoryId) -> Result<Self> {

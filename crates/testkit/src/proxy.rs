@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a connection may be silent before the proxy gives it up, so that no thread is left.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_mins(2);
 
 /// A request on its way.
 #[derive(Debug, Clone)]
@@ -306,7 +306,9 @@ fn answer(
     head: bool,
 ) -> io::Result<()> {
     let mut text = format!("HTTP/1.1 {status} Planted\r\nConnection: close\r\n");
-    text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    text.push_str("Content-Length: ");
+    text.push_str(&body.len().to_string());
+    text.push_str("\r\n");
     for line in headers {
         text.push_str(line);
         text.push_str("\r\n");

@@ -103,11 +103,10 @@ fn several_processes_back_up_at_the_same_time() {
         // The last of each is what its store holds now.
         for number in 0..PROCESSES {
             let source = place.path(&format!("{number}.bcs"));
-            let own = list.iter().filter(|snapshot| {
+            let newest = list.iter().rfind(|snapshot| {
                 snapshot["source"].as_str().unwrap().ends_with(source.to_str().unwrap())
             });
-            let last = own.last().unwrap();
-            let id = last["snapshot"].as_str().unwrap();
+            let id = newest.unwrap()["snapshot"].as_str().unwrap();
             let same = ground.run(&["diff", id, &store(number), "--json"]).done().json();
             assert_eq!(same["equal"], true, "{number}: {same}");
         }
@@ -132,12 +131,15 @@ fn a_service_that_is_busy_and_breaks_now_and_then_only_takes_longer() {
     ground.run(&["restore", "latest", &ground.place.memory("back.bcs"), "--check"]).done();
 }
 
+/// What is set, what is not set, and what is said of it.
+type Wrong<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a [&'a str]);
+
 /// Each in one line that says what to do, within seconds, with exit code 1.
 #[test]
 fn what_is_set_up_wrongly_is_said() {
     let Some(ground) = Ground::new(Service::S3sFs) else { return };
     let nowhere = "http://127.0.0.1:1";
-    let cases: [(&[(&str, &str)], &[&str], &[&str]); 8] = [
+    let cases: [Wrong; 8] = [
         (&[("KEEPSUM_REPO", "s3://no-such-bucket")], &[], &["no such bucket; make it first"]),
         (&[("AWS_SECRET_ACCESS_KEY", "x")], &[], &["check AWS_SECRET_ACCESS_KEY"]),
         (&[], &["AWS_SECRET_ACCESS_KEY"], &["AWS_ACCESS_KEY_ID", "set both"]),

@@ -39,7 +39,8 @@ async fn each_object_that_is_damaged_heals_with_the_next_backup() {
     for case in CASES {
         let sound = Sound::new(case).await;
         // The list of damaged objects is removed, and so are half of the others.
-        let removed = |number: usize, path: &String| number % 2 == 0 || *path == sound.list;
+        let removed =
+            |number: usize, path: &String| number.is_multiple_of(2) || *path == sound.list;
         for (number, (path, bytes)) in sound.objects().iter().enumerate() {
             let what = format!("{case:?}: {path}");
             if removed(number, path) {

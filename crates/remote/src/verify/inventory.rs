@@ -58,11 +58,11 @@ impl Inventory {
     async fn sort(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         let Some(mut sorter) = self.sorter.take() else { return Ok(()) };
-        let sorted = blocking::run("sort names", move || {
+        let pushed = blocking::run("sort names", move || {
             sorter.push(&batch)?;
             Ok::<_, Error>(sorter)
         });
-        self.sorter = Some(sorted.await?);
+        self.sorter = Some(pushed.await?);
         Ok(())
     }
 

@@ -39,11 +39,9 @@ pub(super) async fn check(
     {
         let (gone, new) = differing(&before.children, &node.children);
         let fewer = gone.len() + new.len() < node.children.len();
-        if fewer && let Some(found) = adding.changed(sum, &gone, &new).await? {
-            if found == *claimed {
-                return Ok(());
-            }
-            // Which of the two nodes is wrong is told by all children.
+        // Where they differ, which of the two nodes is wrong is told by all children.
+        if fewer && adding.changed(sum, &gone, &new).await?.as_ref() == Some(claimed) {
+            return Ok(());
         }
     }
     let all: Vec<&Child> = node.children.iter().collect();

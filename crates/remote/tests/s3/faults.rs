@@ -146,9 +146,8 @@ async fn no_failure_is_absence() {
         // Nor is a repository made over one that cannot be seen.
         for fault in &faults {
             let fault = fault.clone();
-            ground.proxy.set(move |call| match call.path.contains("keepsum.json") {
-                true => fault.clone(),
-                false => Fault::None,
+            ground.proxy.set(move |call| {
+                if call.path.contains("keepsum.json") { fault.clone() } else { Fault::None }
             });
             let made = Repository::init_in(store(&location).await).await.unwrap_err();
             assert!(matches!(made, Error::Store { .. }), "{}", told(&made));

@@ -43,10 +43,8 @@ async fn a_service_that_looks_before_it_writes_is_refused() {
     let Some(gated) = Ground::new(Service::S3sFs) else { return };
     let bare = testkit::proxy::Proxy::new(gated.server.address()).unwrap();
     // All of the writers' requests are there before the first body is.
-    bare.set(|call| match call.conditional {
-        true => Fault::SlowBody(std::time::Duration::from_millis(500)),
-        false => Fault::None,
-    });
+    let slow = || Fault::SlowBody(std::time::Duration::from_millis(500));
+    bare.set(move |call| if call.conditional { slow() } else { Fault::None });
     let ground = Ground { proxy: bare, server: gated.server };
     let error = refused(&ground).await;
     assert!(error.contains("were told that they did"), "{error}");

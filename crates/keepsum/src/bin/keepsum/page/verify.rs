@@ -15,7 +15,8 @@ impl Page for VerifyReport {
         );
         if self.unreached_objects > 0 {
             let (number, bytes) = (Number(self.unreached_objects), Bytes(self.unreached_bytes));
-            looked += &format!("{number} more objects, {bytes}, belong to no snapshot\n");
+            let more = format!("{number} more objects, {bytes}, belong to no snapshot\n");
+            looked.push_str(&more);
         }
         if self.findings.is_empty() {
             let verdict = match self.level {
