@@ -170,6 +170,7 @@ impl Taking<'_> {
                 }
             }
         }
+        let started = after_all(&head.state, started);
         let session = Session::begin(self.repository, &head, &source.location, &roots).await?;
         let session = Arc::new(session);
         match self.fill(&session, &parents, source, started).await {
@@ -274,6 +275,13 @@ impl Taking<'_> {
         let entries = databases.iter().zip(sums);
         Ok(entries.map(|(database, sum)| entry(database, Some(sum), None)).collect())
     }
+}
+
+/// The time of a new snapshot: not before any that is there already, for the newest is the one that is
+/// restored. Clocks are set back, and those of two hosts differ.
+fn after_all(state: &State, now: u64) -> u64 {
+    let newest = state.snapshots.values().map(|snapshot| snapshot.created_ms).max();
+    newest.map_or(now, |newest| now.max(newest.saturating_add(1)))
 }
 
 /// What interrupted backups of this source by this host keep; this one ends it.

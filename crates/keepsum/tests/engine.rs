@@ -373,3 +373,31 @@ async fn a_live_store_is_compared_record_by_record() {
     assert_eq!(named, [("changed", "0000000000000005"), ("added", "6e6577")]);
     assert!(!report.equal);
 }
+
+/// A clock that is set back by an hour each time it is looked at.
+#[derive(Debug)]
+struct SetBack(AtomicI64);
+
+impl remote::env::Clock for SetBack {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.fetch_sub(3_600_000, Ordering::Relaxed)).unwrap()
+    }
+}
+
+/// Lost: the newest snapshot. Where the clock was set back between two backups, `latest` was the older.
+#[tokio::test]
+async fn the_latest_snapshot_is_the_last_one_whatever_the_clock_says() {
+    let repository = repository().await;
+    let clock = Arc::new(SetBack(AtomicI64::new(1_700_000_000_000)));
+    let host = Host { clock, ..host() };
+    let (context, options) = (Context::default(), BackupOptions::default());
+    let mut contents = Contents::new();
+    for number in 0..4_u8 {
+        contents.put("default", b"", b"number", [number]);
+        let store = memory(&contents).await;
+        let taken = backup(&repository, &store, &options, &host, &context).await.unwrap();
+        let latest: SnapshotSpec = "latest".parse().unwrap();
+        let shown = keepsum::snapshots::show(&repository, &latest, &context).await.unwrap();
+        assert_eq!(shown.summary.snapshot, taken.snapshot, "backup {number}");
+    }
+}

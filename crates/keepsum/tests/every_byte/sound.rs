@@ -59,6 +59,21 @@ enum Stored {
     Files(BTreeMap<PathBuf, Vec<u8>>),
 }
 
+impl Stored {
+    /// Where the two differ.
+    fn differs(&self, other: &Self) -> Option<String> {
+        match (self, other) {
+            _ if self == other => None,
+            (Self::Files(one), Self::Files(other)) => {
+                let names = one.keys().chain(other.keys());
+                let differing = names.filter(|name| one.get(*name) != other.get(*name));
+                Some(format!("{:?}", differing.collect::<Vec<_>>()))
+            }
+            _ => Some("records".to_owned()),
+        }
+    }
+}
+
 pub(crate) fn host() -> Host {
     Host::system("test")
 }
@@ -180,7 +195,8 @@ impl Sound {
         match self.restore().await {
             Ok(_) => {
                 let found = self.stored_at(&self.target()).await;
-                assert_eq!(found, self.wanted, "{what}: a restore gave back something else");
+                let differs = found.differs(&self.wanted);
+                assert_eq!(differs, None, "{what}: a restore gave back something else");
                 true
             }
             Err(error) => {
