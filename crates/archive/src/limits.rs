@@ -57,8 +57,14 @@ pub const MAX_NAME_BYTES: usize = 4096;
 const LARGEST_PIECES: usize = 48 * MAX_VALUE_PIECES;
 const LARGEST_RECORD: usize = 2 * MAX_KEY_BYTES + MAX_WHOLE_VALUE + LARGEST_PIECES + 64;
 const LARGEST_CHILD: usize = 4 * MAX_KEY_BYTES + 256;
-const _: () = assert!(LtHash::BYTES + FULL_LEAF_BYTES + LARGEST_RECORD <= MAX_OBJECT_BYTES);
-const _: () = assert!(LtHash::BYTES + FULL_NODE_BYTES + 2 * LARGEST_CHILD <= MAX_OBJECT_BYTES);
+
+/// The most plain bytes of a leaf.
+pub const MAX_LEAF_BYTES: usize = LtHash::BYTES + FULL_LEAF_BYTES + LARGEST_RECORD;
+
+/// The most plain bytes of an inner node.
+pub const MAX_NODE_BYTES: usize = LtHash::BYTES + FULL_NODE_BYTES + 2 * LARGEST_CHILD;
+
+const _: () = assert!(MAX_LEAF_BYTES <= MAX_OBJECT_BYTES && MAX_NODE_BYTES <= MAX_OBJECT_BYTES);
 
 /// Checks a size against its limit.
 pub(crate) fn check_limit(what: &'static str, found: u64, limit: u64) -> Result<()> {

@@ -19,7 +19,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::limits::{FRAME_BYTES, MAX_OBJECT_BYTES};
+use crate::limits::{
+    FRAME_BYTES, LARGE_PIECE_BYTES, MAX_LEAF_BYTES, MAX_NODE_BYTES, MAX_OBJECT_BYTES,
+};
 use crate::wire::{Reader, Writer, check_version};
 use crate::{Error, Result};
 
@@ -55,6 +57,17 @@ impl Kind {
         [Self::Piece, Self::Leaf, Self::Node, Self::Manifest, Self::Names]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
+    }
+
+    /// The most plain bytes of an object of this kind: no writer makes a larger one, and no reader
+    /// unpacks one.
+    pub fn max_bytes(self) -> usize {
+        match self {
+            Self::Piece => LARGE_PIECE_BYTES,
+            Self::Leaf => MAX_LEAF_BYTES,
+            Self::Node => MAX_NODE_BYTES,
+            Self::Manifest | Self::Names => MAX_OBJECT_BYTES,
+        }
     }
 
     /// What messages call an object of this kind.

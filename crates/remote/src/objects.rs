@@ -249,7 +249,7 @@ impl Objects {
 
 /// Refuses a reference with lengths that no object has, before anything is asked for.
 fn check_size(kind: Kind, reference: &ObjectRef) -> Result<()> {
-    let limit = archive::limits::MAX_OBJECT_BYTES as u64;
+    let limit = kind.max_bytes() as u64;
     let fits =
         u64::from(reference.plain) <= limit && u64::from(reference.stored) <= MAX_STORED_BYTES;
     if fits {

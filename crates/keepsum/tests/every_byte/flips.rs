@@ -57,7 +57,7 @@ async fn every_flipped_byte_is_found_and_named() {
     for case in CASES {
         let tried = every_byte(case).await;
         assert!(tried.flips > 5_000, "{tried:?}");
-        assert!(tried.restores_refused > 30, "{tried:?}");
+        assert!(tried.restores_refused > 20, "{tried:?}");
         all.flips += tried.flips;
         all.restores += tried.restores;
         all.restores_refused += tried.restores_refused;

@@ -32,7 +32,7 @@ struct Hostile {
 #[tokio::test]
 async fn hostile_repositories_are_refused_within_memory_and_time() {
     if measure::is_child() {
-        return measure::read().await;
+        return Box::pin(measure::read()).await;
     }
     let mut all = records::all().await;
     all.extend(files::all().await);
@@ -43,7 +43,7 @@ async fn hostile_repositories_are_refused_within_memory_and_time() {
         let outcomes = read_in_a_child(hostile);
         assert_eq!(outcomes.len(), 5, "{name}: {outcomes:?}");
         for outcome in &outcomes {
-            let Outcome { operation, refused, kilobytes, milliseconds, .. } = outcome;
+            let Outcome { operation, refused, kilobytes, milliseconds, said } = outcome;
             let must = match operation.as_str() {
                 "verify" | "restore" | "export" => Some(true),
                 "show" => Some(!hostile.shows),
@@ -51,6 +51,7 @@ async fn hostile_repositories_are_refused_within_memory_and_time() {
                 _ => None,
             };
             assert!(must.is_none_or(|must| must == *refused), "{name}: {outcome:?}");
+            assert!(!said.is_empty(), "{name}: {outcome:?}");
             assert!(kilobytes << 10 <= MAX_MEMORY, "{name}: {outcome:?}");
             assert!(*milliseconds <= MAX_MILLISECONDS, "{name}: {outcome:?}");
             (memory, slowest) = (memory.max(*kilobytes), slowest.max(*milliseconds));

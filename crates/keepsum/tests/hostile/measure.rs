@@ -105,14 +105,14 @@ pub(crate) async fn read() {
         Ok(shown.summary.snapshot)
     })
     .await;
-    told("diff", async {
+    let diffing = Box::pin(async {
         let repository = open(folder).await?;
         let sound = fs::read_to_string(folder.join("sound")).unwrap();
         let (old, new) = (Side::Snapshot(sound.parse()?), Side::Snapshot(SnapshotSpec::Latest));
         let report = diff(Some(&repository), &old, &new, true, &Context::default()).await?;
         Ok(format!("{} databases", report.databases.len()))
-    })
-    .await;
+    });
+    told("diff", diffing).await;
 }
 
 fn host() -> Host {
@@ -138,9 +138,9 @@ impl<E: Into<Error>> From<E> for Refusal {
 async fn told(operation: &str, work: impl Future<Output = Result<String, Refusal>>) {
     forget_peak();
     let (memory, time) = (peak(), cpu());
-    let outcome = work.await;
-    let (memory, time) = (peak() - memory, (cpu() - time) * 10);
-    let (word, said) = match outcome {
+    let answer = Box::pin(work).await;
+    let (memory, time) = (peak().saturating_sub(memory), (cpu() - time) * 10);
+    let (came_to, said) = match answer {
         Ok(said) => ("done", said),
         Err(Refusal::Found(said)) => ("refused", said),
         Err(Refusal::Failed(error)) if error.exit_code() == ExitCode::Damaged => {
@@ -149,7 +149,7 @@ async fn told(operation: &str, work: impl Future<Output = Result<String, Refusal
         Err(Refusal::Failed(error)) => ("failed", account(&error)),
     };
     let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
-    println!("\noutcome\t{operation}\t{word}\t{}\t{time}\t{said}", memory >> 10);
+    println!("\noutcome\t{operation}\t{came_to}\t{}\t{time}\t{said}", memory >> 10);
 }
 
 fn account(error: &Error) -> String {

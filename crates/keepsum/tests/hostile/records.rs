@@ -134,7 +134,9 @@ async fn nodes(all: &mut Vec<Hostile>) {
     node(all, "a child twice", |children, _| children[1] = children[0].clone()).await;
     node(all, "a child of 2^60 records", |children, _| children[0].records = 1 << 60).await;
     node(all, "children of 2^64 records", |children, _| {
-        children.iter_mut().for_each(|child| child.records = u64::MAX);
+        for child in children {
+            child.records = u64::MAX;
+        }
     })
     .await;
     node(all, "a child with no records", |children, _| children[0].records = 0).await;
@@ -233,6 +235,19 @@ async fn bombs(all: &mut Vec<Hostile>) {
         (0..4).for_each(|_| total += &sum);
         let root = forge.node(1, Some(total.clone()), children.collect()).await;
         forge.of_tree(1, root, total)
+    })
+    .await;
+    add(all, "four leaves as large as any, and with another sum", async |forge: &Forge| {
+        let (almost, full) = (vec![0; (8 << 20) - 100], vec![0; 8 << 20]);
+        let mut children = Vec::new();
+        for number in 0..4_u8 {
+            let mut leaf = good(&[]);
+            leaf.push(b"", &[number, 0], &almost);
+            leaf.push(b"", &[number, 1], &full);
+            children.push(forge.leaf(&leaf).await);
+        }
+        let root = forge.node(1, Some(LtHash::identity()), children).await;
+        forge.of_tree(1, root, LtHash::identity())
     })
     .await;
     let forge = Forge::new("memory").await;

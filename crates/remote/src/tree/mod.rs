@@ -13,7 +13,7 @@ mod salvage;
 mod write;
 
 pub(crate) use files::check_files;
-pub(crate) use read::{checked_leaf, examine_leaf, read_node};
+pub(crate) use read::{Budget, checked_leaf, examine_leaf, read_node};
 
 pub use checkpoint::{Checkpoints, SoFar, Unsaved};
 pub use diff::{DiffTotals, Difference, EachDifference, compare};

@@ -11,12 +11,38 @@ use backup_core::record::{PART_BYTES, Record, RecordBatch, RecordKey, parts};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use lthash::LtHash;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::objects::Objects;
 use crate::{Error, Result};
 
 /// How many leaves or pieces a scan fetches ahead.
 const AHEAD: usize = 4;
+
+/// The plain bytes of leaves that may be in memory at the same time, in [`UNIT`]s, but always one leaf:
+/// four of ordinary size, and one of the largest.
+const BUDGET: u32 = 16;
+
+/// What a budget counts in, in bytes.
+const UNIT: u32 = 1 << 20;
+
+/// How much of leaves is in memory at the same time. Leaves are admitted in the order in which they ask,
+/// so the one that is needed next is never kept out by those after it.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(BUDGET as usize)))
+    }
+
+    /// Waits until there is room for a leaf, which has it as long as what is returned lives.
+    pub(crate) async fn admit(&self, leaf: &Child) -> OwnedSemaphorePermit {
+        let units = leaf.object.plain.div_ceil(UNIT).clamp(1, BUDGET);
+        let admitted = Arc::clone(&self.0).acquire_many_owned(units).await;
+        admitted.expect("the semaphore is never closed")
+    }
+}
 
 /// How many nodes and leaves a reader remembers.
 const REMEMBERED: usize = 16;
@@ -200,11 +226,17 @@ pub type SummedBatches = BoxStream<'static, Result<(RecordBatch, DatabaseSum)>>;
 /// before it carry none.
 pub fn scan(objects: &Objects, tree: &Tree, tag: &[u8], from: Option<&RecordKey>) -> SummedBatches {
     let (objects, from, tag) = (objects.clone(), from.cloned(), Arc::<[u8]>::from(tag));
-    let fetch = objects.clone();
+    let (fetch, budget) = (objects.clone(), Budget::new());
     leaves(&objects, tree, from.as_ref())
         .map(move |child| {
             let (objects, tag) = (fetch.clone(), Arc::clone(&tag));
-            async move { open_leaf(&objects, &child?, &tag).await }
+            let budget = budget.clone();
+            async move {
+                let child = child?;
+                let room = budget.admit(&child).await;
+                let leaf = open_leaf(&objects, &child, &tag).await?;
+                Ok::<_, Error>(OpenLeaf { room: Some(room), ..leaf })
+            }
         })
         .buffered(AHEAD)
         .map_ok(move |leaf| leaf.into_batches(&objects, from.clone()))
@@ -320,6 +352,8 @@ struct OpenLeaf {
     tag: Arc<[u8]>,
     segments: Vec<Segment>,
     sum: DatabaseSum,
+    /// The room that it has in a budget, until all of it is handed on.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 enum Segment {
@@ -355,21 +389,27 @@ async fn open_leaf(objects: &Objects, child: &Child, tag: &Arc<[u8]>) -> Result<
         }
         segments.push(Segment::Batch(batch));
         let sum = summer.finish()?;
-        Ok(OpenLeaf { child, tag, segments, sum })
+        Ok(OpenLeaf { child, tag, segments, sum, room: None })
     })
     .await
 }
 
 impl OpenLeaf {
     fn into_batches(self, objects: &Objects, from: Option<RecordKey>) -> SummedBatches {
-        let Self { child, tag, segments, sum } = self;
+        let Self { child, tag, segments, sum, room } = self;
         let long = segments.iter().any(|segment| matches!(segment, Segment::Long { .. }));
         let objects = objects.clone();
         let state = (segments.into_iter(), Summer::new(&tag), Some(sum));
         let batches =
             stream::iter(state.0).flat_map(move |segment| segment.into_batches(&objects)).boxed();
-        let summed =
-            Summed { batches, long: long.then_some(state.1), inline: state.2, child, from };
+        let summed = Summed {
+            batches,
+            long: long.then_some(state.1),
+            inline: state.2,
+            child,
+            from,
+            _room: room,
+        };
         stream::try_unfold(summed, Summed::next).boxed()
     }
 }
@@ -441,6 +481,7 @@ struct Summed {
     inline: Option<DatabaseSum>,
     child: Child,
     from: Option<RecordKey>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Summed {

@@ -15,7 +15,7 @@ use super::{Level, Root};
 use crate::catalog::Head;
 use crate::objects::Objects;
 use crate::repository::Repository;
-use crate::tree::{TreeReader, check_files, checked_leaf, examine_leaf, read_node};
+use crate::tree::{Budget, TreeReader, check_files, checked_leaf, examine_leaf, read_node};
 use crate::{Error, Result, names};
 
 /// How many objects are read at the same time.
@@ -203,8 +203,12 @@ impl<'a> Walk<'a> {
         }
         let level = self.level;
         let objects = self.repository.objects();
+        let budget = Budget::new();
         let mut looked = stream::iter(leaves)
-            .map(async |leaf| Ok::<_, Error>((leaf, look_at(objects, leaf, level, content).await?)))
+            .map(async |leaf| {
+                let _room = budget.admit(leaf).await;
+                Ok::<_, Error>((leaf, look_at(objects, leaf, level, content).await?))
+            })
             .buffered(OBJECTS_AT_ONCE);
         let mut known = Known::new();
         while let Some((leaf, looked)) = looked.try_next().await? {

@@ -33,8 +33,8 @@ pub(crate) fn scan(store: &Store, threads: usize) -> Result<()> {
 
 fn scan_range(db: &DB, shape: Shape, index: usize, ranges: usize) -> Result<(u64, u64)> {
     let boundary = |index: usize| {
-        let share = shape.records / ranges as u64;
-        shape.key(share * index as u64)
+        let part = shape.records / ranges as u64;
+        shape.key(part * index as u64)
     };
     let mut options = ReadOptions::default();
     options.fill_cache(false);
