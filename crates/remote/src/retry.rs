@@ -108,6 +108,10 @@ pub(crate) enum Verdict {
     /// The same request may succeed a little later.
     Failed,
     /// It will, once the store is asked less; it may have said how long to wait.
+    #[cfg_attr(
+        not(any(feature = "aws", test)),
+        expect(dead_code, reason = "no store without a service behind it says so")
+    )]
     Throttled(Option<Duration>),
     /// There is no connection.
     Unreachable,

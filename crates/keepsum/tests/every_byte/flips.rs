@@ -56,12 +56,13 @@ async fn every_flipped_byte_is_found_and_named() {
     let mut all = Tried::default();
     for case in CASES {
         let tried = every_byte(case).await;
-        assert!(tried.flips > 5_000, "{tried:?}");
-        assert!(tried.restores_refused > 20, "{tried:?}");
+        assert!(tried.flips > 2_000, "{tried:?}");
+        assert!(tried.restores_refused > 5, "{tried:?}");
         all.flips += tried.flips;
         all.restores += tried.restores;
         all.restores_refused += tried.restores_refused;
         all.found_by_list += tried.found_by_list;
     }
     println!("all: {all:?}");
+    assert!(all.flips > 50_000 && all.restores_refused > 150, "{all:?}");
 }
