@@ -116,6 +116,8 @@ fn several_processes_back_up_at_the_same_time() {
 #[test]
 fn a_service_that_is_busy_and_breaks_now_and_then_only_takes_longer() {
     let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    // Its probe makes single attempts, several at the same time; that one may break is tested apart.
+    ground.run(&["init"]).done();
     ground.proxy.set(|call| match call.number % 11 {
         3 => Fault::error(503, "SlowDown"),
         6 => Fault::Cut,
@@ -124,7 +126,6 @@ fn a_service_that_is_busy_and_breaks_now_and_then_only_takes_longer() {
     });
     let store = ground.place.path("store.bcs");
     memory_file::write(&store, &sample(300));
-    ground.run(&["init"]).done();
     ground.run(&["backup", &ground.place.memory("store.bcs")]).done();
     let calls = ground.proxy.calls();
     assert!(calls > 22, "{calls}");
