@@ -159,6 +159,12 @@ impl Objects {
         content: Bytes,
         known: Option<ObjectRef>,
     ) -> Result<Stored> {
+        // What no reader takes is not written.
+        if content.len() > kind.max_bytes() {
+            let (found, limit) = (content.len() as u64, kind.max_bytes() as u64);
+            let what = "an object's content in bytes";
+            return Err(cannot_store(kind)(archive::Error::Limit { what, found, limit }));
+        }
         let (key, level) = (self.key.clone(), self.level);
         let blocking = self.store.blocking();
         let sealed = blocking

@@ -39,13 +39,13 @@ async fn what_is_stored_comes_back() {
     for length in [0, 1, 1000, 262_144, 262_145, 3_000_000, MAX_OBJECT_BYTES] {
         let content = content(length as u64, length);
         let objects = repository.objects();
-        let stored = objects.put(Kind::Leaf, content.clone().into(), None).await.unwrap();
+        let stored = objects.put(Kind::Names, content.clone().into(), None).await.unwrap();
         assert!(!stored.reused);
         assert_eq!(stored.reference.plain as usize, length);
-        let read = others.objects().read(Kind::Leaf, &stored.reference).await.unwrap();
+        let read = others.objects().read(Kind::Names, &stored.reference).await.unwrap();
         assert!(read == content, "{length} bytes");
-        let error = others.objects().read(Kind::Node, &stored.reference).await.unwrap_err();
-        assert!(matches!(error, Error::Damaged { .. }), "a leaf is no node: {error}");
+        let error = others.objects().read(Kind::Manifest, &stored.reference).await.unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "names are no manifest: {error}");
     }
 }
 
@@ -53,9 +53,11 @@ async fn what_is_stored_comes_back() {
 async fn content_above_the_limit_is_refused() {
     let (repository, inner) = fresh_repository(1).await;
     let before = contents(&inner).await.len();
-    let content = vec![0; MAX_OBJECT_BYTES + 1];
-    let error = repository.objects().put(Kind::Piece, content.into(), None).await.unwrap_err();
-    assert!(matches!(error, Error::Format { .. }), "{error}");
+    for kind in [Kind::Piece, Kind::Leaf, Kind::Node, Kind::Manifest] {
+        let content = vec![0; kind.max_bytes() + 1];
+        let error = repository.objects().put(kind, content.into(), None).await.unwrap_err();
+        assert!(matches!(error, Error::Format { .. }), "{kind:?}: {error}");
+    }
     assert_eq!(contents(&inner).await.len(), before);
 }
 

@@ -22,10 +22,10 @@ async fn a_repository_is_made_opened_and_verified() {
         assert!(matches!(error, Error::NoRepository { .. }), "{error}");
         let made = init(&location).await;
         assert_eq!(made.location(), location.to_string());
-        let stored = made.objects().put(Kind::Piece, "content".into(), None).await.unwrap();
+        let stored = made.objects().put(Kind::Names, "content".into(), None).await.unwrap();
         let opened = open().await.unwrap();
         assert_eq!(opened.id(), made.id());
-        let content = opened.objects().read(Kind::Piece, &stored.reference).await.unwrap();
+        let content = opened.objects().read(Kind::Names, &stored.reference).await.unwrap();
         assert_eq!(content, b"content");
         let report = verify(&opened, Level::Full, &Context::default()).await.unwrap();
         assert!(report.findings.is_empty(), "{report:?}");
@@ -76,12 +76,12 @@ async fn the_largest_object_is_one_request() {
             Fault::None
         });
         let objects = repository.objects();
-        let stored = objects.put(Kind::Piece, content.clone().into(), None).await.unwrap();
+        let stored = objects.put(Kind::Names, content.clone().into(), None).await.unwrap();
         assert_eq!(ground.proxy.calls(), 1);
         assert!(stored.reference.stored as usize > MAX_OBJECT_BYTES, "noise does not shrink");
-        assert!(objects.read(Kind::Piece, &stored.reference).await.unwrap() == content);
+        assert!(objects.read(Kind::Names, &stored.reference).await.unwrap() == content);
         let range = 20_000_000..20_000_100;
-        let part = objects.read_range(Kind::Piece, &stored.reference, range).await.unwrap();
+        let part = objects.read_range(Kind::Names, &stored.reference, range).await.unwrap();
         assert_eq!(part, &content[20_000_000..20_000_100]);
     }
 }
