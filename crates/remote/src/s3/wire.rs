@@ -82,14 +82,15 @@ impl HttpService for Wire {
         let uri = request.uri();
         let host = uri.authority().map_or("", |authority| authority.as_str());
         let endpoint = format!("{}://{host}", uri.scheme_str().unwrap_or_default());
+        let lost_at = |error| lost(error, endpoint.clone());
         let (for_service, head) =
             (self.is_for_service(&request), request.method().as_str() == "HEAD");
-        let answer = self.client.execute(request).await.map_err(|error| lost(error, endpoint))?;
+        let answer = self.client.execute(request).await.map_err(lost_at)?;
         if answer.status().is_success() || !for_service {
             return Ok(answer);
         }
         let (parts, body) = answer.into_parts();
-        let body = beginning(body.bytes_stream()).await;
+        let body = beginning(body.bytes_stream()).await.map_err(lost_at)?;
         let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let raw = Raw {
             status: parts.status.as_u16(),
@@ -107,19 +108,21 @@ impl HttpService for Wire {
     }
 }
 
-/// As much of a body as is looked at, or as came.
+/// As much of a body as is looked at. One that breaks off says nothing: without its code, an answer
+/// would be taken for another one.
 async fn beginning(
     mut body: impl futures_util::Stream<Item = Result<Bytes, HttpError>> + Unpin,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, HttpError> {
     let mut bytes = Vec::new();
-    while let Some(Ok(chunk)) = body.next().await {
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
         let room = MAX_ANSWER_BYTES - bytes.len();
         bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
         if bytes.len() == MAX_ANSWER_BYTES {
             break;
         }
     }
-    bytes
+    Ok(bytes)
 }
 
 /// A request that got no answer.
