@@ -26,7 +26,7 @@ fn file(leaf: &mut ForgedLeaf, path: &[u8], content: &[u8]) {
 async fn add(all: &mut Vec<Hostile>, name: &'static str, leaf: ForgedLeaf, count: u64, bytes: u64) {
     let forge = Forge::new("files").await;
     let mut manifest = forge.manifest();
-    let root = forge.leaf(&leaf).await;
+    let root = forge.leaf(&leaf);
     manifest.shape = Shape::Files { tree: Some(Tree { levels: 0, root }), count, bytes };
     let shows = manifest.encode().is_ok();
     forge.commit(&manifest).await;
@@ -86,11 +86,11 @@ pub(crate) async fn all() -> Vec<Hostile> {
 
     let forge = Forge::new("files").await;
     let mut manifest = forge.manifest();
-    let piece = forge.object(Kind::Piece, vec![0; 32 << 20]).await;
+    let piece = forge.object(Kind::Piece, &vec![0; 32 << 20]);
     let mut leaf = ForgedLeaf::default();
     leaf.push(b"a", b"", &described(8 * (32 << 20)));
     leaf.push_pieces(b"a", &0_u64.to_be_bytes(), 9 * (32 << 20), &[piece; 9]);
-    let root = forge.leaf(&leaf).await;
+    let root = forge.leaf(&leaf);
     let tree = Some(Tree { levels: 0, root });
     manifest.shape = Shape::Files { tree, count: 1, bytes: 8 * (32 << 20) };
     forge.commit(&manifest).await;

@@ -155,9 +155,9 @@ impl Forge {
     }
 
     /// Stores content as an object, whatever a reader takes: keepsum's own writer refuses too much.
-    pub(crate) async fn object(&self, kind: Kind, content: Vec<u8>) -> ObjectRef {
+    pub(crate) fn object(&self, kind: Kind, content: &[u8]) -> ObjectRef {
         let key = ObjectKey::derive(&self.repository.id().0);
-        let hashed = Hashed::new(kind, &content, &key).unwrap();
+        let hashed = Hashed::new(kind, content, &key).unwrap();
         let name = ObjectName { hash: hashed.hash, nonce: [0; 8] };
         self.write(name, hashed.plain(), &hashed.seal(1).unwrap())
     }
@@ -169,14 +169,14 @@ impl Forge {
         ObjectRef { name, plain, stored: u32::try_from(stored.len()).unwrap() }
     }
 
-    pub(crate) async fn leaf(&self, leaf: &ForgedLeaf) -> Child {
-        leaf.child(self.object(Kind::Leaf, leaf.content()).await)
+    pub(crate) fn leaf(&self, leaf: &ForgedLeaf) -> Child {
+        leaf.child(self.object(Kind::Leaf, &leaf.content()))
     }
 
     /// Stores a node; what refers to it says what its children say.
-    pub(crate) async fn node(&self, level: u8, sum: Option<LtHash>, children: Vec<Child>) -> Child {
+    pub(crate) fn node(&self, level: u8, sum: Option<LtHash>, children: Vec<Child>) -> Child {
         let node = Node { level, sum, children };
-        Child::of_node(self.object(Kind::Node, node.encode()).await, &node)
+        Child::of_node(self.object(Kind::Node, &node.encode()), &node)
     }
 
     /// An object whose one frame is `frame` in zstd and claims to unpack to `plain` bytes.
@@ -225,7 +225,7 @@ impl Forge {
         // As `Manifest::encode` without its checks.
         let mut content = vec![1, 0];
         content.extend(bcs::to_bytes(manifest).unwrap());
-        let object = self.object(Kind::Manifest, content).await;
+        let object = self.object(Kind::Manifest, &content);
         self.commit_object(manifest, object).await;
     }
 

@@ -38,7 +38,7 @@ async fn add(
 /// A snapshot of one leaf.
 async fn leaf(all: &mut Vec<Hostile>, name: &'static str, leaf: ForgedLeaf) {
     add(all, name, async move |forge: &Forge| {
-        let root = forge.leaf(&leaf).await;
+        let root = forge.leaf(&leaf);
         forge.of_tree(0, root, leaf.sum.unwrap())
     })
     .await;
@@ -66,32 +66,32 @@ async fn leaves(all: &mut Vec<Hostile>) {
     let foreign = ForgedLeaf::of(b"another", &[(b"a", b"1")]);
     leaf(all, "records of another database", foreign).await;
     add(all, "pieces that are shorter than their value", async |forge: &Forge| {
-        let piece = forge.object(Kind::Piece, vec![1; 100]).await;
+        let piece = forge.object(Kind::Piece, &[1; 100]);
         let mut leaf = good(&[]);
         leaf.push_pieces(b"", b"a", 1 << 60, &[piece]);
-        let root = forge.leaf(&leaf).await;
+        let root = forge.leaf(&leaf);
         forge.of_tree(0, root, LtHash::identity())
     })
     .await;
     add(all, "a piece that is said to have 4 GiB", async |forge: &Forge| {
-        let mut piece = forge.object(Kind::Piece, vec![1; 100]).await;
+        let mut piece = forge.object(Kind::Piece, &[1; 100]);
         (piece.plain, piece.stored) = (u32::MAX, u32::MAX);
         let mut leaf = good(&[]);
         leaf.push_pieces(b"", b"a", u64::from(u32::MAX), &[piece]);
-        let root = forge.leaf(&leaf).await;
+        let root = forge.leaf(&leaf);
         forge.of_tree(0, root, LtHash::identity())
     })
     .await;
     add(all, "700,000 pieces", async |forge: &Forge| {
-        let piece = forge.object(Kind::Piece, vec![1; 100]).await;
+        let piece = forge.object(Kind::Piece, &[1; 100]);
         let mut leaf = good(&[]);
         leaf.push_pieces(b"", b"a", 69_000_000, &vec![piece; 690_000]);
-        let root = forge.leaf(&leaf).await;
+        let root = forge.leaf(&leaf);
         forge.of_tree(0, root, LtHash::identity())
     })
     .await;
     add(all, "a leaf that is another snapshot's", async |forge: &Forge| {
-        let mut root = forge.leaf(&good(&[(b"a", b"1")])).await;
+        let mut root = forge.leaf(&good(&[(b"a", b"1")]));
         root.last = RecordKey::new(b"", b"z");
         forge.of_tree(0, root, good(&[(b"a", b"1")]).sum.unwrap())
     })
@@ -99,12 +99,12 @@ async fn leaves(all: &mut Vec<Hostile>) {
 }
 
 /// Two leaves with what refers to them, and their sum.
-async fn two(forge: &Forge) -> (Vec<Child>, LtHash) {
+fn two(forge: &Forge) -> (Vec<Child>, LtHash) {
     let leaves = [good(&[(b"a", b"1"), (b"c", b"2")]), good(&[(b"e", b"3"), (b"g", b"4")])];
     let mut children = Vec::new();
     let mut sum = LtHash::identity();
     for leaf in &leaves {
-        children.push(forge.leaf(leaf).await);
+        children.push(forge.leaf(leaf));
         sum += leaf.sum.as_ref().unwrap();
     }
     (children, sum)
@@ -117,9 +117,9 @@ async fn node(
     change: impl FnOnce(&mut Vec<Child>, &mut LtHash),
 ) {
     add(all, name, async move |forge: &Forge| {
-        let (mut children, mut sum) = two(forge).await;
+        let (mut children, mut sum) = two(forge);
         change(&mut children, &mut sum);
-        let root = forge.node(1, Some(sum.clone()), children).await;
+        let root = forge.node(1, Some(sum.clone()), children);
         forge.of_tree(1, root, sum)
     })
     .await;
@@ -156,33 +156,33 @@ async fn nodes(all: &mut Vec<Hostile>) {
     .await;
     add(all, "a leaf in place of a node", async |forge: &Forge| {
         let leaf = good(&[(b"a", b"1")]);
-        let root = forge.leaf(&leaf).await;
+        let root = forge.leaf(&leaf);
         forge.of_tree(7, root, leaf.sum.unwrap())
     })
     .await;
     add(all, "a node of another level", async |forge: &Forge| {
-        let (children, sum) = two(forge).await;
-        let below = forge.node(2, Some(sum.clone()), children).await;
-        let root = forge.node(3, Some(sum.clone()), vec![below]).await;
+        let (children, sum) = two(forge);
+        let below = forge.node(2, Some(sum.clone()), children);
+        let root = forge.node(3, Some(sum.clone()), vec![below]);
         forge.of_tree(3, root, sum)
     })
     .await;
     add(all, "a tree that is its own child", async |forge: &Forge| {
         // A node cannot name itself: its name is its hash. It can name one that says it is higher.
-        let (children, sum) = two(forge).await;
-        let mut root = forge.node(1, Some(sum.clone()), children).await;
+        let (children, sum) = two(forge);
+        let mut root = forge.node(1, Some(sum.clone()), children);
         for _ in 0..20 {
-            root = forge.node(1, Some(sum.clone()), vec![root]).await;
+            root = forge.node(1, Some(sum.clone()), vec![root]);
         }
         forge.of_tree(1, root, sum)
     })
     .await;
     for levels in [13, 200, u8::MAX] {
         add(all, "a tree of too many levels", async move |forge: &Forge| {
-            let (children, sum) = two(forge).await;
-            let mut root = forge.node(1, Some(sum.clone()), children).await;
+            let (children, sum) = two(forge);
+            let mut root = forge.node(1, Some(sum.clone()), children);
             for level in 2..=levels {
-                root = forge.node(level, Some(sum.clone()), vec![root]).await;
+                root = forge.node(level, Some(sum.clone()), vec![root]);
             }
             forge.of_tree(levels, root, sum)
         })
@@ -196,16 +196,16 @@ async fn sums(all: &mut Vec<Hostile>) {
     })
     .await;
     add(all, "a sum that does not add up two levels above leaves", async |forge: &Forge| {
-        let (children, mut sum) = two(forge).await;
-        let below = forge.node(1, Some(sum.clone()), children).await;
+        let (children, mut sum) = two(forge);
+        let below = forge.node(1, Some(sum.clone()), children);
         sum += good(&[(b"x", b"9")]).sum.as_ref().unwrap();
-        let root = forge.node(2, Some(sum.clone()), vec![below]).await;
+        let root = forge.node(2, Some(sum.clone()), vec![below]);
         forge.of_tree(2, root, sum)
     })
     .await;
     add(all, "a database with another sum than its tree", async |forge: &Forge| {
         let leaf = good(&[(b"a", b"1")]);
-        let root = forge.leaf(&leaf).await;
+        let root = forge.leaf(&leaf);
         forge.of_tree(0, root, good(&[(b"b", b"1")]).sum.unwrap())
     })
     .await;
@@ -224,7 +224,7 @@ async fn bombs(all: &mut Vec<Hostile>) {
         .await;
     }
     add(all, "four leaves of 32 MiB of zeros", async |forge: &Forge| {
-        let object = forge.object(Kind::Leaf, vec![0; 32 << 20]).await;
+        let object = forge.object(Kind::Leaf, &vec![0; 32 << 20]);
         let sum = good(&[(b"a", b"1")]).sum.unwrap();
         let child = good(&[(b"a", b"1")]).child(object);
         let children = (0..4_u8).map(|number| {
@@ -233,7 +233,7 @@ async fn bombs(all: &mut Vec<Hostile>) {
         });
         let mut total = LtHash::identity();
         (0..4).for_each(|_| total += &sum);
-        let root = forge.node(1, Some(total.clone()), children.collect()).await;
+        let root = forge.node(1, Some(total.clone()), children.collect());
         forge.of_tree(1, root, total)
     })
     .await;
@@ -244,15 +244,15 @@ async fn bombs(all: &mut Vec<Hostile>) {
             let mut leaf = good(&[]);
             leaf.push(b"", &[number, 0], &almost);
             leaf.push(b"", &[number, 1], &full);
-            children.push(forge.leaf(&leaf).await);
+            children.push(forge.leaf(&leaf));
         }
-        let root = forge.node(1, Some(LtHash::identity()), children).await;
+        let root = forge.node(1, Some(LtHash::identity()), children);
         forge.of_tree(1, root, LtHash::identity())
     })
     .await;
     let forge = Forge::new("memory").await;
     let manifest = forge.manifest();
-    let object = forge.object(Kind::Manifest, vec![0; 32 << 20]).await;
+    let object = forge.object(Kind::Manifest, &vec![0; 32 << 20]);
     forge.commit_object(&manifest, object).await;
     all.push(Hostile { name: "a manifest of 32 MiB of zeros", forge, shows: false });
 }
@@ -274,7 +274,7 @@ async fn manifests(all: &mut Vec<Hostile>) {
     .await;
     add(all, "a tree whose root has impossible lengths", async |forge: &Forge| {
         let leaf = good(&[(b"a", b"1")]);
-        let mut root = forge.leaf(&leaf).await;
+        let mut root = forge.leaf(&leaf);
         root.object = ObjectRef { plain: u32::MAX, stored: u32::MAX, ..root.object };
         let mut manifest = forge.of_tree(0, root.clone(), leaf.sum.unwrap());
         manifest.databases[0].tree = Some(Tree { levels: 0, root });
@@ -289,7 +289,7 @@ async fn manifests(all: &mut Vec<Hostile>) {
     ] {
         let forge = Forge::new("memory").await;
         let manifest = forge.manifest();
-        let object = forge.object(Kind::Manifest, manifest.encode().unwrap()).await;
+        let object = forge.object(Kind::Manifest, &manifest.encode().unwrap());
         let mut entry = SnapshotEntry {
             id: manifest.id,
             manifest: object,
@@ -309,7 +309,7 @@ async fn manifests(all: &mut Vec<Hostile>) {
     }
     let forge = Forge::new("memory").await;
     let manifest = forge.manifest();
-    let object = forge.object(Kind::Piece, manifest.encode().unwrap()).await;
+    let object = forge.object(Kind::Piece, &manifest.encode().unwrap());
     forge.commit_object(&manifest, object).await;
     all.push(Hostile { name: "a piece in place of a manifest", forge, shows: false });
 }
