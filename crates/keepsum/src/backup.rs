@@ -10,20 +10,17 @@ use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotI
 use archive::node::Tree;
 use archive::object::ObjectRef;
 use backup_core::Source;
-use backup_core::integrity::{DatabaseSum, Summer};
+use backup_core::integrity::DatabaseSum;
 use backup_core::progress::Context;
-use backup_core::record::{Record, RecordBatch};
-use backup_core::source::{DatabaseInfo, Records, Snapshot, SnapshotInfo, StoreDescription, View};
-use futures_util::TryStreamExt;
+use backup_core::source::{DatabaseInfo, Files, Snapshot, SnapshotInfo, StoreDescription, View};
+use futures_util::future;
 use remote::tree::{Reading, write_files, write_records};
 use remote::{Committed, Host, Repository, Root, Session};
 
 use crate::checkpoint::{CheckpointEvery, Pace, Saving};
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
+use crate::sums::{self, sum_databases};
 use crate::{Error, Result, time};
-
-/// The most ranges of a database that are read at the same time: each holds some leaves in memory.
-const MAX_READERS: usize = 16;
 
 /// How many manifests are looked at to find one of the same shape to build on.
 const MAX_CANDIDATES: usize = 16;
@@ -217,11 +214,10 @@ impl Taking<'_> {
             notes: kept_notes(&info.notes),
         };
         if self.view.files() {
-            manifest.shape = self.files(session, parents, &manifest).await?;
-            manifest.databases = match self.snapshot.records() {
-                Some(records) => self.prove(records).await?,
-                None => info.databases.iter().map(|database| entry(database, None, None)).collect(),
-            };
+            let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
+            self.begin_files(files);
+            let copied = self.files(session, parents, files, &manifest);
+            (manifest.shape, manifest.databases) = future::try_join(copied, self.prove()).await?;
         } else {
             manifest.proved_from = Some(ProvedFrom::Source);
             self.records(session, parents, &mut manifest).await?;
@@ -231,15 +227,25 @@ impl Taking<'_> {
         Ok(manifest)
     }
 
+    /// Says what is read: files alone, or records as well.
+    fn begin_files(&self, files: &dyn Files) {
+        let of_files = files.list().iter().map(|file| file.bytes).sum();
+        let of_records = sums::estimate(&self.snapshot.info().databases);
+        if self.view.records() {
+            let both = of_records.map(|bytes| bytes.saturating_add(of_files));
+            self.context.phase("copying files and summing records", both);
+        } else {
+            self.context.phase("copying files", Some(of_files));
+        }
+    }
+
     async fn files(
         &self,
         session: &Session,
         parents: &[Manifest],
+        files: &dyn Files,
         manifest: &Manifest,
     ) -> Result<Shape> {
-        let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
-        let total = files.list().iter().map(|file| file.bytes).sum();
-        self.context.phase("copying files", Some(total));
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
         let pace = Pace::new(self.options.checkpoint_every, session);
         let saving = Saving::new(session, &pace, manifest, None);
@@ -255,11 +261,11 @@ impl Taking<'_> {
     ) -> Result<()> {
         let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
         let databases = &self.snapshot.info().databases;
-        self.context.phase("reading records", estimate(databases));
+        self.context.phase("reading records", sums::estimate(databases));
         let pace = Pace::new(self.options.checkpoint_every, session);
         for (number, database) in databases.iter().enumerate() {
             let trees = database_trees(parents, &database.name);
-            let reading = Reading { records, number, database, readers: readers() };
+            let reading = Reading { records, number, database, readers: sums::readers() };
             let begun = Some(entry(database, None, None));
             let saving = Saving::new(session, &pace, manifest, begun);
             let written = write_records(session, reading, &trees, &saving, self.context).await?;
@@ -268,12 +274,18 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Sums the records beside the copy of the files.
-    async fn prove(&self, records: &dyn Records) -> Result<Vec<ManifestDatabase>> {
+    /// The databases of a store whose files are copied, with their sums where records are read beside.
+    async fn prove(&self) -> Result<Vec<ManifestDatabase>> {
         let databases = &self.snapshot.info().databases;
-        let sums = sum_databases(records, databases, self.context).await?;
+        let sums = match self.snapshot.records() {
+            Some(records) => {
+                let sums = sum_databases(records, databases, self.context).await?;
+                sums.into_iter().map(Some).collect()
+            }
+            None => vec![None; databases.len()],
+        };
         let entries = databases.iter().zip(sums);
-        Ok(entries.map(|(database, sum)| entry(database, Some(sum), None)).collect())
+        Ok(entries.map(|(database, sum)| entry(database, sum, None)).collect())
     }
 }
 
@@ -336,50 +348,6 @@ fn entry(
     }
 }
 
-/// The sum of every database under its name, by a scan of each.
-pub(crate) async fn sum_databases(
-    records: &dyn Records,
-    databases: &[DatabaseInfo],
-    context: &Context,
-) -> Result<Vec<DatabaseSum>> {
-    let tags: Vec<&[u8]> = databases.iter().map(|database| database.name.as_bytes()).collect();
-    sum_tagged(records, databases, &tags, context).await
-}
-
-/// The sum of every database under the tag at its place in `tags`.
-pub(crate) async fn sum_tagged(
-    records: &dyn Records,
-    databases: &[DatabaseInfo],
-    tags: &[&[u8]],
-    context: &Context,
-) -> Result<Vec<DatabaseSum>> {
-    context.phase("summing records", estimate(databases));
-    let mut sums = Vec::new();
-    for (number, tag) in tags.iter().enumerate() {
-        let mut summer = Summer::new(tag);
-        let mut batches = records.scan(number, None);
-        while let Some(batch) = batches.try_next().await? {
-            context.check()?;
-            let counted = batch.iter().map(|record| record.counted_bytes()).sum();
-            let records = batch.iter().filter(Record::starts_value).count();
-            summer = summed(summer, batch).await?.0;
-            context.advance(counted, records as u64);
-        }
-        sums.push(summer.finish()?);
-    }
-    Ok(sums)
-}
-
-/// Adds a batch to a sum, off the executor's threads, and gives both back.
-pub(crate) async fn summed(
-    mut summer: Summer,
-    batch: RecordBatch,
-) -> Result<(Summer, RecordBatch)> {
-    let work = move || summer.add(&batch).map(|()| (summer, batch));
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(backup_core::Error::engine("keepsum", "sum records"))??)
-}
-
 /// As many notes as a manifest holds.
 fn kept_notes(notes: &[String]) -> Vec<String> {
     if notes.len() <= MAX_NOTES {
@@ -388,16 +356,6 @@ fn kept_notes(notes: &[String]) -> Vec<String> {
     let (kept, dropped) = notes.split_at(MAX_NOTES - 1);
     let rest = format!("{} more notes are not kept", dropped.len());
     kept.iter().cloned().chain([rest]).collect()
-}
-
-/// How many ranges of a database are read at the same time: as many as there are processors.
-fn readers() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).clamp(2, MAX_READERS)
-}
-
-/// The expected bytes of all databases, where every one is known.
-fn estimate(databases: &[DatabaseInfo]) -> Option<u64> {
-    databases.iter().map(|database| database.estimated_bytes).sum()
 }
 
 fn missing(what: &str) -> Error {

@@ -16,7 +16,7 @@ use crate::location::SourceOptions;
 use crate::report::{DatabaseDiff, DiffReport, RecordDiff};
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, Result, StoreLocation, backup};
+use crate::{Error, Result, StoreLocation, sums};
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,9 @@ impl<'a> Opened<'a> {
     ) -> Result<Self> {
         let sums = match snapshot.records() {
             Some(records) => {
-                backup::sum_databases(records, &snapshot.info().databases, context).await?
+                let databases = &snapshot.info().databases;
+                context.phase("summing records", sums::estimate(databases));
+                sums::sum_databases(records, databases, context).await?
             }
             None => Vec::new(),
         };

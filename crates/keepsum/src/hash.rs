@@ -5,7 +5,7 @@ use backup_core::progress::Context;
 use backup_core::source::View;
 
 use crate::report::{DatabaseReport, HashReport, global_word};
-use crate::{Error, Result, backup};
+use crate::{Error, Result, sums};
 
 /// Reads `source` and sums its records.
 pub async fn hash(source: &dyn Source, context: &Context) -> Result<HashReport> {
@@ -19,7 +19,10 @@ pub async fn hash(source: &dyn Source, context: &Context) -> Result<HashReport> 
     let snapshot = source.snapshot(View::Records, context).await?;
     let databases = &snapshot.info().databases;
     let sums = match snapshot.records() {
-        Some(records) => backup::sum_databases(records, databases, context).await?,
+        Some(records) => {
+            context.phase("summing records", sums::estimate(databases));
+            sums::sum_databases(records, databases, context).await?
+        }
         None => Vec::new(),
     };
     let named = databases.iter().zip(&sums);

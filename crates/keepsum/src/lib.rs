@@ -14,6 +14,7 @@ pub mod salvage;
 mod scratch;
 pub mod snapshots;
 pub mod status;
+mod sums;
 mod time;
 pub mod verify;
 

@@ -8,7 +8,7 @@ use remote::{Repository, Root, Session};
 use crate::report::ShowReport;
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
-use crate::{Result, backup};
+use crate::{Result, sums};
 
 /// Reads the records of a files snapshot through a scratch store, and commits their LtHashes.
 ///
@@ -31,7 +31,10 @@ pub async fn prove(
     let snapshot = scratch.source().snapshot(View::Records, context).await?;
     let databases = &snapshot.info().databases;
     let sums = match snapshot.records() {
-        Some(records) => backup::sum_databases(records, databases, context).await?,
+        Some(records) => {
+            context.phase("summing records", sums::estimate(databases));
+            sums::sum_databases(records, databases, context).await?
+        }
         None => Vec::new(),
     };
     let proved = databases.iter().zip(sums).map(|(database, sum)| ManifestDatabase {

@@ -4,7 +4,6 @@ use archive::manifest::{Manifest, ManifestDatabase, Shape};
 use backup_core::Target;
 use backup_core::integrity::DatabaseSum;
 use backup_core::progress::Context;
-use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, FileInfo, Layout, Order, View};
 use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan};
 use futures_util::TryStreamExt;
@@ -15,7 +14,7 @@ use crate::location::SourceOptions;
 use crate::report::{DatabaseReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, Result, StoreLocation, backup, time};
+use crate::{Error, Result, StoreLocation, sums, time};
 
 /// How to restore.
 #[derive(Debug, Clone, Default)]
@@ -299,7 +298,8 @@ impl Into<'_> {
                 while let Some((batch, part)) = batches.try_next().await? {
                     self.context.check()?;
                     sum.add(&part);
-                    self.context.advance(counted(&batch), batch.len() as u64);
+                    let (bytes, begun) = sums::counted(&batch);
+                    self.context.advance(bytes, begun);
                     if !batch.is_empty() {
                         restore.load(number, batch).await?;
                     }
@@ -357,8 +357,9 @@ impl Into<'_> {
             let mut batches = records.scan(number, None);
             while let Some(batch) = batches.try_next().await? {
                 self.context.check()?;
-                self.context.advance(counted(&batch), batch.len() as u64);
-                let (next, batch) = backup::summed(summer, batch).await?;
+                let (bytes, begun) = sums::counted(&batch);
+                self.context.advance(bytes, begun);
+                let (next, batch) = sums::summed(summer, batch).await?;
                 summer = next;
                 restore.load(number, batch).await?;
             }
@@ -385,10 +386,6 @@ pub(crate) fn described(database: &ManifestDatabase, name: &str) -> DatabaseInfo
         estimated_records: database.sum.as_ref().map(|sum| sum.records),
         estimated_bytes: database.sum.as_ref().map(|sum| sum.bytes),
     }
-}
-
-pub(crate) fn counted(batch: &RecordBatch) -> u64 {
-    batch.iter().map(|record| record.counted_bytes()).sum()
 }
 
 /// What the restored store says of where it came from.
@@ -466,7 +463,8 @@ async fn check(
     };
     let tags: Vec<Vec<u8>> = databases.iter().map(tag).collect();
     let tags: Vec<&[u8]> = tags.iter().map(Vec::as_slice).collect();
-    let sums = backup::sum_tagged(records, databases, &tags, context).await?;
+    context.phase("summing records", sums::estimate(databases));
+    let sums = sums::sum_tagged(records, databases, &tags, context).await?;
     let mut proved = 0;
     for (database, sum) in databases.iter().zip(&sums) {
         let Some(Expected { lthash: Some(lthash), .. }) = of(&database.name) else { continue };

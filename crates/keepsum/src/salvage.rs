@@ -14,7 +14,7 @@ use remote::{Host, Repository};
 use crate::report::{DatabaseReport, LossReport, RestoreReport};
 use crate::restore::{self, RestoreOptions};
 use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, Result, StoreLocation, backup, time};
+use crate::{Error, Result, StoreLocation, sums, time};
 
 /// The engine whose target takes the files of any other.
 const ANY_FILES: &str = "files";
@@ -123,8 +123,9 @@ impl Salvaging<'_> {
                 }
                 Salvaged::Records(batch) if batch.is_empty() => {}
                 Salvaged::Records(batch) => {
-                    self.context.advance(restore::counted(&batch), batch.len() as u64);
-                    let (next, batch) = backup::summed(summer, batch).await?;
+                    let (bytes, begun) = sums::counted(&batch);
+                    self.context.advance(bytes, begun);
+                    let (next, batch) = sums::summed(summer, batch).await?;
                     summer = next;
                     into.load(number, batch).await?;
                 }
