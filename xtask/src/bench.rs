@@ -1,5 +1,6 @@
 //! `bench`: keepsum beside what a user would do instead, as ratios of one run.
 
+mod lthash;
 mod page;
 
 use std::fs;
@@ -18,7 +19,11 @@ use crate::toolchain;
 use crate::workspace::Workspace;
 
 /// The groups of figures, in the order of the page. The program that measures knows what each is.
-const GROUPS: [&str; 7] = ["files", "proof", "restore", "records", "insert", "memory", "growth"];
+const GROUPS: [&str; 8] =
+    ["files", "proof", "restore", "records", "insert", "memory", "growth", LTHASH];
+
+/// The group that another program measures, without a disk.
+const LTHASH: &str = "lthash";
 
 /// The program that measures, an example of `keepsum`.
 const PROGRAM: &str = "bench";
@@ -52,7 +57,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let environment = Environment::prepare(workspace)?;
-    let artifacts = Artifacts::build(&environment, &[PROGRAM])?;
+    let wanted = |group: &&str| args.groups.is_empty() || args.groups.iter().any(|g| g == group);
+    let (of_lthash, groups): (Vec<_>, Vec<_>) =
+        GROUPS.into_iter().filter(wanted).partition(|group| *group == LTHASH);
     let folder = match &args.folder {
         Some(folder) => folder.clone(),
         None => in_the_cache(&environment, "bench")?,
@@ -61,23 +68,44 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let machine = Machine::describe(&folder).to_string();
     println!("\n{machine}");
-    let mut command = Command::new(artifacts.program(PROGRAM)?);
-    command.args(&args.groups);
-    command.arg("--keepsum").arg(artifacts.program("keepsum")?);
-    if let Some(restic) = restic() {
-        command.args(["--restic", &restic]);
-    }
-    command.arg("--folder").arg(&folder).arg("--tables").arg(&tables);
-    command.args(["--scale", &args.scale.to_string(), "--rounds", &args.rounds.to_string()]);
-    if args.check {
-        command.arg("--check");
-    }
     // What was measured is kept even where a later group fails.
-    let outcome = process::run(&mut command);
+    let outcome = if groups.is_empty() {
+        Ok(())
+    } else {
+        engines(&environment, args, &groups, &folder, &tables)
+    };
+    let outcome = if of_lthash.is_empty() {
+        outcome
+    } else {
+        lthash::measure(workspace, &environment, &tables).and(outcome)
+    };
     if args.write {
         keep(workspace, args, &machine, &tables)?;
     }
     outcome
+}
+
+/// Runs the program that measures backups and restores.
+fn engines(
+    environment: &Environment,
+    args: &Args,
+    groups: &[&str],
+    folder: &Path,
+    tables: &Path,
+) -> Result<()> {
+    let artifacts = Artifacts::build(environment, &[PROGRAM])?;
+    let mut command = Command::new(artifacts.program(PROGRAM)?);
+    command.args(groups);
+    command.arg("--keepsum").arg(artifacts.program("keepsum")?);
+    if let Some(restic) = restic() {
+        command.args(["--restic", &restic]);
+    }
+    command.arg("--folder").arg(folder).arg("--tables").arg(tables);
+    command.args(["--scale", &args.scale.to_string(), "--rounds", &args.rounds.to_string()]);
+    if args.check {
+        command.arg("--check");
+    }
+    process::run(&mut command)
 }
 
 /// The folder of that name in the cache, without what an earlier run left.

@@ -1,5 +1,7 @@
 //! The sum of many elements.
 
+use core::fmt;
+
 use crate::batch::Batch;
 use crate::kernel::Kernel;
 use crate::{Hasher, Instructions, LtHash};
@@ -24,14 +26,13 @@ use crate::{Hasher, Instructions, LtHash};
 ///
 /// assert_eq!(rows.finish(), Hasher::new().element(b"carol"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Accumulator {
     hasher: Hasher,
-    sum: LtHash,
+    /// None before the first element, which is hashed alone, for it may be the only one.
+    sum: Option<LtHash>,
     /// Where this processor hashes several elements at once.
     kernel: Option<Kernel>,
-    /// Whether there was an element: the first is hashed alone, for it may be the only one.
-    begun: bool,
     /// What waits, from the second element on.
     batch: Option<Batch>,
 }
@@ -46,7 +47,7 @@ impl Accumulator {
     /// that this processor does not have are replaced by [`Instructions::Portable`].
     pub fn with_instructions(hasher: Hasher, instructions: Instructions) -> Self {
         let kernel = Kernel::of(instructions);
-        Self { hasher, sum: LtHash::identity(), kernel, begun: false, batch: None }
+        Self { hasher, sum: None, kernel, batch: None }
     }
 
     /// Adds one element.
@@ -69,23 +70,25 @@ impl Accumulator {
     /// for it. Where they are cut leaves no trace: frame them.
     pub fn insert_parts(&mut self, parts: &[&[u8]]) {
         if !self.waits(parts, false) {
-            self.sum.add_expanded(&self.hasher.expand(parts));
+            let expanded = self.hasher.expand(parts);
+            match &mut self.sum {
+                Some(sum) => sum.add_expanded(&expanded),
+                None => self.sum = Some(LtHash::from_bytes(&expanded)),
+            }
         }
     }
 
     /// Takes out the one element that is the concatenation of `parts`, which must be in.
     pub fn remove_parts(&mut self, parts: &[&[u8]]) {
         if !self.waits(parts, true) {
-            self.sum.subtract_expanded(&self.hasher.expand(parts));
+            let expanded = self.hasher.expand(parts);
+            self.sum_mut().subtract_expanded(&expanded);
         }
     }
 
     /// Whether the element was taken to be hashed later, together with others.
     fn waits(&mut self, parts: &[&[u8]], removed: bool) -> bool {
-        let Some(kernel) = self.kernel else { return false };
-        if !core::mem::replace(&mut self.begun, true) {
-            return false;
-        }
+        let (Some(kernel), Some(_)) = (self.kernel, &self.sum) else { return false };
         let batch = self.batch.get_or_insert_with(|| Batch::new(kernel, &self.hasher));
         batch.take(parts, removed)
     }
@@ -99,12 +102,12 @@ impl Accumulator {
 
     /// Adds a sum of elements that were hashed elsewhere, by whatever hasher.
     pub fn add(&mut self, elements: &LtHash) {
-        self.sum += elements;
+        *self.sum_mut() += elements;
     }
 
     /// Takes out a sum of elements that were hashed elsewhere, by whatever hasher.
     pub fn subtract(&mut self, elements: &LtHash) {
-        self.sum -= elements;
+        *self.sum_mut() -= elements;
     }
 
     /// Adds what another accumulator holds; the hasher stays this one's.
@@ -118,10 +121,23 @@ impl Accumulator {
     }
 
     /// The sum of all.
-    pub fn finish(mut self) -> LtHash {
-        if let Some(batch) = self.batch.take() {
-            batch.settle(&self.hasher, &mut self.sum);
+    pub fn finish(self) -> LtHash {
+        let mut sum = self.sum.unwrap_or_default();
+        if let Some(batch) = self.batch {
+            batch.settle(&self.hasher, &mut sum);
         }
-        self.sum
+        sum
+    }
+
+    fn sum_mut(&mut self) -> &mut LtHash {
+        self.sum.get_or_insert_default()
+    }
+}
+
+/// Shows the sum of all, what waits included.
+impl fmt::Debug for Accumulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Accumulator");
+        shown.field("hasher", &self.hasher).field("sum", &self.sum()).finish_non_exhaustive()
     }
 }

@@ -23,10 +23,7 @@ pub struct Element(blake3::Hasher);
 
 impl Element {
     pub(crate) fn new(hasher: &Hasher) -> Self {
-        Self(match hasher.key() {
-            Some(key) => blake3::Hasher::new_keyed(key.as_bytes()),
-            None => blake3::Hasher::new(),
-        })
+        Self(hasher.begin())
     }
 
     /// Appends bytes to the element.
@@ -36,14 +33,9 @@ impl Element {
 
     /// The hash of the multiset that holds this element alone.
     pub fn finish(self) -> LtHash {
-        LtHash::from_bytes(&self.expand())
-    }
-
-    /// The first 2048 bytes of the XOF.
-    pub(crate) fn expand(&self) -> [u8; LtHash::BYTES] {
         let mut expanded = [0; LtHash::BYTES];
         self.0.finalize_xof().fill(&mut expanded);
-        expanded
+        LtHash::from_bytes(&expanded)
     }
 }
 

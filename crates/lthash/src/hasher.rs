@@ -35,16 +35,26 @@ impl Hasher {
         Element::new(self)
     }
 
+    /// BLAKE3 before the first byte.
+    pub(crate) fn begin(&self) -> blake3::Hasher {
+        match &self.key {
+            Some(key) => blake3::Hasher::new_keyed(key.as_bytes()),
+            None => blake3::Hasher::new(),
+        }
+    }
+
     pub(crate) const fn key(&self) -> Option<&Key> {
         self.key.as_ref()
     }
 
     /// The 2048 bytes of the element that is the concatenation of `parts`.
     pub(crate) fn expand(&self, parts: &[&[u8]]) -> [u8; LtHash::BYTES] {
-        let mut element = self.stream();
+        let mut hasher = self.begin();
         for part in parts {
-            element.update(part);
+            hasher.update(part);
         }
-        element.expand()
+        let mut expanded = [0; LtHash::BYTES];
+        hasher.finalize_xof().fill(&mut expanded);
+        expanded
     }
 }

@@ -14,9 +14,8 @@ pub(crate) type Lanes = [u16; LANES];
 
 /// Reads lanes from their bytes.
 pub(crate) fn from_bytes(bytes: &[u8; BYTES]) -> Lanes {
-    let mut lanes = [0; LANES];
-    add_bytes(&mut lanes, bytes);
-    lanes
+    let pairs = bytes.as_chunks::<2>().0;
+    core::array::from_fn(|lane| u16::from_le_bytes(pairs[lane]))
 }
 
 /// Writes lanes as bytes.

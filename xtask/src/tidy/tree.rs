@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// Folders that hold nothing written by hand.
-const LEFT_OUT: [&str; 4] = ["target", "fixtures", "fuzz/corpus", "fuzz/target"];
+const LEFT_OUT: [&str; 5] = ["target", "bench/target", "fixtures", "fuzz/corpus", "fuzz/target"];
 
 /// A text file.
 pub(crate) struct TextFile {

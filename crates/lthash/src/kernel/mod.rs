@@ -61,16 +61,22 @@ pub enum Instructions {
 }
 
 impl Instructions {
+    /// The slowest first.
+    const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
     /// The fastest that this processor has. Without the `std` feature, the fastest of those that the
     /// program was compiled for.
     pub fn best() -> Self {
-        Self::available().last().copied().unwrap_or(Self::Portable)
+        Self::ALL
+            .into_iter()
+            .rev()
+            .find(|instructions| instructions.are_here())
+            .unwrap_or(Self::Portable)
     }
 
     /// All that this processor has, the slowest first.
     pub fn available() -> Vec<Self> {
-        let all = [Self::Portable, Self::Avx2, Self::Avx512];
-        all.into_iter().filter(|instructions| instructions.are_here()).collect()
+        Self::ALL.into_iter().filter(|instructions| instructions.are_here()).collect()
     }
 
     #[cfg(all(target_arch = "x86_64", feature = "std"))]
