@@ -74,10 +74,25 @@ fn single(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Old values replaced by new ones, beside as many insertions.
+/// Old values replaced by new ones, beside as many insertions: one alone, and many.
 fn update(criterion: &mut Criterion) {
     let (old, new) = (elements(100, MANY), elements(100, 2 * MANY).split_off(MANY));
     let mut group = criterion.benchmark_group("update");
+    let (one_old, one_new) = (&old[0], &new[0]);
+    group.bench_function("one insert", |b| {
+        b.iter(|| {
+            let mut sum = Accumulator::with_instructions(Hasher::new(), instructions());
+            sum.insert(black_box(one_new));
+            sum.finish()
+        });
+    });
+    group.bench_function("one update", |b| {
+        b.iter(|| {
+            let mut sum = Accumulator::with_instructions(Hasher::new(), instructions());
+            sum.update(black_box(one_old), black_box(one_new));
+            sum.finish()
+        });
+    });
     group.bench_function("insert", |b| b.iter(|| ours(black_box(&new))));
     group.bench_function("update", |b| {
         b.iter(|| {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Sign};
 use crate::kernel::Kernel;
 use crate::{Hasher, Instructions, LtHash};
 
@@ -62,14 +62,22 @@ impl Accumulator {
 
     /// Replaces the element `old`, which must be in, by `new`.
     pub fn update(&mut self, old: &[u8], new: &[u8]) {
-        self.remove(old);
-        self.insert(new);
+        if self.sum.is_some() {
+            self.remove(old);
+            self.insert(new);
+        } else {
+            let mut expanded = self.hasher.expand(&[new]);
+            let mut sum = LtHash::from_bytes(&expanded);
+            self.hasher.expand_to(&[old], &mut expanded);
+            sum.subtract_expanded(&expanded);
+            self.sum = Some(sum);
+        }
     }
 
     /// Adds the one element that is the concatenation of `parts`, which need not be copied together
     /// for it. Where they are cut leaves no trace: frame them.
     pub fn insert_parts(&mut self, parts: &[&[u8]]) {
-        if !self.waits(parts, false) {
+        if !self.waits(parts, Sign::Added) {
             let expanded = self.hasher.expand(parts);
             match &mut self.sum {
                 Some(sum) => sum.add_expanded(&expanded),
@@ -80,17 +88,17 @@ impl Accumulator {
 
     /// Takes out the one element that is the concatenation of `parts`, which must be in.
     pub fn remove_parts(&mut self, parts: &[&[u8]]) {
-        if !self.waits(parts, true) {
+        if !self.waits(parts, Sign::Removed) {
             let expanded = self.hasher.expand(parts);
             self.sum_mut().subtract_expanded(&expanded);
         }
     }
 
     /// Whether the element was taken to be hashed later, together with others.
-    fn waits(&mut self, parts: &[&[u8]], removed: bool) -> bool {
+    fn waits(&mut self, parts: &[&[u8]], sign: Sign) -> bool {
         let (Some(kernel), Some(_)) = (self.kernel, &self.sum) else { return false };
         let batch = self.batch.get_or_insert_with(|| Batch::new(kernel, &self.hasher));
-        batch.take(parts, removed)
+        batch.take(parts, sign)
     }
 
     /// Adds each item as an element.

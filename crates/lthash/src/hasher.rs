@@ -49,12 +49,17 @@ impl Hasher {
 
     /// The 2048 bytes of the element that is the concatenation of `parts`.
     pub(crate) fn expand(&self, parts: &[&[u8]]) -> [u8; LtHash::BYTES] {
+        let mut expanded = [0; LtHash::BYTES];
+        self.expand_to(parts, &mut expanded);
+        expanded
+    }
+
+    /// The same, written to a place that is there already.
+    pub(crate) fn expand_to(&self, parts: &[&[u8]], expanded: &mut [u8; LtHash::BYTES]) {
         let mut hasher = self.begin();
         for part in parts {
             hasher.update(part);
         }
-        let mut expanded = [0; LtHash::BYTES];
-        hasher.finalize_xof().fill(&mut expanded);
-        expanded
+        hasher.finalize_xof().fill(expanded);
     }
 }

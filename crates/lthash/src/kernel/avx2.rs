@@ -4,8 +4,8 @@ use core::arch::x86_64::{
     __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256,
     _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setr_epi8,
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_storeu_si256, _mm256_sub_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32,
+    _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::vector::{self, Vector};
@@ -126,11 +126,5 @@ unsafe impl Vector for __m256i {
     unsafe fn add_halves(self, other: Self) -> Self {
         // SAFETY: the caller has checked for the instructions.
         unsafe { _mm256_add_epi16(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn subtract_halves(self, other: Self) -> Self {
-        // SAFETY: the caller has checked for the instructions.
-        unsafe { _mm256_sub_epi16(self, other) }
     }
 }

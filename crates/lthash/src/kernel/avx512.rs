@@ -3,8 +3,8 @@
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi16, _mm512_add_epi32, _mm512_and_si512, _mm512_loadu_si512,
     _mm512_ror_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_storeu_si512, _mm512_sub_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::vector::{self, Vector};
@@ -109,11 +109,5 @@ unsafe impl Vector for __m512i {
     unsafe fn add_halves(self, other: Self) -> Self {
         // SAFETY: the caller has checked for the instructions.
         unsafe { _mm512_add_epi16(self, other) }
-    }
-
-    #[inline(always)]
-    unsafe fn subtract_halves(self, other: Self) -> Self {
-        // SAFETY: the caller has checked for the instructions.
-        unsafe { _mm512_sub_epi16(self, other) }
     }
 }

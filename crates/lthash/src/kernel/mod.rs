@@ -29,7 +29,8 @@ use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::lanes::{LANES, Lanes};
+use crate::LtHash;
+use crate::lanes::LANES;
 
 /// The length of a block of BLAKE3, in bytes.
 const BLOCK: usize = 64;
@@ -138,8 +139,7 @@ impl Kernel {
         }
     }
 
-    /// Hashes the elements under `key` and adds them to `partial`, those that are marked as removed
-    /// with the other sign.
+    /// Hashes the elements under `key` and adds them to `partial`.
     ///
     /// # Panics
     /// With more elements than [`width`](Self::width).
@@ -160,7 +160,7 @@ impl Kernel {
 }
 
 /// What all elements of one hasher begin with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct KernelKey {
     words: [u32; 8],
     flags: u32,
@@ -200,7 +200,7 @@ impl KernelKey {
 }
 
 /// Elements that wait for each other, at most as many as the widest vector has words.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Staged {
     /// Their bytes, each padded with zeros to whole blocks.
     bytes: Vec<u8>,
@@ -209,11 +209,10 @@ pub(crate) struct Staged {
 }
 
 /// Where an element lies in the bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 struct Element {
     start: usize,
     length: usize,
-    removed: bool,
 }
 
 impl Staged {
@@ -221,12 +220,12 @@ impl Staged {
     ///
     /// # Panics
     /// With [`MAX_WIDTH`] elements already.
-    pub(crate) fn push(&mut self, parts: &[&[u8]], removed: bool) {
+    pub(crate) fn push(&mut self, parts: &[&[u8]]) {
         let start = self.bytes.len();
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
-        let element = Element { start, length: self.bytes.len() - start, removed };
+        let element = Element { start, length: self.bytes.len() - start };
         self.elements[self.count] = element;
         self.count += 1;
         self.bytes.resize(start + element.blocks() * BLOCK, 0);
@@ -242,10 +241,10 @@ impl Staged {
         self.count = 0;
     }
 
-    /// The bytes of each, and whether it is to be removed.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], bool)> {
-        let bytes = |element: &Element| &self.bytes[element.start..element.start + element.length];
-        self.elements().iter().map(move |element| (bytes(element), element.removed))
+    /// The bytes of each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let elements = self.elements().iter();
+        elements.map(|element| &self.bytes[element.start..element.start + element.length])
     }
 
     fn elements(&self) -> &[Element] {
@@ -285,9 +284,10 @@ impl Partial {
         Self(vec![Words([0; MAX_WIDTH]); VECTORS].into_boxed_slice())
     }
 
-    /// Adds all of it to `sum`.
-    pub(crate) fn add_to(self, sum: &mut Lanes) {
-        for (pair, words) in sum.as_chunks_mut::<2>().0.iter_mut().zip(&self.0) {
+    /// The sum of all lanes.
+    pub(crate) fn sum(self) -> LtHash {
+        let mut sum = LtHash::identity();
+        for (pair, words) in sum.lanes_mut().as_chunks_mut::<2>().0.iter_mut().zip(&self.0) {
             let mut halves = [0_u16; 2 * MAX_WIDTH];
             for (half, word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(words.0) {
                 *half = [(word & 0xffff) as u16, (word >> 16) as u16];
@@ -299,15 +299,8 @@ impl Partial {
                     *one = one.wrapping_add(*other);
                 }
             }
-            for (lane, half) in pair.iter_mut().zip(halves) {
-                *lane = lane.wrapping_add(half);
-            }
+            *pair = [halves[0], halves[1]];
         }
-    }
-}
-
-impl core::fmt::Debug for Partial {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Partial").finish_non_exhaustive()
+        sum
     }
 }

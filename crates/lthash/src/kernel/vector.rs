@@ -48,8 +48,6 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn rotate<const LEFT: i32, const RIGHT: i32>(self) -> Self;
     /// Adds each half of each word on its own.
     unsafe fn add_halves(self, other: Self) -> Self;
-    /// Subtracts each half of each word on its own.
-    unsafe fn subtract_halves(self, other: Self) -> Self;
 }
 
 /// Words of all elements, in vectors.
@@ -64,9 +62,11 @@ pub(super) unsafe fn absorb<V: Vector>(key: &KernelKey, elements: &Staged, parti
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let roots = roots::<V>(key, elements);
-        let plain = elements.len() == V::WIDTH
-            && elements.elements().iter().all(|element| !element.removed);
-        if plain { expand::<V, true>(&roots, partial) } else { expand::<V, false>(&roots, partial) }
+        if elements.len() == V::WIDTH {
+            expand::<V, true>(&roots, partial);
+        } else {
+            expand::<V, false>(&roots, partial);
+        }
     }
 }
 
@@ -78,8 +78,6 @@ struct Roots<V> {
     flags: V,
     /// All bits of a word where there is an element.
     used: V,
-    /// All bits of a word where the element is to be removed.
-    removed: V,
 }
 
 /// A word for each element.
@@ -194,12 +192,11 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
             }
         }
         let mut last = Step::new();
-        let (mut parents, mut removed) = ([0; MAX_WIDTH], [0; MAX_WIDTH]);
+        let mut parents = [0; MAX_WIDTH];
         for (lane, element) in elements.elements().iter().enumerate() {
             let number = element.blocks() - 1;
             let block = elements.block(element, number);
             last.set(lane, block, element, number, key.flags | flag::ROOT);
-            removed[lane] = if element.removed { u32::MAX } else { 0 };
             if element.length > CHUNK {
                 parents[lane] = u32::MAX;
                 last.lengths[lane] = BLOCK_LENGTH;
@@ -220,7 +217,6 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
             length: V::load(&last.lengths),
             flags: V::load(&last.flags),
             used: V::load(&last.active),
-            removed: V::load(&removed),
         }
     }
 }
@@ -238,13 +234,12 @@ fn ends(block: usize, blocks: usize) -> u32 {
     start | if last { flag::CHUNK_END } else { 0 }
 }
 
-/// Expands the roots and adds them to the partial sum; `PLAIN` where every lane has an element and
-/// none is removed.
+/// Expands the roots and adds them to the partial sum; `FULL` where every lane has an element.
 ///
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-unsafe fn expand<V: Vector, const PLAIN: bool>(roots: &Roots<V>, partial: &mut Partial) {
+unsafe fn expand<V: Vector, const FULL: bool>(roots: &Roots<V>, partial: &mut Partial) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let start = begin(&roots.chaining, V::splat(0), roots.length, roots.flags);
@@ -261,24 +256,12 @@ unsafe fn expand<V: Vector, const PLAIN: bool>(roots: &Roots<V>, partial: &mut P
                 let low = state[number].xor(state[number + 8]);
                 let high = state[number + 8].xor(roots.chaining[number]);
                 for (sum, output) in [(number, low), (number + 8, high)] {
-                    let signed = if PLAIN { output } else { roots.signed(output) };
+                    let output = if FULL { output } else { output.and(roots.used) };
                     let sum = &mut sums[sum].0;
-                    V::load(sum).add_halves(signed).store(sum);
+                    V::load(sum).add_halves(output).store(sum);
                 }
             }
         }
-    }
-}
-
-impl<V: Vector> Roots<V> {
-    /// An output as it is added: negative where its element is removed, zero where there is none.
-    ///
-    /// # Safety
-    /// See [`Vector`].
-    #[inline(always)]
-    unsafe fn signed(&self, output: V) -> V {
-        // SAFETY: the caller's promise is passed on. In each half, -x is !x + 1.
-        unsafe { output.and(self.used).xor(self.removed).subtract_halves(self.removed) }
     }
 }
 
