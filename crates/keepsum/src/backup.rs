@@ -153,6 +153,10 @@ impl Taking<'_> {
             }
             let manifest = match self.repository.manifest(&reference).await {
                 Ok(manifest) => manifest,
+                Err(error) if error.is_damage() && !self.is_live(&root).await? => {
+                    let why = "what it was to build on was removed meanwhile".to_owned();
+                    return Err(remote::Error::StartOver { why }.into());
+                }
                 // `verify` reports it. A backup without it is larger, and as good.
                 Err(error) if error.is_damage() => {
                     self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
@@ -187,6 +191,15 @@ impl Taking<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a snapshot or pin is live still.
+    async fn is_live(&self, root: &Root) -> Result<bool> {
+        let state = self.repository.head().await?.state;
+        Ok(match root {
+            Root::Snapshot(id) => state.snapshots.contains_key(id),
+            Root::Pin(id) => state.pins.contains_key(id),
+        })
     }
 
     /// Stores the content, and says in a manifest what it is.

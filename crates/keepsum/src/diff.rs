@@ -95,7 +95,8 @@ impl<'a> Opened<'a> {
                 if manifest.shape == Shape::Records {
                     return Ok(Self::Tree { repository, manifest: Box::new(manifest) });
                 }
-                let scratch = Scratch::fill_in(repository, &manifest, None, context).await?;
+                let filled = Scratch::fill_in(repository, &manifest, None, context).await;
+                let scratch = snapshots::explained(repository, manifest.id, filled).await?;
                 let snapshot = scratch.source().snapshot(View::Records, context).await?;
                 Self::summed(snapshot, Some(scratch), context).await
             }

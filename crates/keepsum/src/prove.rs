@@ -27,7 +27,8 @@ pub async fn prove(
     let head = repository.head().await?;
     let roots = [Root::Snapshot(manifest.id)];
     let session = Session::begin(repository, &head, &manifest.source.location, &roots).await?;
-    let scratch = Scratch::fill_in(repository, &manifest, None, context).await?;
+    let filled = Scratch::fill_in(repository, &manifest, None, context).await;
+    let scratch = snapshots::explained(repository, manifest.id, filled).await?;
     let snapshot = scratch.source().snapshot(View::Records, context).await?;
     let databases = &snapshot.info().databases;
     let sums = match snapshot.records() {

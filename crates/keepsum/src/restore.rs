@@ -75,26 +75,8 @@ pub async fn restore(
     let mut report = plan.report(target);
     report.dry_run = false;
     let into = Into { target: target.target()?, options, context };
-    match &plan.how {
-        How::Records { layout, databases } => {
-            let kept = into.records(repository, &plan.manifest, *layout, databases).await?;
-            report.finished(kept, "logical");
-        }
-        How::Files { files } => {
-            let kept = into.files(repository, &plan.manifest, files).await?;
-            report.finished(kept, "physical");
-        }
-        How::Scratch => {
-            let scratch = Scratch::fill(repository, &plan.manifest, target, context).await?;
-            let origin = origin(&plan.manifest);
-            let converted = into.convert(scratch.source(), &origin).await?;
-            prove_converted(&plan.manifest, &converted.databases)?;
-            report.databases = converted.databases;
-            report.global_lthash = converted.global_lthash;
-            report.bytes = converted.bytes;
-            report.finished(converted.restored, "logical");
-        }
-    }
+    let brought = plan.bring(repository, target, &into, &mut report).await;
+    snapshots::explained(repository, plan.manifest.id, brought).await?;
     if options.check {
         check(&mut report, &plan.expected(), target, context).await?;
     }
@@ -121,7 +103,8 @@ async fn make_plan(
         Shape::Files { .. }
             if same_engine && can.place_files && !part && options.layout.is_none() =>
         {
-            How::Files { files: files_of(repository.objects(), &manifest.shape).await? }
+            let files = files_of(repository.objects(), &manifest.shape).await.map_err(Error::from);
+            How::Files { files: snapshots::explained(repository, manifest.id, files).await? }
         }
         Shape::Files { .. }
             if can.load_records && Scratch::can_read(&manifest.source.engine) && !part =>
@@ -235,6 +218,38 @@ pub(crate) fn empty_report(manifest: &Manifest, target: &StoreLocation) -> Resto
 }
 
 impl Plan {
+    /// Reads the snapshot, and builds, proves and publishes the store.
+    async fn bring(
+        &self,
+        repository: &Repository,
+        target: &StoreLocation,
+        into: &Into<'_>,
+        report: &mut RestoreReport,
+    ) -> Result<()> {
+        match &self.how {
+            How::Records { layout, databases } => {
+                let kept = into.records(repository, &self.manifest, *layout, databases).await?;
+                report.finished(kept, "logical");
+            }
+            How::Files { files } => {
+                let kept = into.files(repository, &self.manifest, files).await?;
+                report.finished(kept, "physical");
+            }
+            How::Scratch => {
+                let scratch =
+                    Scratch::fill(repository, &self.manifest, target, into.context).await?;
+                let origin = origin(&self.manifest);
+                let converted = into.convert(scratch.source(), &origin).await?;
+                prove_converted(&self.manifest, &converted.databases)?;
+                report.databases = converted.databases;
+                report.global_lthash = converted.global_lthash;
+                report.bytes = converted.bytes;
+                report.finished(converted.restored, "logical");
+            }
+        }
+        Ok(())
+    }
+
     fn expected(&self) -> Vec<Expected> {
         let expected = |database: &ManifestDatabase, name: &str| Expected {
             name: name.to_owned(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use archive::catalog::{SnapshotEntry, State};
-use archive::manifest::{Manifest, ProvedFrom, Shape};
+use archive::manifest::{Manifest, ProvedFrom, Shape, SnapshotId};
 use backup_core::progress::Context;
 use backup_core::source::Layout;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -129,7 +129,20 @@ fn resolve(state: &State, spec: &SnapshotSpec) -> Result<SnapshotEntry> {
 }
 
 async fn manifest(repository: &Repository, entry: &SnapshotEntry) -> Result<Manifest> {
-    Ok(repository.manifest_of(entry).await?)
+    let read = repository.manifest_of(entry).await;
+    explained(repository, entry.id, read.map_err(Error::from)).await
+}
+
+/// What came of reading a snapshot, where damage may mean that it was removed meanwhile.
+pub(crate) async fn explained<T>(
+    repository: &Repository,
+    snapshot: SnapshotId,
+    read: Result<T>,
+) -> Result<T> {
+    match read {
+        Err(Error::Remote(error)) => Err(repository.explain(snapshot, error).await.into()),
+        read => read,
+    }
 }
 
 fn summary(manifest: &Manifest) -> SnapshotReport {

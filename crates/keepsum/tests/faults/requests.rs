@@ -6,25 +6,28 @@
 
 use std::collections::BTreeSet;
 use std::path::Path as LocalPath;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use archive::catalog::{Change, Entry, State};
+use archive::object::Kind;
 use backup_core::Source;
-use backup_core::progress::Context;
-use futures_util::TryStreamExt;
+use backup_core::progress::{Context, Event, ProgressSink};
+use futures_util::{FutureExt, TryStreamExt};
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
 use keepsum::diff::{Side, diff};
 use keepsum::location::SourceOptions;
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
 use keepsum::{Error, Repository, SnapshotSpec, StoreLocation};
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use remote::retry::Patience;
 use remote::store::Store;
+use remote::{Decision, names};
 use testkit::contents::Contents;
-use testkit::faults::{FaultyStore, Reach, RequestFault, Trigger, in_memory};
+use testkit::faults::{FaultyStore, MeanwhileStore, Reach, RequestFault, Trigger, in_memory};
 
 use crate::place::{at, fill, host, look};
 use crate::promise::assert_clean;
@@ -49,6 +52,18 @@ struct World {
     earlier: InMemory,
     later: InMemory,
     old: BTreeSet<Path>,
+}
+
+/// What is said on the way.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl ProgressSink for Notes {
+    fn event(&self, event: &Event) {
+        if let Event::Note(note) = event {
+            self.0.lock().unwrap().push(note.clone());
+        }
+    }
 }
 
 /// What is done under faults. Its answer is the same whenever it is one.
@@ -116,8 +131,12 @@ impl World {
             _ => ShapeChoice::Records,
         };
         let options = BackupOptions { shape: Some(shape), ..BackupOptions::default() };
-        let context = Context::default();
-        backup(repository, self.source.as_ref(), &options, &host(), &context).await.map(drop)
+        let notes = Arc::new(Notes::default());
+        let context = Context::new(Arc::clone(&notes) as Arc<dyn ProgressSink>);
+        let done = backup(repository, self.source.as_ref(), &options, &host(), &context).await;
+        let notes = notes.0.lock().unwrap();
+        assert!(!notes.iter().any(|note| note.contains("damaged")), "{notes:?}");
+        done.map(drop)
     }
 
     fn target(&self) -> StoreLocation {
@@ -239,6 +258,27 @@ impl World {
         unreachable!("a work ends")
     }
 
+    /// Does the work while, before request `number`, every snapshot that was there is removed and
+    /// collected. `None` where the work has fewer requests.
+    async fn beside_a_removal(
+        &self,
+        work: Work,
+        number: u64,
+    ) -> Option<(InMemory, Result<String, Error>)> {
+        let shared = match work {
+            Work::Backup => self.earlier.fork(),
+            _ => self.later.fork(),
+        };
+        let doomed = objects(&shared).await;
+        let base = Arc::new(shared);
+        let others = Arc::clone(&base);
+        let deed = move || collect_all(Arc::clone(&others), doomed.clone()).boxed();
+        let trigger = Trigger::at(number, Reach::Once);
+        let store = MeanwhileStore::new(Arc::clone(&base) as Arc<dyn ObjectStore>, trigger, deed);
+        let done = self.work(work, Arc::clone(&store) as Arc<dyn ObjectStore>).await;
+        store.trigger().has_struck().then(|| (base.fork(), done))
+    }
+
     async fn everywhere(&self, works: &[Work]) {
         for work in works {
             let base = if matches!(work, Work::Backup) { &self.earlier } else { &self.later };
@@ -251,6 +291,34 @@ impl World {
             }
             println!("{}: {work:?}: {}", self.scenario.name, tried.join(", "));
         }
+    }
+}
+
+/// Removes every snapshot and all that they reach, as a collection does: not while there are pins.
+async fn collect_all(inner: Arc<InMemory>, doomed: BTreeSet<Path>) {
+    let repository = open(Arc::clone(&inner) as Arc<dyn ObjectStore>).await.unwrap();
+    let is_object = |path: &&Path| path.as_ref().starts_with("objects/");
+    let doomed: Vec<&Path> = doomed.iter().filter(is_object).collect();
+    let mut list: Vec<_> =
+        doomed.iter().map(|path| path.filename().unwrap().parse().unwrap()).collect();
+    list.sort_unstable();
+    let list = names::encode(&list).unwrap();
+    let list = repository.objects().put(Kind::Names, list.into(), None).await.unwrap().reference;
+    let head = repository.head().await.unwrap();
+    let decide = move |state: &State, _: &[Entry]| {
+        if !state.pins.is_empty() {
+            return Ok(Decision::Nothing);
+        }
+        let forgotten = state.snapshots.keys().copied().map(Change::Forget);
+        Ok(Decision::Commit(forgotten.chain([Change::Condemn(list)]).collect()))
+    };
+    match repository.catalog().commit(&head, decide).await {
+        Ok(after) if after.number > head.number => {
+            for path in doomed {
+                inner.delete(path).await.unwrap();
+            }
+        }
+        other => assert!(!head.state.pins.is_empty(), "{other:?}"),
     }
 }
 
@@ -282,4 +350,39 @@ async fn requests_of_reading_records() {
 async fn requests_of_reading_files() {
     let works = [Work::Restore, Work::VerifyFull, Work::VerifyList, Work::Diff];
     World::new(BACKUPS[2]).await.everywhere(&works).await;
+}
+
+/// What is read is removed at every moment: the work is done, or says that the snapshot was removed, and
+/// never that it is damaged. A backup whose parent goes goes on without it.
+#[tokio::test]
+async fn a_snapshot_is_removed_before_any_request() {
+    for scenario in [BACKUPS[0], BACKUPS[2]] {
+        let world = World::new(scenario).await;
+        for work in [Work::Backup, Work::Restore] {
+            let (mut done, mut removed) = (0, 0);
+            for number in 0.. {
+                let Some((left, outcome)) = world.beside_a_removal(work, number).await else {
+                    break;
+                };
+                let what = format!("{work:?}, removed before request {number}: {outcome:?}");
+                let is_said = matches!(
+                    outcome,
+                    Err(Error::Remote(remote::Error::NotFound { .. }) | Error::NoSnapshot { .. })
+                );
+                assert!(outcome.is_ok() || (is_said && matches!(work, Work::Restore)), "{what}");
+                if is_said {
+                    removed += 1;
+                } else {
+                    done += 1;
+                }
+                if matches!(work, Work::Backup) {
+                    let repository = open(Arc::new(left)).await.unwrap();
+                    world.assert_restores(&repository, &world.scenario.wanted(), &what).await;
+                    assert_clean(&repository, &what).await;
+                }
+            }
+            println!("{}: {work:?}: {done} done, {removed} removed", world.scenario.name);
+            assert!(done + removed >= 8, "{work:?}");
+        }
+    }
 }
