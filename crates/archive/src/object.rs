@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::limits::{
     FRAME_BYTES, LARGE_PIECE_BYTES, MAX_LEAF_BYTES, MAX_NODE_BYTES, MAX_OBJECT_BYTES,
@@ -244,33 +244,104 @@ impl<'a> Hashed<'a> {
     /// # Errors
     /// [`Error::Core`] if the compressor fails, for lack of memory or for a level it does not have.
     pub fn seal(&self, level: i32) -> Result<Vec<u8>> {
-        let mut stored = Vec::with_capacity(HEADER_BYTES + self.content.len() / 2);
-        stored.extend_from_slice(&header(self.kind));
+        let parts = self.seal_parts(level)?;
+        let length = |part: &Part| match part {
+            Part::Content(range) => range.len(),
+            Part::Made(bytes) => bytes.len(),
+        };
+        let mut stored = Vec::with_capacity(parts.iter().map(length).sum());
+        for part in parts {
+            match part {
+                Part::Content(range) => stored.extend_from_slice(&self.content[range]),
+                Part::Made(bytes) => stored.extend_from_slice(&bytes),
+            }
+        }
+        Ok(stored)
+    }
+
+    /// The same in parts, of which those that are stored as they are need not be copied.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_parts(&self, level: i32) -> Result<Vec<Part>> {
+        let mut sealed = Sealing::new(self);
+        sealed.made.extend_from_slice(&header(self.kind));
         let mut index = Vec::with_capacity(self.frames.len() * FRAME_ENTRY_BYTES);
         let mut compressor = zstd::bulk::Compressor::new(level).map_err(compressing)?;
         let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(FRAME_BYTES));
-        let mut skip = 0;
+        let (mut skip, mut start) = (0, 0);
         for (frame, hash) in self.content.chunks(FRAME_BYTES).zip(&self.frames) {
-            let (mut codec, mut bytes) = (Codec::Plain, frame);
+            let (mut codec, mut stored) = (Codec::Plain, frame.len());
             if skip > 0 {
                 skip -= 1;
             } else if compress(&mut compressor, frame, &mut packed).map_err(compressing)? {
-                (codec, bytes) = (Codec::Zstd, &packed);
+                (codec, stored) = (Codec::Zstd, packed.len());
             } else {
                 skip = INCOMPRESSIBLE_SKIP;
             }
-            stored.extend_from_slice(bytes);
+            match codec {
+                Codec::Plain => sealed.keep(start..start + frame.len()),
+                Codec::Zstd => sealed.made.extend_from_slice(&packed),
+            }
+            start += frame.len();
             index.put_u32(short(frame.len()));
-            index.put_u32(short(bytes.len()));
+            index.put_u32(short(stored));
             index.put_u8(codec as u8);
             index.extend_from_slice(hash);
         }
-        stored.append(&mut index);
-        stored.put_u32(short(self.frames.len()));
-        stored.extend_from_slice(END_MAGIC);
-        let checksum = xxh3_128(&stored);
-        stored.extend_from_slice(&checksum.to_le_bytes());
-        Ok(stored)
+        sealed.made.append(&mut index);
+        sealed.made.put_u32(short(self.frames.len()));
+        sealed.made.extend_from_slice(END_MAGIC);
+        Ok(sealed.finish())
+    }
+}
+
+/// A part of an object's stored bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// These bytes of the content, as they are.
+    Content(Range<usize>),
+    /// Bytes that were made for it.
+    Made(Vec<u8>),
+}
+
+/// The parts of an object that is being sealed.
+struct Sealing<'a> {
+    content: &'a [u8],
+    checksum: Xxh3,
+    parts: Vec<Part>,
+    /// What comes after the parts.
+    made: Vec<u8>,
+}
+
+impl<'a> Sealing<'a> {
+    fn new(hashed: &Hashed<'a>) -> Self {
+        let (parts, made) = (Vec::new(), Vec::with_capacity(HEADER_BYTES));
+        Self { content: hashed.content, checksum: Xxh3::new(), parts, made }
+    }
+
+    /// Continues with bytes of the content.
+    fn keep(&mut self, range: Range<usize>) {
+        self.flush();
+        self.checksum.update(&self.content[range.clone()]);
+        match self.parts.last_mut() {
+            Some(Part::Content(last)) if last.end == range.start => last.end = range.end,
+            _ => self.parts.push(Part::Content(range)),
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.made.is_empty() {
+            self.checksum.update(&self.made);
+            self.parts.push(Part::Made(std::mem::take(&mut self.made)));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Part> {
+        self.checksum.update(&self.made);
+        self.made.extend_from_slice(&self.checksum.digest128().to_le_bytes());
+        self.parts.push(Part::Made(self.made));
+        self.parts
     }
 }
 

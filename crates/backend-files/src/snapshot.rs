@@ -3,11 +3,10 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::source::{FileInfo, SnapshotInfo};
+use backup_core::source::{FileInfo, SnapshotInfo, read_range};
 use backup_core::{Error, Files, Records, Result, Snapshot, thread};
 use bytes::Bytes;
 
@@ -81,10 +80,8 @@ impl Files for FilesSnapshot {
 }
 
 fn read(file: &Captured, range: Range<u64>) -> Result<Bytes> {
-    let open = File::open(&file.at).map_err(Error::io("open", &file.at))?;
-    let length = usize::try_from(range.end - range.start).map_err(|_| too_long(file))?;
-    let mut bytes = vec![0; length];
-    open.read_exact_at(&mut bytes, range.start).map_err(|error| match error.kind() {
+    let mut open = File::open(&file.at).map_err(Error::io("open", &file.at))?;
+    let bytes = read_range(&mut open, range).map_err(|error| match error.kind() {
         ErrorKind::UnexpectedEof => changed(file),
         _ => Error::io("read", &file.at)(error),
     })?;
@@ -114,9 +111,4 @@ fn changed(file: &Captured) -> Error {
         Change::InPlace
     );
     Error::damaged(format!("the file {}", file.path), detail)
-}
-
-fn too_long(file: &Captured) -> Error {
-    let detail = "is too long to be read in one piece on this machine";
-    Error::invalid(format!("the file {}", file.path), detail)
 }

@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::progress::Context;
-use backup_core::source::FileInfo;
+use backup_core::source::{FileInfo, read_range};
 use backup_core::{Error, Files, Result, thread};
 use bytes::Bytes;
 
@@ -48,15 +47,9 @@ impl Files for CapturedFiles {
         let capture = self.capture.clone();
         thread::call("rocksdb file", move || {
             let _kept = capture;
-            let len = usize::try_from(range.end - range.start).map_err(|_| Error::Limit {
-                what: format!("a piece of {name}"),
-                found: range.end - range.start,
-                limit: usize::MAX as u64,
-            })?;
-            let mut bytes = vec![0; len];
-            let file = File::open(&path).map_err(Error::io("open", &path))?;
-            match file.read_exact_at(&mut bytes, range.start) {
-                Ok(()) => Ok(bytes.into()),
+            let mut file = File::open(&path).map_err(Error::io("open", &path))?;
+            match read_range(&mut file, range) {
+                Ok(bytes) => Ok(bytes.into()),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Err(Error::damaged(name.to_string(), "it is shorter than it was"))
                 }

@@ -13,6 +13,10 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::{Error, Result};
 
+/// The most bytes of a file to write at a time. Some systems write a file several times more slowly where
+/// they are given much at a time: Linux then looks for as much memory in one piece.
+pub const WRITE_BYTES: usize = 1 << 20;
+
 /// The file operations of a restore. Errors name the path.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Creates a folder and the folders above it.
@@ -117,7 +121,11 @@ impl Disk for LocalDisk {
 
 impl DiskFile for LocalFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.file.write_all_at(bytes, offset).map_err(Error::io("write to", &self.path))
+        let offsets = (offset..).step_by(WRITE_BYTES);
+        for (part, offset) in bytes.chunks(WRITE_BYTES).zip(offsets) {
+            self.file.write_all_at(part, offset).map_err(Error::io("write to", &self.path))?;
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What is read: a source, its snapshots, their records and files.
 
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -183,6 +185,19 @@ pub trait Records: Send + Sync {
     /// A reader that has enough drops the stream, which ends the scan. Values above
     /// [`MAX_WHOLE_VALUE`](crate::record::MAX_WHOLE_VALUE) come in parts.
     fn scan(&self, database: usize, from: Option<&RecordKey>) -> BatchStream;
+}
+
+/// Bytes of a file, into memory that was not written before.
+///
+/// # Errors
+/// [`ErrorKind::UnexpectedEof`] where the file is shorter, and those of the system.
+pub fn read_range(file: &mut File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let length = range.end.saturating_sub(range.start);
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(length).map_err(|_| ErrorKind::OutOfMemory)?);
+    file.seek(SeekFrom::Start(range.start))?;
+    let read = file.take(length).read_to_end(&mut bytes)?;
+    if read as u64 == length { Ok(bytes) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }
 
 /// A file of a snapshot.

@@ -213,7 +213,7 @@ impl Catalog {
     async fn create(&self, number: u64, bytes: Bytes, commit: [u8; 16]) -> Result<bool> {
         let path = Entry::path(number);
         for absent in 1..=TRIES {
-            let failure = match self.store.create(&path, bytes.clone()).await {
+            let failure = match self.store.create(&path, bytes.clone().into()).await {
                 Ok(Created::Created) => return Ok(true),
                 Ok(Created::Exists) => None,
                 Err(error @ Error::Store { .. }) => Some(error),

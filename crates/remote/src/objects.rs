@@ -1,14 +1,17 @@
 //! Objects: stored once, never changed, every byte checked when read.
 
 use std::collections::HashMap;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use archive::object::{self, Hashed, Index, Kind, ObjectKey, ObjectName, ObjectRef};
+use archive::object::{self, Hashed, Index, Kind, ObjectKey, ObjectName, ObjectRef, Part};
+use backup_core::disk::WRITE_BYTES;
 use backup_core::progress::Context;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
+use object_store::PutPayload;
 
 use crate::nonce::Nonces;
 use crate::store::{Created, Listed, MAX_STORED_BYTES, Store};
@@ -174,15 +177,15 @@ impl Objects {
                 if let Some(known) = known.filter(|k| k.name.hash == hash && k.plain == plain) {
                     return Ok(Err(known));
                 }
-                let stored = hashed.seal(level).map_err(cannot_store(kind))?;
-                Ok(Ok((hash, plain, Bytes::from(stored))))
+                let parts = hashed.seal_parts(level).map_err(cannot_store(kind))?;
+                Ok(Ok((hash, plain, payload(parts, &content))))
             })
             .await?;
         let (hash, plain, stored) = match sealed {
             Ok(sealed) => sealed,
             Err(known) => return Ok(Stored { reference: known, reused: true }),
         };
-        let length = u32::try_from(stored.len()).expect("an object's length is bounded");
+        let length = u32::try_from(stored.content_length()).expect("an object's length is bounded");
         for tried in 1..=NAMES_TRIED {
             let name = ObjectName { hash, nonce: self.nonces.next(self.store.host())? };
             if self.create(name.path(), stored.clone()).await? == Created::Created {
@@ -204,9 +207,9 @@ impl Objects {
         }
     }
 
-    async fn create(&self, path: String, stored: Bytes) -> Result<Created> {
+    async fn create(&self, path: String, stored: PutPayload) -> Result<Created> {
         let Some(unsynced) = &self.unsynced else { return self.store.create(&path, stored).await };
-        let bytes = stored.len() as u64;
+        let bytes = stored.content_length() as u64;
         let created = self.store.create_unsynced(&path, stored).await?;
         if created == Created::Created {
             unsynced.add(path, bytes, &self.store).await?;
@@ -251,6 +254,21 @@ impl Objects {
         }
         Ok(part.bytes)
     }
+}
+
+/// The stored bytes, in parts that a folder's files are written in.
+fn payload(parts: Vec<Part>, content: &Bytes) -> PutPayload {
+    let bytes = |part| match part {
+        Part::Content(range) => content.slice(range),
+        Part::Made(bytes) => bytes.into(),
+    };
+    let cut = |mut rest: Bytes| {
+        iter::from_fn(move || {
+            let part = rest.split_to(rest.len().min(WRITE_BYTES));
+            (!part.is_empty()).then_some(part)
+        })
+    };
+    parts.into_iter().map(bytes).flat_map(cut).collect()
 }
 
 /// Refuses a reference with lengths that no object has, before anything is asked for.

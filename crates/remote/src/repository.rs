@@ -269,7 +269,7 @@ async fn first_entry(store: &Store) -> Result<RepositoryId> {
     };
     let (path, bytes) = (Entry::path(0), encode(&entry)?);
     for absent in 1..=TRIES {
-        if store.create(&path, bytes.clone()).await? == Created::Created {
+        if store.create(&path, bytes.clone().into()).await? == Created::Created {
             return Ok(id);
         }
         let limit = archive::limits::MAX_ENTRY_BYTES as u64;

@@ -294,7 +294,7 @@ impl Store {
     }
 
     /// Stores `bytes` under `path` if that name is free, at once or not at all, and durably.
-    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Created> {
+    pub async fn create(&self, path: &str, bytes: PutPayload) -> Result<Created> {
         let store = &self.shared.store;
         let answer = self.request(|| self.put_once(store, path, bytes.clone())).await?;
         self.created(path, answer).await
@@ -302,7 +302,7 @@ impl Store {
 
     /// As [`create`](Self::create), but a local file is durable only after [`sync`](Self::sync), and
     /// so is one that is there already. For names that nobody refers to before that.
-    pub(crate) async fn create_unsynced(&self, path: &str, bytes: Bytes) -> Result<Created> {
+    pub(crate) async fn create_unsynced(&self, path: &str, bytes: PutPayload) -> Result<Created> {
         let store = self.shared.unsynced.as_ref().unwrap_or(&self.shared.store);
         match self.request(|| self.put_once(store, path, bytes.clone())).await? {
             Ok(()) => Ok(Created::Created),
@@ -327,7 +327,7 @@ impl Store {
     /// As [`create`](Self::create), in one attempt.
     pub(crate) async fn create_once(&self, path: &str, bytes: Bytes) -> Result<Created> {
         let _permit = self.permit().await;
-        let answer = self.put_once(&self.shared.store, path, bytes).await?;
+        let answer = self.put_once(&self.shared.store, path, bytes.into()).await?;
         self.created(path, answer).await
     }
 
@@ -335,16 +335,15 @@ impl Store {
         &self,
         store: &Arc<dyn ObjectStore>,
         path: &str,
-        bytes: Bytes,
+        bytes: PutPayload,
     ) -> Result<object_store::Result<()>> {
-        let length = bytes.len() as u64;
+        let length = bytes.content_length() as u64;
         let put = async {
             if let Some(folder) = &self.shared.folder {
                 folder.check_parent(path).await?;
             }
             let options = PutOptions::from(PutMode::Create);
-            let payload = PutPayload::from_bytes(bytes);
-            let put = store.put_opts(&self.full(path), payload, options).await;
+            let put = store.put_opts(&self.full(path), bytes, options).await;
             Ok(put.map(drop))
         };
         self.bounded(length, put).await

@@ -1,30 +1,31 @@
 //! What one session stored in a local folder and did not yet make durable.
 //!
-//! Nothing refers to an object before the session commits, so it need not be durable before then;
-//! and a disk is synced for many files at a time at little more than the cost of one.
+//! Nothing refers to an object before the session commits, so it need not be durable before then; and a
+//! disk is synced for many files at a time at little more than the cost of one. It is synced beside the
+//! work, so that it has something to do all along.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::RwLock;
+use tokio::sync::Mutex as AsyncMutex;
 
 use crate::store::Store;
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// How many files are synced at a time, and how many bytes: so many that the disk is asked seldom,
 /// and so few that it has something to do all along.
 const FILES_AT_A_TIME: usize = 32;
-const BYTES_AT_A_TIME: u64 = 64 << 20;
+const BYTES_AT_A_TIME: u64 = 32 << 20;
+
+/// How many such groups may be under way before the work waits for the disk.
+const GROUPS_UNDER_WAY: usize = 3;
 
 /// The files of one session that are still to be synced.
 #[derive(Debug, Default)]
 pub(crate) struct Unsynced {
     waiting: Mutex<Waiting>,
-    /// Shared by all that sync some of them, held alone by the one who waits for all.
-    turns: RwLock<()>,
-    /// Whether a sync failed, or was given up: the system tells such a failure once, and a second
-    /// sync that succeeds proves nothing.
-    failed: AtomicBool,
+    under_way: AsyncMutex<UnderWay>,
 }
 
 /// Files that are stored, and their length in bytes.
@@ -34,27 +35,42 @@ struct Waiting {
     bytes: u64,
 }
 
+/// Groups that are being synced.
+#[derive(Debug, Default)]
+struct UnderWay {
+    groups: VecDeque<Task<()>>,
+    /// Whether a sync failed, or was given up: the system tells such a failure once, and a second sync
+    /// that succeeds proves nothing.
+    failed: bool,
+}
+
 impl Unsynced {
-    /// Notes a file that was stored, and syncs those that are there once they are many.
+    /// Notes a file that was stored, and begins to sync those that are there once they are many.
     pub(crate) async fn add(&self, path: String, bytes: u64, store: &Store) -> Result<()> {
-        let many = {
+        let paths = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.paths.push(path);
             waiting.bytes += bytes;
-            waiting.paths.len() >= FILES_AT_A_TIME || waiting.bytes >= BYTES_AT_A_TIME
+            if waiting.paths.len() < FILES_AT_A_TIME && waiting.bytes < BYTES_AT_A_TIME {
+                return Ok(());
+            }
+            std::mem::take(&mut *waiting).paths
         };
-        if !many {
-            return Ok(());
-        }
-        let _turn = self.turns.read().await;
-        self.sync(store).await
+        let mut under_way = self.under_way.lock().await;
+        under_way.begin(paths, store);
+        under_way.wait(GROUPS_UNDER_WAY).await
     }
 
     /// Makes all files durable that were added.
     pub(crate) async fn settle(&self, store: &Store) -> Result<()> {
-        let _turn = self.turns.write().await;
-        self.sync(store).await?;
-        if self.failed.load(Ordering::Acquire) {
+        let waiting =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut under_way = self.under_way.lock().await;
+        if !waiting.paths.is_empty() {
+            under_way.begin(waiting.paths, store);
+        }
+        under_way.wait(0).await?;
+        if under_way.failed {
             let why = "an earlier attempt to make what was stored durable failed; check the disk \
                        and run the backup again"
                 .to_owned();
@@ -62,30 +78,24 @@ impl Unsynced {
         }
         Ok(())
     }
+}
 
-    async fn sync(&self, store: &Store) -> Result<()> {
-        let Waiting { paths, .. } =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if paths.is_empty() {
-            return Ok(());
-        }
-        // Dropped in between, it must not be taken for done.
-        let mut attempt = Attempt { failed: &self.failed, succeeded: false };
-        store.sync(paths).await?;
-        attempt.succeeded = true;
-        Ok(())
+impl UnderWay {
+    fn begin(&mut self, paths: Vec<String>, store: &Store) {
+        let store = store.clone();
+        self.groups.push_back(Task::spawn(async move { store.sync(paths).await }));
     }
-}
 
-struct Attempt<'a> {
-    failed: &'a AtomicBool,
-    succeeded: bool,
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        if !self.succeeded {
-            self.failed.store(true, Ordering::Release);
+    /// Waits until at most `left` groups are being synced.
+    async fn wait(&mut self, left: usize) -> Result<()> {
+        while self.groups.len() > left
+            && let Some(group) = self.groups.pop_front()
+        {
+            // Dropped in between, it must not be taken for done.
+            let failed = std::mem::replace(&mut self.failed, true);
+            group.join("sync what was stored").await?;
+            self.failed = failed;
         }
+        Ok(())
     }
 }
