@@ -12,7 +12,9 @@
 //! compressed. Readers of a range check the hash of each frame; the trailer's checksum covers the
 //! bytes that no hash does.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::Cursor;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -509,31 +511,54 @@ impl Index {
         match frame.codec {
             Codec::Plain => content.extend_from_slice(stored),
             Codec::Zstd => {
-                // The output buffer has the length that the index says, at most FRAME_BYTES: a
-                // frame that would unpack to more is an error, not an allocation.
-                content.resize(start + frame.plain, 0);
-                let length = unpacker.decompress_to_buffer(stored, &mut content[start..]).map_err(
-                    |error| Error::unreadable(what, frame.stored.start, "a frame of zstd", error),
-                )?;
-                content.truncate(start + length);
+                // Unpacked into the room that the index says, which is bounded: a frame that would
+                // unpack to more is an error, not an allocation.
+                content.reserve(frame.plain);
+                let mut rest = Cursor::new(std::mem::take(content));
+                rest.set_position(start as u64);
+                let done = unpacker.decompress_to_buffer(stored, &mut rest);
+                *content = rest.into_inner();
+                done.map_err(|error| {
+                    Error::unreadable(what, frame.stored.start, "a frame of zstd", error)
+                })?;
             }
         }
-        let plain = &content[start..];
+        self.check_frame(frame, &content[start..], key)
+    }
+
+    fn check_frame(&self, frame: &Frame, plain: &[u8], key: &ObjectKey) -> Result<()> {
         let found = blake3::keyed_hash(&key.frame, plain);
         if plain.len() != frame.plain || found != frame.hash {
             let detail = format!("the frame at byte {} has another hash", frame.stored.start);
-            return Err(Error::mismatch(what, detail));
+            return Err(Error::mismatch(self.kind.noun(), detail));
         }
         Ok(())
     }
+
+    /// The content among the stored bytes of the object, where no frame is compressed.
+    fn open_plain<'a>(&self, stored: &'a [u8], key: &ObjectKey) -> Option<Result<&'a [u8]>> {
+        self.frames.iter().all(|frame| frame.codec == Codec::Plain).then(|| {
+            for frame in &self.frames {
+                self.check_frame(frame, &stored[frame.stored.clone()], key)?;
+            }
+            let (range, _) = self.stored_frames(&(0..self.plain));
+            Ok(&stored[range])
+        })
+    }
 }
 
-/// The plain content of a whole stored object, every byte of it checked.
+/// The plain content of a whole stored object, every byte of it checked. It is not copied where it is stored
+/// as it is.
 ///
 /// # Errors
 /// [`Error::Malformed`] or [`Error::Mismatch`] unless `stored` is exactly the object that
 /// `reference` names, of this kind; [`Error::Newer`] for an object of a later layout.
-pub fn open(stored: &[u8], reference: &ObjectRef, kind: Kind, key: &ObjectKey) -> Result<Vec<u8>> {
+pub fn open<'a>(
+    stored: &'a [u8],
+    reference: &ObjectRef,
+    kind: Kind,
+    key: &ObjectKey,
+) -> Result<Cow<'a, [u8]>> {
     let what = kind.noun();
     if stored.len() != reference.stored as usize {
         let detail = format!("it has {} bytes, not {}", stored.len(), reference.stored);
@@ -548,9 +573,12 @@ pub fn open(stored: &[u8], reference: &ObjectRef, kind: Kind, key: &ObjectKey) -
     }
     check_header(stored, kind)?;
     let index = Index::from_tail(stored, reference, kind, key)?;
+    if let Some(content) = index.open_plain(stored, key) {
+        return content.map(Cow::Borrowed);
+    }
     let plain = 0..u64::from(reference.plain);
     let (range, _) = index.stored_frames(&(0..index.plain));
-    index.open_range(&plain, &stored[range], key)
+    index.open_range(&plain, &stored[range], key).map(Cow::Owned)
 }
 
 /// What an object of this kind begins with.

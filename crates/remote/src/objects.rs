@@ -1,5 +1,6 @@
 //! Objects: stored once, never changed, every byte checked when read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter;
 use std::ops::Range;
@@ -100,7 +101,7 @@ impl Objects {
     ///
     /// # Errors
     /// [`Error::Missing`], or [`Error::Damaged`] unless it is exactly the object referred to.
-    pub async fn read(&self, kind: Kind, reference: &ObjectRef) -> Result<Vec<u8>> {
+    pub async fn read(&self, kind: Kind, reference: &ObjectRef) -> Result<Bytes> {
         check_size(kind, reference)?;
         let path = reference.name.path();
         let stored = self.store.get(&path, u64::from(reference.stored)).await?;
@@ -108,7 +109,11 @@ impl Objects {
         let (reference, key, what) = (*reference, self.key.clone(), reference.name.path());
         let blocking = self.store.blocking();
         let check = blocking.run("check an object", move || {
-            object::open(&stored, &reference, kind, &key).map_err(Error::damaged(what))
+            let content = object::open(&stored, &reference, kind, &key);
+            Ok(match content.map_err(Error::damaged(what))? {
+                Cow::Borrowed(content) => stored.slice_ref(content),
+                Cow::Owned(content) => content.into(),
+            })
         });
         check.await
     }
@@ -122,18 +127,16 @@ impl Objects {
         kind: Kind,
         reference: &ObjectRef,
         range: Range<u64>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Bytes> {
         check_size(kind, reference)?;
         let end = range.end.min(u64::from(reference.plain));
         let plain = range.start.min(end)..end;
         if plain.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Bytes::new());
         }
         if reference.stored <= WHOLE_BYTES || plain == (0..u64::from(reference.plain)) {
-            let mut content = self.read(kind, reference).await?;
-            content.truncate(offset(plain.end));
-            content.drain(..offset(plain.start));
-            return Ok(content);
+            let content = self.read(kind, reference).await?;
+            return Ok(content.slice(offset(plain.start)..offset(plain.end)));
         }
         let tail = self.part(reference, Index::tail_range(reference)).await?;
         let damaged = || Error::damaged(reference.name.path());
@@ -144,7 +147,7 @@ impl Objects {
         let (key, what) = (self.key.clone(), reference.name.path());
         let blocking = self.store.blocking();
         let check = blocking.run("check a part of an object", move || {
-            index.open_range(&plain, &frames, &key).map_err(Error::damaged(what))
+            index.open_range(&plain, &frames, &key).map(Bytes::from).map_err(Error::damaged(what))
         });
         check.await
     }

@@ -26,6 +26,7 @@ use super::read::{Found, checked_leaf, leaves};
 use super::write::{Parents, TreeWriter, store_leaf};
 use crate::objects::Objects;
 use crate::session::Session;
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// How many pieces are read, compressed and stored at the same time.
@@ -470,7 +471,11 @@ pub fn file_contents(objects: &Objects, tree: &Tree) -> BoxStream<'static, Resul
                 let (file, offset, value) = stretch?;
                 let bytes = match value {
                     Stretch::Inline(content) => Bytes::from(content),
-                    Stretch::Piece(piece) => objects.read(Kind::Piece, &piece).await?.into(),
+                    // A task goes on while the reader is busy with what it has.
+                    Stretch::Piece(piece) => {
+                        let read = async move { objects.read(Kind::Piece, &piece).await };
+                        Task::spawn(read).join("read a piece").await?
+                    }
                 };
                 Ok((file, offset, bytes))
             }

@@ -14,6 +14,7 @@ use lthash::LtHash;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::objects::Objects;
+use crate::task::Task;
 use crate::{Error, Result};
 
 /// How many leaves or pieces a scan fetches ahead.
@@ -110,7 +111,7 @@ impl TreeReader {
             _ => {
                 self.check_damaged(&at.1)?;
                 let read = self.objects.read(Kind::Leaf, &at.1.object).await;
-                let content: Bytes = self.remember_damage(&at.1, read)?.into();
+                let content: Bytes = self.remember_damage(&at.1, read)?;
                 self.leaf = Some((at.1.object, content.clone()));
                 content
             }
@@ -233,9 +234,11 @@ pub fn scan(objects: &Objects, tree: &Tree, tag: &[u8], from: Option<&RecordKey>
             let budget = budget.clone();
             async move {
                 let child = child?;
-                let room = budget.admit(&child).await;
-                let leaf = open_leaf(&objects, &child, &tag).await?;
-                Ok::<_, Error>(OpenLeaf { room: Some(room), ..leaf })
+                let room = Some(budget.admit(&child).await);
+                // A task goes on while the reader is busy with what it has.
+                let leaf = Task::spawn(async move { open_leaf(&objects, &child, &tag).await });
+                let leaf = leaf.join("read a leaf").await?;
+                Ok::<_, Error>(OpenLeaf { room, ..leaf })
             }
         })
         .buffered(AHEAD)
@@ -441,7 +444,7 @@ fn value_batches(
             let objects = objects.clone();
             async move {
                 let content = objects.read(Kind::Piece, &piece).await?;
-                Ok::<_, Error>((start, Bytes::from(content)))
+                Ok::<_, Error>((start, content))
             }
         })
         .buffered(2)

@@ -205,7 +205,7 @@ pub fn whole_contents(
                     // A file's record has one piece; more would be as good.
                     Found::Pieces(pieces) => {
                         for piece in pieces {
-                            content.append(&mut objects.read(Kind::Piece, &piece).await?);
+                            content.extend_from_slice(&objects.read(Kind::Piece, &piece).await?);
                         }
                     }
                 }

@@ -102,7 +102,7 @@ async fn a_taken_name_is_never_adopted() {
     assert!(!second.reused);
     assert_ne!(second.reference.name, first.name);
     let read = repository.objects().read(Kind::Piece, &second.reference).await.unwrap();
-    assert_eq!(read, b"same");
+    assert_eq!(*read, *b"same");
     let there = inner.get(&first.name.path().as_str().into()).await.unwrap();
     assert_eq!(&there.bytes().await.unwrap()[..], b"something else entirely");
 }
@@ -119,7 +119,7 @@ async fn a_lost_answer_costs_a_copy_and_no_more() {
         let repository = reopen(&faulty, 2).await.unwrap();
         let stored = repository.objects().put(Kind::Piece, "x".into(), None).await.unwrap();
         let read = repository.objects().read(Kind::Piece, &stored.reference).await.unwrap();
-        assert_eq!(read, b"x", "{fault:?}");
+        assert_eq!(*read, *b"x", "{fault:?}");
     }
 }
 

@@ -53,7 +53,7 @@ async fn story(location: &RepositoryLocation) -> Result<()> {
     assert_eq!(opened.head().await?, head);
     assert_eq!(head.number, 2, "a commit was made twice");
     let content = opened.objects().read(Kind::Piece, &stored.reference).await?;
-    assert_eq!(content, b"content");
+    assert_eq!(*content, *b"content");
     Ok(())
 }
 

@@ -26,7 +26,7 @@ async fn a_repository_is_made_opened_and_verified() {
         let opened = open().await.unwrap();
         assert_eq!(opened.id(), made.id());
         let content = opened.objects().read(Kind::Names, &stored.reference).await.unwrap();
-        assert_eq!(content, b"content");
+        assert_eq!(*content, *b"content");
         let report = verify(&opened, Level::Full, &Context::default()).await.unwrap();
         assert!(report.findings.is_empty(), "{report:?}");
         let again = Repository::init(&location, &host(), &Context::default()).await.unwrap_err();

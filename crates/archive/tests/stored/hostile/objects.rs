@@ -55,7 +55,7 @@ fn frame_hash(plain: &[u8]) -> [u8; 32] {
 #[test]
 fn what_is_crafted_well_is_read() {
     let (bytes, reference) = one(5, 0, b"hello", frame_hash(b"hello"));
-    assert_eq!(object::open(&bytes, &reference, Kind::Piece, &key()).unwrap(), b"hello");
+    assert_eq!(*object::open(&bytes, &reference, Kind::Piece, &key()).unwrap(), *b"hello");
     assert_eq!(stored(Kind::Piece, b"hello").0, bytes);
 }
 
@@ -78,7 +78,7 @@ fn frames_that_unpack_to_another_length() {
         });
     }
     let (bytes, reference) = one(200, 1, &short, frame_hash(&[0; 200]));
-    assert_eq!(object::open(&bytes, &reference, Kind::Piece, &key()).unwrap(), [0; 200]);
+    assert_eq!(*object::open(&bytes, &reference, Kind::Piece, &key()).unwrap(), [0; 200]);
 }
 
 #[test]
