@@ -1,5 +1,6 @@
 //! The sum of many elements.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use crate::batch::{Batch, Sign};
@@ -34,7 +35,7 @@ pub struct Accumulator {
     /// Where this processor hashes several elements at once.
     kernel: Option<Kernel>,
     /// What waits, from the second element on.
-    batch: Option<Batch>,
+    batch: Option<Box<Batch>>,
 }
 
 impl Accumulator {
@@ -97,7 +98,7 @@ impl Accumulator {
     /// Whether the element was taken to be hashed later, together with others.
     fn waits(&mut self, parts: &[&[u8]], sign: Sign) -> bool {
         let (Some(kernel), Some(_)) = (self.kernel, &self.sum) else { return false };
-        let batch = self.batch.get_or_insert_with(|| Batch::new(kernel, &self.hasher));
+        let batch = self.batch.get_or_insert_with(|| Box::new(Batch::new(kernel, &self.hasher)));
         batch.take(parts, sign)
     }
 

@@ -28,8 +28,18 @@ pub(crate) enum Sign {
 struct Side {
     short: Staged,
     long: Staged,
-    /// None before the first time that as many wait as are hashed at once.
-    partial: Option<Partial>,
+    hashed: Hashed,
+}
+
+/// What was hashed of one side.
+#[derive(Clone, Default)]
+enum Hashed {
+    #[default]
+    Nothing,
+    /// Of one group.
+    Once(LtHash),
+    /// Of several: room for a sum in each lane is worth its cost.
+    Often(LtHash, Partial),
 }
 
 impl Batch {
@@ -51,8 +61,7 @@ impl Batch {
         let staged = if length <= SHORT { &mut side.short } else { &mut side.long };
         staged.push(parts);
         if staged.len() == self.kernel.width() {
-            let partial = side.partial.get_or_insert_with(Partial::new);
-            self.kernel.absorb(&self.key, staged, partial);
+            side.hashed.add(self.kernel, &self.key, staged);
             staged.clear();
         }
         true
@@ -61,36 +70,73 @@ impl Batch {
     /// Adds all that was taken to `sum`.
     pub(crate) fn settle(self, hasher: &Hasher, sum: &mut LtHash) {
         let Self { kernel, key, added, removed } = self;
-        for (side, sign) in [(added, Sign::Added), (removed, Sign::Removed)] {
-            side.settle(kernel, &key, hasher, |elements| match sign {
-                Sign::Added => *sum += elements,
-                Sign::Removed => *sum -= elements,
-            });
-        }
+        added.settle(kernel, &key, hasher, Sign::Added, sum);
+        removed.settle(kernel, &key, hasher, Sign::Removed, sum);
     }
 }
 
 impl Side {
-    /// Gives the sum of all that was taken to `add`, in parts.
+    /// Adds all that was taken to `sum`.
     fn settle(
         self,
         kernel: Kernel,
         key: &KernelKey,
         hasher: &Hasher,
-        mut add: impl FnMut(&LtHash),
+        sign: Sign,
+        sum: &mut LtHash,
     ) {
-        let Self { short, long, mut partial } = self;
+        let Self { short, long, mut hashed } = self;
         for staged in [short, long] {
-            // A partial sum that must be made for it costs as much as some elements.
-            let few = if partial.is_some() { 0 } else { kernel.width() / 4 };
-            if staged.len() >= kernel.worthwhile() + few {
-                kernel.absorb(key, &staged, partial.get_or_insert_with(Partial::new));
-            } else {
-                staged.iter().for_each(|element| add(&hasher.element(element)));
+            if staged.len() >= kernel.worthwhile() {
+                hashed.add(kernel, key, &staged);
+            } else if staged.len() > 0 {
+                let mut expanded = [0; LtHash::BYTES];
+                for element in staged.iter() {
+                    hasher.expand_to(&[element], &mut expanded);
+                    match sign {
+                        Sign::Added => sum.add_expanded(&expanded),
+                        Sign::Removed => sum.subtract_expanded(&expanded),
+                    }
+                }
             }
         }
-        if let Some(partial) = partial {
-            add(&partial.sum());
+        if let Some(hashed) = hashed.finish(kernel) {
+            match sign {
+                Sign::Added => *sum += &hashed,
+                Sign::Removed => *sum -= &hashed,
+            }
+        }
+    }
+}
+
+impl Hashed {
+    fn add(&mut self, kernel: Kernel, key: &KernelKey, elements: &Staged) {
+        match core::mem::take(self) {
+            Self::Nothing => {
+                let mut sum = LtHash::identity();
+                kernel.add(key, elements, &mut sum);
+                *self = Self::Once(sum);
+            }
+            Self::Once(sum) => {
+                let mut partial = Partial::new();
+                kernel.absorb(key, elements, &mut partial);
+                *self = Self::Often(sum, partial);
+            }
+            Self::Often(sum, mut partial) => {
+                kernel.absorb(key, elements, &mut partial);
+                *self = Self::Often(sum, partial);
+            }
+        }
+    }
+
+    fn finish(self, kernel: Kernel) -> Option<LtHash> {
+        match self {
+            Self::Nothing => None,
+            Self::Once(sum) => Some(sum),
+            Self::Often(mut sum, partial) => {
+                kernel.reduce(&partial, &mut sum);
+                Some(sum)
+            }
         }
     }
 }

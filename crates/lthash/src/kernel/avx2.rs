@@ -1,24 +1,25 @@
 //! Eight elements at once, with AVX2.
 
 use core::arch::x86_64::{
-    __m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256,
-    _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32, _mm256_setr_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32,
-    _mm256_unpacklo_epi64, _mm256_xor_si256,
+    __m256i, _mm_add_epi16, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_add_epi16,
+    _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_si128, _mm256_extracti128_si256,
+    _mm256_loadu_si256, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32,
+    _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32,
+    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::vector::{self, Vector};
-use super::{BLOCK, KernelKey, MAX_WIDTH, Partial, Staged};
+use super::{BLOCK, MAX_WIDTH, Work};
 
-/// Adds all elements to the partial sum.
+/// Does the work.
 ///
 /// # Safety
 /// The processor must have AVX2.
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn absorb(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+pub(super) unsafe fn run(work: Work<'_>) {
     // SAFETY: this function is compiled for the instructions, and its caller has checked for them.
-    unsafe { vector::absorb::<__m256i>(key, elements, partial) }
+    unsafe { vector::run::<__m256i>(work) }
 }
 
 // SAFETY: each method uses AVX2 alone.
@@ -126,5 +127,17 @@ unsafe impl Vector for __m256i {
     unsafe fn add_halves(self, other: Self) -> Self {
         // SAFETY: the caller has checked for the instructions.
         unsafe { _mm256_add_epi16(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum_halves(self) -> u32 {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe {
+            let four =
+                _mm_add_epi16(_mm256_castsi256_si128(self), _mm256_extracti128_si256::<1>(self));
+            let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+            let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
+            _mm_cvtsi128_si32(one).cast_unsigned()
+        }
     }
 }

@@ -1,23 +1,25 @@
 //! Sixteen elements at once, with AVX-512.
 
 use core::arch::x86_64::{
-    __m512i, _mm512_add_epi16, _mm512_add_epi32, _mm512_and_si512, _mm512_loadu_si512,
+    __m512i, _mm_add_epi16, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_add_epi16,
+    _mm256_castsi256_si128, _mm256_extracti128_si256, _mm512_add_epi16, _mm512_add_epi32,
+    _mm512_and_si512, _mm512_castsi512_si256, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
     _mm512_ror_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4,
     _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
     _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::vector::{self, Vector};
-use super::{BLOCK, KernelKey, MAX_WIDTH, Partial, Staged};
+use super::{BLOCK, MAX_WIDTH, Work};
 
-/// Adds all elements to the partial sum.
+/// Does the work.
 ///
 /// # Safety
 /// The processor must have AVX-512 F and BW.
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) unsafe fn absorb(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+pub(super) unsafe fn run(work: Work<'_>) {
     // SAFETY: this function is compiled for the instructions, and its caller has checked for them.
-    unsafe { vector::absorb::<__m512i>(key, elements, partial) }
+    unsafe { vector::run::<__m512i>(work) }
 }
 
 // SAFETY: each method uses AVX-512 F and BW alone.
@@ -109,5 +111,20 @@ unsafe impl Vector for __m512i {
     unsafe fn add_halves(self, other: Self) -> Self {
         // SAFETY: the caller has checked for the instructions.
         unsafe { _mm512_add_epi16(self, other) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum_halves(self) -> u32 {
+        // SAFETY: the caller has checked for the instructions. A processor with AVX-512 has AVX2.
+        unsafe {
+            let low = _mm512_castsi512_si256(self);
+            let high = _mm512_extracti64x4_epi64::<1>(self);
+            let eight = _mm256_add_epi16(low, high);
+            let four =
+                _mm_add_epi16(_mm256_castsi256_si128(eight), _mm256_extracti128_si256::<1>(eight));
+            let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+            let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
+            _mm_cvtsi128_si32(one).cast_unsigned()
+        }
     }
 }

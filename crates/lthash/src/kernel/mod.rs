@@ -30,7 +30,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::LtHash;
-use crate::lanes::LANES;
+use crate::lanes::{LANES, Lanes};
 
 /// The length of a block of BLAKE3, in bytes.
 const BLOCK: usize = 64;
@@ -43,6 +43,9 @@ pub(crate) const MAX_ELEMENT: usize = 2 * CHUNK;
 
 /// The most elements that any kernel hashes at once.
 pub(crate) const MAX_WIDTH: usize = 16;
+
+/// What staged elements get room for at first, in bytes: short ones are not moved then.
+const FIRST_BYTES: usize = MAX_WIDTH * 2 * BLOCK;
 
 /// Vectors of a [`Partial`]: two lanes a word.
 const VECTORS: usize = LANES / 2;
@@ -135,7 +138,7 @@ impl Kernel {
         match self.0 {
             Instructions::Portable => 1,
             Instructions::Avx2 => 3,
-            Instructions::Avx512 => 11,
+            Instructions::Avx512 => 12,
         }
     }
 
@@ -144,19 +147,48 @@ impl Kernel {
     /// # Panics
     /// With more elements than [`width`](Self::width).
     pub(crate) fn absorb(self, key: &KernelKey, elements: &Staged, partial: &mut Partial) {
-        assert!(elements.len() <= self.width(), "more elements than lanes");
+        self.run(Work::Absorb(key, elements, partial));
+    }
+
+    /// Hashes the elements under `key` and adds them to `sum`, which costs a little more.
+    ///
+    /// # Panics
+    /// As [`absorb`](Self::absorb).
+    pub(crate) fn add(self, key: &KernelKey, elements: &Staged, sum: &mut LtHash) {
+        self.run(Work::Add(key, elements, sum.lanes_mut()));
+    }
+
+    /// Adds the sum of all lanes of a partial sum to `sum`.
+    pub(crate) fn reduce(self, partial: &Partial, sum: &mut LtHash) {
+        self.run(Work::Reduce(partial, sum.lanes_mut()));
+    }
+
+    fn run(self, work: Work<'_>) {
+        if let Work::Absorb(_, elements, _) | Work::Add(_, elements, _) = &work {
+            assert!(elements.len() <= self.width(), "more elements than lanes");
+        }
         match self.0 {
             Instructions::Portable => unreachable!("no kernel is made of these"),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a kernel is made only by `of`, which checks that the processor has AVX2.
-            Instructions::Avx2 => unsafe { avx2::absorb(key, elements, partial) },
+            Instructions::Avx2 => unsafe { avx2::run(work) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a kernel is made only by `of`, which checks for AVX-512 F and BW.
-            Instructions::Avx512 => unsafe { avx512::absorb(key, elements, partial) },
+            Instructions::Avx512 => unsafe { avx512::run(work) },
             #[cfg(not(target_arch = "x86_64"))]
             Instructions::Avx2 | Instructions::Avx512 => unreachable!("not on this processor"),
         }
     }
+}
+
+/// What a kernel is to do.
+enum Work<'a> {
+    /// To hash elements and to add them to a partial sum.
+    Absorb(&'a KernelKey, &'a Staged, &'a mut Partial),
+    /// To hash elements and to add them to a sum.
+    Add(&'a KernelKey, &'a Staged, &'a mut Lanes),
+    /// To add a partial sum to a sum.
+    Reduce(&'a Partial, &'a mut Lanes),
 }
 
 /// What all elements of one hasher begin with.
@@ -221,6 +253,9 @@ impl Staged {
     /// # Panics
     /// With [`MAX_WIDTH`] elements already.
     pub(crate) fn push(&mut self, parts: &[&[u8]]) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(FIRST_BYTES);
+        }
         let start = self.bytes.len();
         for part in parts {
             self.bytes.extend_from_slice(part);
@@ -282,25 +317,5 @@ struct Words([u32; MAX_WIDTH]);
 impl Partial {
     pub(crate) fn new() -> Self {
         Self(vec![Words([0; MAX_WIDTH]); VECTORS].into_boxed_slice())
-    }
-
-    /// The sum of all lanes.
-    pub(crate) fn sum(self) -> LtHash {
-        let mut sum = LtHash::identity();
-        for (pair, words) in sum.lanes_mut().as_chunks_mut::<2>().0.iter_mut().zip(&self.0) {
-            let mut halves = [0_u16; 2 * MAX_WIDTH];
-            for (half, word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(words.0) {
-                *half = [(word & 0xffff) as u16, (word >> 16) as u16];
-            }
-            // Halved again and again, which is done in vectors.
-            for width in [16, 8, 4, 2] {
-                let (low, high) = halves.split_at_mut(width);
-                for (one, other) in low.iter_mut().zip(high) {
-                    *one = one.wrapping_add(*other);
-                }
-            }
-            *pair = [halves[0], halves[1]];
-        }
-        sum
     }
 }

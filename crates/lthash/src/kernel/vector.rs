@@ -2,7 +2,8 @@
 //!
 //! All of it is inlined into one function for each set of instructions, which is compiled for these.
 
-use super::{BLOCK, CHUNK, Element, IV, KernelKey, MAX_WIDTH, Partial, Staged, flag};
+use super::{BLOCK, CHUNK, Element, IV, KernelKey, MAX_WIDTH, Partial, Staged, Work, flag};
+use crate::lanes::Lanes;
 
 /// The words of a block in the order in which each round takes them (BLAKE3, table 2, applied round
 /// after round).
@@ -48,24 +49,79 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn rotate<const LEFT: i32, const RIGHT: i32>(self) -> Self;
     /// Adds each half of each word on its own.
     unsafe fn add_halves(self, other: Self) -> Self;
+    /// The sum of all words, each half on its own.
+    unsafe fn sum_halves(self) -> u32;
 }
 
 /// Words of all elements, in vectors.
 type State<V> = [V; 16];
 
-/// Adds all elements to the partial sum.
+/// Does the work.
 ///
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-pub(super) unsafe fn absorb<V: Vector>(key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+pub(super) unsafe fn run<V: Vector>(work: Work<'_>) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        match work {
+            Work::Absorb(key, elements, partial) => hash::<V, _>(key, elements, partial),
+            Work::Add(key, elements, lanes) => hash::<V, _>(key, elements, lanes),
+            Work::Reduce(partial, lanes) => {
+                for (number, words) in partial.0.iter().enumerate() {
+                    lanes.add(number, V::load(&words.0));
+                    if V::WIDTH < MAX_WIDTH {
+                        // A narrower kernel leaves the rest as it was made.
+                        debug_assert!(words.0[V::WIDTH..].iter().all(|word| *word == 0));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where expanded elements are added.
+trait Sink<V> {
+    /// Adds two lanes of all elements, those of this number.
+    ///
+    /// # Safety
+    /// See [`Vector`].
+    unsafe fn add(&mut self, number: usize, words: V);
+}
+
+impl<V: Vector> Sink<V> for Partial {
+    #[inline(always)]
+    unsafe fn add(&mut self, number: usize, words: V) {
+        let sum = &mut self.0[number].0;
+        // SAFETY: the caller's promise is passed on.
+        unsafe { V::load(sum).add_halves(words).store(sum) };
+    }
+}
+
+impl<V: Vector> Sink<V> for Lanes {
+    #[inline(always)]
+    unsafe fn add(&mut self, number: usize, words: V) {
+        // SAFETY: the caller's promise is passed on.
+        let sum = unsafe { words.sum_halves() };
+        let pair = &mut self[2 * number..][..2];
+        pair[0] = pair[0].wrapping_add((sum & 0xffff) as u16);
+        pair[1] = pair[1].wrapping_add((sum >> 16) as u16);
+    }
+}
+
+/// Hashes the elements.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn hash<V: Vector, S: Sink<V>>(key: &KernelKey, elements: &Staged, sink: &mut S) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let roots = roots::<V>(key, elements);
         if elements.len() == V::WIDTH {
-            expand::<V, true>(&roots, partial);
+            expand::<V, S, true>(&roots, sink);
         } else {
-            expand::<V, false>(&roots, partial);
+            expand::<V, S, false>(&roots, sink);
         }
     }
 }
@@ -234,12 +290,12 @@ fn ends(block: usize, blocks: usize) -> u32 {
     start | if last { flag::CHUNK_END } else { 0 }
 }
 
-/// Expands the roots and adds them to the partial sum; `FULL` where every lane has an element.
+/// Expands the roots and adds them to the sink; `FULL` where every lane has an element.
 ///
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-unsafe fn expand<V: Vector, const FULL: bool>(roots: &Roots<V>, partial: &mut Partial) {
+unsafe fn expand<V: Vector, S: Sink<V>, const FULL: bool>(roots: &Roots<V>, sink: &mut S) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let start = begin(&roots.chaining, V::splat(0), roots.length, roots.flags);
@@ -251,14 +307,13 @@ unsafe fn expand<V: Vector, const FULL: bool>(roots: &Roots<V>, partial: &mut Pa
             state = mix::<V, 0, 4, 8, 12>(state, roots.block[0], roots.block[1]);
             state = diagonals::<V, 0>(state, &roots.block);
             state = rounds::<V, 1>(state, &roots.block);
-            let sums = &mut partial.0[counter as usize * 16..][..16];
+            let first = counter as usize * 16;
             for number in 0..8 {
                 let low = state[number].xor(state[number + 8]);
                 let high = state[number + 8].xor(roots.chaining[number]);
-                for (sum, output) in [(number, low), (number + 8, high)] {
+                for (number, output) in [(number, low), (number + 8, high)] {
                     let output = if FULL { output } else { output.and(roots.used) };
-                    let sum = &mut sums[sum].0;
-                    V::load(sum).add_halves(output).store(sum);
+                    sink.add(first + number, output);
                 }
             }
         }
