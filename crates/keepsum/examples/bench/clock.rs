@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 
 /// Wall time of a call, started with nothing left to write back.
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
@@ -11,6 +13,21 @@ pub(crate) fn timed(call: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let started = Instant::now();
     call()?;
     Ok(started.elapsed())
+}
+
+/// The CPU time that a call's child processes took.
+pub(crate) fn timed_children(call: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let before = children()?;
+    call()?;
+    Ok(children()?.saturating_sub(before))
+}
+
+/// The CPU time of all children that ended.
+fn children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read the usage of time")?;
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
+    let micros = u64::try_from(micros.iter().sum::<i64>()).context("a negative time")?;
+    Ok(Duration::from_micros(micros))
 }
 
 /// What one side took, round by round.

@@ -32,6 +32,8 @@ pub(crate) enum Limit {
     Size(f64),
     /// Of speeds, without a limit: it explains another figure.
     Explains,
+    /// Of times, without a limit: how much of the other one it is.
+    Share,
 }
 
 impl Figure {
@@ -45,7 +47,7 @@ impl Figure {
     ) -> Self {
         let of = |ours: f64, theirs: f64| match limit {
             Limit::Speed(_) | Limit::Explains => theirs / ours,
-            Limit::Time(_) | Limit::Size(_) => ours / theirs,
+            Limit::Time(_) | Limit::Size(_) | Limit::Share => ours / theirs,
         };
         let rounds = || ours.seconds().zip(theirs.seconds()).map(|(a, b)| of(a, b));
         let ratio = Ratio {
@@ -98,7 +100,7 @@ impl Figure {
         match self.limit {
             Limit::Speed(least) => Some(value >= least),
             Limit::Time(most) | Limit::Size(most) => Some(value <= most),
-            Limit::Explains => None,
+            Limit::Explains | Limit::Share => None,
         }
     }
 }
@@ -135,6 +137,7 @@ impl fmt::Display for Limit {
             Self::Time(most) => write!(f, "time ≤ {most}"),
             Self::Size(most) => write!(f, "size ≤ {most}"),
             Self::Explains => write!(f, "speed, explains"),
+            Self::Share => write!(f, "share, explains"),
         }
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::GIB;
 use crate::arithmetic::Arithmetic;
-use crate::clock::Times;
+use crate::clock::{Times, timed_children};
 use crate::figure::{Figure, Limit, Table};
 use crate::instead::scan;
 use crate::setting::Setting;
@@ -31,10 +31,11 @@ fn measure_values(setting: &mut Setting, value_bytes: usize, table: &mut Table) 
     let (mut backup, mut bare) = (Times::default(), Times::default());
     let mut lthash = vec![Times::default(); threads.min(2)];
     let mut zstd = lthash.clone();
+    let mut cpu = Times::default();
     setting.each_round(u32::MAX, || {
         bare.measure(|| scan(&store, threads))?;
         let keepsum = setting.keepsum()?;
-        backup.measure(|| keepsum.backup(&store, &["--records"]))?;
+        cpu.add(timed_children(|| backup.measure(|| keepsum.backup(&store, &["--records"])))?);
         keepsum.remove()?;
         for (index, (lthash, zstd)) in lthash.iter_mut().zip(&mut zstd).enumerate() {
             lthash.measure(|| arithmetic.sum(index + 1))?;
@@ -53,6 +54,11 @@ fn measure_values(setting: &mut Setting, value_bytes: usize, table: &mut Table) 
         let of = |what| format!("values of {value_bytes} B: {what} alone, {on}");
         add(of("LtHash"), lthash, Limit::Explains);
         add(of("zstd"), zstd, Limit::Explains);
+    }
+    if let Some(lthash) = lthash.first() {
+        let what = format!("values of {value_bytes} B: LtHash's share of the backup");
+        let beside = ("CPU time of the backup", &cpu);
+        table.figures.push(Figure::times(what, lthash, beside, shape.bytes(), Limit::Share));
     }
     table.notes.push(format!("The store: {store}."));
     setting.keep(store);
