@@ -11,5 +11,6 @@ mod errors;
 mod killed;
 mod place;
 mod promise;
+mod readers;
 mod requests;
 mod scenario;
