@@ -39,7 +39,7 @@ fn elements(bytes: usize, count: usize) -> Vec<Vec<u8>> {
 
 fn ours(elements: &[Vec<u8>]) -> LtHash {
     let mut sum = Accumulator::with_instructions(Hasher::new(), instructions());
-    sum.insert_all(elements);
+    sum.insert_slices(elements);
     sum.finish()
 }
 

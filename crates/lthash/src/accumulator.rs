@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use crate::batch::{Batch, Sign};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, MAX_WIDTH};
 use crate::{Hasher, Instructions, LtHash};
 
 /// Sums elements as they come and go: the way to hash many.
@@ -97,15 +97,35 @@ impl Accumulator {
 
     /// Whether the element was taken to be hashed later, together with others.
     fn waits(&mut self, parts: &[&[u8]], sign: Sign) -> bool {
-        let (Some(kernel), Some(_)) = (self.kernel, &self.sum) else { return false };
-        let batch = self.batch.get_or_insert_with(|| Box::new(Batch::new(kernel, &self.hasher)));
-        batch.take(parts, sign)
+        self.batch().is_some_and(|batch| batch.take(parts, sign))
+    }
+
+    /// What waits, unless the next element is to be hashed alone.
+    fn batch(&mut self) -> Option<&mut Batch> {
+        let (Some(kernel), Some(_)) = (self.kernel, &self.sum) else { return None };
+        Some(self.batch.get_or_insert_with(|| Box::new(Batch::new(kernel, &self.hasher))))
     }
 
     /// Adds each item as an element.
     pub fn insert_all(&mut self, elements: impl IntoIterator<Item: AsRef<[u8]>>) {
         for element in elements {
             self.insert(element.as_ref());
+        }
+    }
+
+    /// Adds each of these elements, as [`insert_all`](Self::insert_all) does; short ones are hashed where
+    /// they lie, without a copy.
+    pub fn insert_slices<E: AsRef<[u8]>>(&mut self, elements: &[E]) {
+        let mut rest = elements;
+        if rest.len() > 1 && self.kernel.is_some() {
+            self.sum_mut();
+        }
+        while !rest.is_empty() {
+            let added = self.batch().map_or(0, |batch| batch.add_short(rest));
+            // What does not fill a group, or has a long one in it.
+            let (next, after) = rest[added..].split_at(rest[added..].len().min(MAX_WIDTH));
+            self.insert_all(next);
+            rest = after;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Elements that wait to be hashed together.
 
-use crate::kernel::{Kernel, KernelKey, MAX_ELEMENT, Partial, Staged};
+use crate::kernel::{Group, Kernel, KernelKey, MAX_ELEMENT, Partial, Staged};
 use crate::{Hasher, LtHash};
 
 /// Up to this length, elements are hashed together with much shorter ones, in bytes: the waiting
@@ -61,10 +61,27 @@ impl Batch {
         let staged = if length <= SHORT { &mut side.short } else { &mut side.long };
         staged.push(parts);
         if staged.len() == self.kernel.width() {
-            side.hashed.add(self.kernel, &self.key, staged);
+            side.hashed.add(self.kernel, &self.key, &staged.group());
             staged.clear();
         }
         true
+    }
+
+    /// Adds elements where they lie: those at the beginning that fill groups and are short. Returns how many.
+    pub(crate) fn add_short<E: AsRef<[u8]>>(&mut self, elements: &[E]) -> usize {
+        let mut added = 0;
+        for elements in elements.chunks_exact(self.kernel.width()) {
+            let mut group = Group::default();
+            for element in elements.iter().map(E::as_ref) {
+                if element.len() > SHORT {
+                    return added;
+                }
+                group.push(element);
+            }
+            self.added.hashed.add(self.kernel, &self.key, &group);
+            added += elements.len();
+        }
+        added
     }
 
     /// Adds all that was taken to `sum`.
@@ -88,7 +105,7 @@ impl Side {
         let Self { short, long, mut hashed } = self;
         for staged in [short, long] {
             if staged.len() >= kernel.worthwhile() {
-                hashed.add(kernel, key, &staged);
+                hashed.add(kernel, key, &staged.group());
             } else if staged.len() > 0 {
                 let mut expanded = [0; LtHash::BYTES];
                 for element in staged.iter() {
@@ -110,7 +127,7 @@ impl Side {
 }
 
 impl Hashed {
-    fn add(&mut self, kernel: Kernel, key: &KernelKey, elements: &Staged) {
+    fn add(&mut self, kernel: Kernel, key: &KernelKey, elements: &Group<'_>) {
         match core::mem::take(self) {
             Self::Nothing => {
                 let mut sum = LtHash::identity();

@@ -45,7 +45,7 @@ impl Hasher {
                 let Some(block) = block else {
                     return accumulator.finish();
                 };
-                accumulator.insert_all(block);
+                accumulator.insert_slices(block);
             }
         };
         thread::scope(|scope| {

@@ -12,6 +12,9 @@ fn serial(hasher: &Hasher, inserted: &[Vec<u8>], removed: &[Vec<u8>]) -> LtHash 
 fn by(instructions: Instructions, hasher: &Hasher, in_: &[Vec<u8>], out: &[Vec<u8>]) -> LtHash {
     let mut accumulator = Accumulator::with_instructions(hasher.clone(), instructions);
     accumulator.insert_all(in_);
+    let mut slices = Accumulator::with_instructions(hasher.clone(), instructions);
+    slices.insert_slices(in_);
+    assert_eq!(slices.finish(), accumulator.sum(), "where they lie, {instructions:?}");
     for element in out {
         accumulator.remove(element);
     }

@@ -22,12 +22,15 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod group;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+
+pub(crate) use group::{Group, Staged};
 
 use crate::LtHash;
 use crate::lanes::{LANES, Lanes};
@@ -43,9 +46,6 @@ pub(crate) const MAX_ELEMENT: usize = 2 * CHUNK;
 
 /// The most elements that any kernel hashes at once.
 pub(crate) const MAX_WIDTH: usize = 16;
-
-/// What staged elements get room for at first, in bytes: short ones are not moved then.
-const FIRST_BYTES: usize = MAX_WIDTH * 2 * BLOCK;
 
 /// Vectors of a [`Partial`]: two lanes a word.
 const VECTORS: usize = LANES / 2;
@@ -146,7 +146,7 @@ impl Kernel {
     ///
     /// # Panics
     /// With more elements than [`width`](Self::width).
-    pub(crate) fn absorb(self, key: &KernelKey, elements: &Staged, partial: &mut Partial) {
+    pub(crate) fn absorb(self, key: &KernelKey, elements: &Group<'_>, partial: &mut Partial) {
         self.run(Work::Absorb(key, elements, partial));
     }
 
@@ -154,7 +154,7 @@ impl Kernel {
     ///
     /// # Panics
     /// As [`absorb`](Self::absorb).
-    pub(crate) fn add(self, key: &KernelKey, elements: &Staged, sum: &mut LtHash) {
+    pub(crate) fn add(self, key: &KernelKey, elements: &Group<'_>, sum: &mut LtHash) {
         self.run(Work::Add(key, elements, sum.lanes_mut()));
     }
 
@@ -184,9 +184,9 @@ impl Kernel {
 /// What a kernel is to do.
 enum Work<'a> {
     /// To hash elements and to add them to a partial sum.
-    Absorb(&'a KernelKey, &'a Staged, &'a mut Partial),
+    Absorb(&'a KernelKey, &'a Group<'a>, &'a mut Partial),
     /// To hash elements and to add them to a sum.
-    Add(&'a KernelKey, &'a Staged, &'a mut Lanes),
+    Add(&'a KernelKey, &'a Group<'a>, &'a mut Lanes),
     /// To add a partial sum to a sum.
     Reduce(&'a Partial, &'a mut Lanes),
 }
@@ -231,78 +231,15 @@ impl KernelKey {
     }
 }
 
-/// Elements that wait for each other, at most as many as the widest vector has words.
-#[derive(Clone, Default)]
-pub(crate) struct Staged {
-    /// Their bytes, each padded with zeros to whole blocks.
-    bytes: Vec<u8>,
-    elements: [Element; MAX_WIDTH],
-    count: usize,
+/// How many blocks an element of this length has. The empty one has a block, too.
+fn blocks(length: usize) -> usize {
+    length.div_ceil(BLOCK).max(1)
 }
 
-/// Where an element lies in the bytes.
-#[derive(Clone, Copy, Default)]
-struct Element {
-    start: usize,
-    length: usize,
-}
-
-impl Staged {
-    /// Takes the concatenation of `parts`, at most [`MAX_ELEMENT`] bytes.
-    ///
-    /// # Panics
-    /// With [`MAX_WIDTH`] elements already.
-    pub(crate) fn push(&mut self, parts: &[&[u8]]) {
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_BYTES);
-        }
-        let start = self.bytes.len();
-        for part in parts {
-            self.bytes.extend_from_slice(part);
-        }
-        let element = Element { start, length: self.bytes.len() - start };
-        self.elements[self.count] = element;
-        self.count += 1;
-        self.bytes.resize(start + element.blocks() * BLOCK, 0);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Forgets them, but keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.count = 0;
-    }
-
-    /// The bytes of each.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let elements = self.elements().iter();
-        elements.map(|element| &self.bytes[element.start..element.start + element.length])
-    }
-
-    fn elements(&self) -> &[Element] {
-        &self.elements[..self.count]
-    }
-
-    /// Block `number` of an element, padded with zeros.
-    fn block(&self, element: &Element, number: usize) -> &[u8; BLOCK] {
-        &self.bytes[element.start..].as_chunks::<BLOCK>().0[number]
-    }
-}
-
-impl Element {
-    /// The empty element has a block, too.
-    fn blocks(&self) -> usize {
-        self.length.div_ceil(BLOCK).max(1)
-    }
-
-    /// How many bytes of block `number` are the element's.
-    fn block_length(&self, number: usize) -> u32 {
-        let length = self.length.saturating_sub(number * BLOCK).min(BLOCK);
-        u32::try_from(length).expect("a block has 64 bytes")
-    }
+/// How many bytes of block `number` are the element's.
+fn block_length(length: usize, number: usize) -> u32 {
+    let length = length.saturating_sub(number * BLOCK).min(BLOCK);
+    u32::try_from(length).expect("a block has 64 bytes")
 }
 
 /// A sum of lanes apart for each lane of a kernel.

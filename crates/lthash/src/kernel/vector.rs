@@ -2,7 +2,9 @@
 //!
 //! All of it is inlined into one function for each set of instructions, which is compiled for these.
 
-use super::{BLOCK, CHUNK, Element, IV, KernelKey, MAX_WIDTH, Partial, Staged, Work, flag};
+use super::{
+    BLOCK, CHUNK, Group, IV, KernelKey, MAX_WIDTH, Partial, Work, block_length, blocks, flag,
+};
 use crate::lanes::Lanes;
 
 /// The words of a block in the order in which each round takes them (BLAKE3, table 2, applied round
@@ -114,7 +116,7 @@ impl<V: Vector> Sink<V> for Lanes {
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-unsafe fn hash<V: Vector, S: Sink<V>>(key: &KernelKey, elements: &Staged, sink: &mut S) {
+unsafe fn hash<V: Vector, S: Sink<V>>(key: &KernelKey, elements: &Group<'_>, sink: &mut S) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let roots = roots::<V>(key, elements);
@@ -159,11 +161,11 @@ impl<'a> Step<'a> {
     }
 
     /// Block `number` of each element that has it before its root.
-    fn before_root(key: &KernelKey, elements: &'a Staged, number: usize) -> Self {
+    fn before_root(key: &KernelKey, elements: &'a Group<'_>, number: usize) -> Self {
         let mut step = Self::new();
-        for (lane, element) in elements.elements().iter().enumerate() {
-            if number < steps_before_root(element) {
-                step.set(lane, elements.block(element, number), element, number, key.flags);
+        for (lane, length) in elements.lengths().iter().enumerate() {
+            if number < steps_before_root(*length) {
+                step.set(lane, elements.block(lane, number), *length, number, key.flags);
             }
         }
         step
@@ -173,16 +175,16 @@ impl<'a> Step<'a> {
         &mut self,
         lane: usize,
         block: &'a [u8; BLOCK],
-        element: &Element,
+        length: usize,
         number: usize,
         flags: u32,
     ) {
         self.blocks[lane] = block;
         self.counters[lane] = u32::from(number >= CHUNK_BLOCKS);
-        self.lengths[lane] = element.block_length(number);
-        self.flags[lane] = flags | ends(number, element.blocks());
+        self.lengths[lane] = block_length(length, number);
+        self.flags[lane] = flags | ends(number, blocks(length));
         self.active[lane] = u32::MAX;
-        if number + 1 == CHUNK_BLOCKS && element.length > CHUNK {
+        if number + 1 == CHUNK_BLOCKS && length > CHUNK {
             self.between[lane] = u32::MAX;
         }
     }
@@ -227,7 +229,7 @@ unsafe fn select<V: Vector>(mask: V, one: &[V; 8], other: &[V; 8]) -> [V; 8] {
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
+unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Group<'_>) -> Roots<V> {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         let mut start = [V::splat(0); 8];
@@ -236,8 +238,8 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
         }
         // Chaining values, and those of first chunks where there is a second.
         let (mut chaining, mut firsts) = (start, start);
-        let steps = elements.elements().iter().map(steps_before_root).max().unwrap_or(0);
-        for number in 0..steps {
+        let steps = elements.lengths().iter().map(|length| steps_before_root(*length)).max();
+        for number in 0..steps.unwrap_or(0) {
             let step = Step::before_root(key, elements, number);
             let output = step.compress::<V>(&chaining);
             chaining = select(V::load(&step.active), &output, &chaining);
@@ -249,11 +251,11 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
         }
         let mut last = Step::new();
         let mut parents = [0; MAX_WIDTH];
-        for (lane, element) in elements.elements().iter().enumerate() {
-            let number = element.blocks() - 1;
-            let block = elements.block(element, number);
-            last.set(lane, block, element, number, key.flags | flag::ROOT);
-            if element.length > CHUNK {
+        for (lane, length) in elements.lengths().iter().enumerate() {
+            let number = blocks(*length) - 1;
+            let block = elements.block(lane, number);
+            last.set(lane, block, *length, number, key.flags | flag::ROOT);
+            if *length > CHUNK {
                 parents[lane] = u32::MAX;
                 last.lengths[lane] = BLOCK_LENGTH;
                 last.flags[lane] = key.flags | flag::PARENT | flag::ROOT;
@@ -279,8 +281,8 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Staged) -> Roots<V> {
 
 /// How many blocks of an element are compressed before its root: of one chunk, all but the last;
 /// the root of two chunks is their parent.
-fn steps_before_root(element: &Element) -> usize {
-    if element.length > CHUNK { element.blocks() } else { element.blocks() - 1 }
+fn steps_before_root(length: usize) -> usize {
+    if length > CHUNK { blocks(length) } else { blocks(length) - 1 }
 }
 
 /// Whether a block begins a chunk, and whether it ends one.
