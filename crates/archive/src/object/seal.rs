@@ -92,7 +92,14 @@ impl<'a> Hashed<'a> {
             }
             match codec {
                 Codec::Plain => sealed.keep(start..start + frame.len()),
-                Codec::Zstd => sealed.made.extend_from_slice(&packed),
+                Codec::Zstd => {
+                    // What shrinks once mostly goes on to.
+                    let rest = self.content.len() - start;
+                    if sealed.made.capacity() < packed.len() {
+                        sealed.made.reserve(rest / 2);
+                    }
+                    sealed.made.extend_from_slice(&packed);
+                }
             }
             start += frame.len();
             index.put_u32(short(frame.len()));

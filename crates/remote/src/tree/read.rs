@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use archive::leaf::{Leaf, LeafValue};
+use archive::leaf::{Leaf, LeafRecord, LeafValue};
 use archive::node::{Child, Node, Tree};
 use archive::object::{Kind, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
@@ -54,9 +54,45 @@ pub struct TreeReader {
     objects: Objects,
     tree: Tree,
     nodes: HashMap<ObjectRef, Arc<Node>>,
-    leaf: Option<(ObjectRef, Bytes)>,
+    leaf: Option<KeptLeaf>,
     /// What was found damaged: it is not read again for each record below.
     damaged: HashSet<ObjectRef>,
+}
+
+/// A leaf that was read, for many looks at it.
+#[derive(Debug)]
+struct KeptLeaf {
+    object: ObjectRef,
+    /// In order.
+    records: Vec<(RecordKey, KeptValue)>,
+}
+
+#[derive(Debug)]
+enum KeptValue {
+    Inline(Bytes),
+    Pieces(Vec<ObjectRef>),
+}
+
+impl KeptLeaf {
+    fn new(child: &Child, content: &Bytes) -> Result<Self> {
+        let leaf = checked_leaf(child, content)?;
+        let kept = |record: LeafRecord<'_>| {
+            let value = match record.value {
+                LeafValue::Inline(value) => KeptValue::Inline(content.slice_ref(value)),
+                LeafValue::Pieces { pieces, .. } => KeptValue::Pieces(pieces),
+            };
+            (RecordKey::new(record.root_key, record.key), value)
+        };
+        Ok(Self { object: child.object, records: leaf.iter().map(kept).collect() })
+    }
+
+    fn find(&self, place: &RecordKey) -> Option<Found> {
+        let number = self.records.binary_search_by(|(at, _)| at.cmp(place)).ok()?;
+        Some(match &self.records[number].1 {
+            KeptValue::Inline(value) => Found::Inline(value.to_vec()),
+            KeptValue::Pieces(pieces) => Found::Pieces(pieces.clone()),
+        })
+    }
 }
 
 /// A value as [`TreeReader::get`] finds it.
@@ -106,22 +142,13 @@ impl TreeReader {
         if at.1.first > *place || at.1.last < *place {
             return Ok(None);
         }
-        let content = match &self.leaf {
-            Some((object, content)) if *object == at.1.object => content.clone(),
-            _ => {
-                self.check_damaged(&at.1)?;
-                let read = self.objects.read(Kind::Leaf, &at.1.object).await;
-                let content: Bytes = self.remember_damage(&at.1, read)?;
-                self.leaf = Some((at.1.object, content.clone()));
-                content
-            }
-        };
-        let leaf = checked_leaf(&at.1, &content)?;
-        let found = leaf.iter().find(|r| place.compare(r.root_key, r.key).is_eq());
-        Ok(found.map(|record| match record.value {
-            LeafValue::Inline(value) => Found::Inline(value.to_vec()),
-            LeafValue::Pieces { pieces, .. } => Found::Pieces(pieces),
-        }))
+        if self.leaf.as_ref().is_none_or(|kept| kept.object != at.1.object) {
+            self.check_damaged(&at.1)?;
+            let read = self.objects.read(Kind::Leaf, &at.1.object).await;
+            let content = self.remember_damage(&at.1, read)?;
+            self.leaf = Some(KeptLeaf::new(&at.1, &content)?);
+        }
+        Ok(self.leaf.as_ref().and_then(|kept| kept.find(place)))
     }
 
     async fn node(&mut self, child: &Child, level: u8) -> Result<Arc<Node>> {

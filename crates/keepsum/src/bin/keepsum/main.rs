@@ -15,6 +15,7 @@ mod state;
 mod usage;
 
 use std::process;
+use std::thread;
 
 use clap::Parser;
 use keepsum::ExitCode;
@@ -39,10 +40,18 @@ fn answer(cli: &Cli) -> ExitCode {
     result.unwrap_or_else(|failure| output.failure(&failure))
 }
 
+/// Threads that hash, compress, and read and write files: one for each processor, and some that wait for the
+/// disk. More of them would be no faster, and the allocator keeps memory back for each.
+fn blocking_threads() -> usize {
+    const WAITING: usize = 6;
+    thread::available_parallelism().map_or(1, usize::from) + WAITING
+}
+
 fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
     logging::start(&cli.common);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(blocking_threads())
         .build()
         .map_err(Failure::Runtime)?;
     runtime.block_on(async {
