@@ -252,6 +252,28 @@ impl<'a> Leaf<'a> {
     }
 }
 
+impl Leaf<'_> {
+    /// Where each record begins in the leaf's content, in order: for [`record_at`].
+    pub fn offsets(&self) -> Vec<u32> {
+        let mut reader = self.body.clone();
+        let next = |_| {
+            let at = u32::try_from(reader.offset()).ok()?;
+            read_record(&mut reader).ok().map(|_| at)
+        };
+        // As in `iter`; and a leaf is far shorter than 4 GiB.
+        (0..self.records).map_while(next).collect()
+    }
+}
+
+/// The record that begins at one of the [`offsets`](Leaf::offsets) of a leaf with this content.
+///
+/// # Errors
+/// [`Error::Malformed`] where none begins.
+pub fn record_at(content: &[u8], offset: u32) -> Result<LeafRecord<'_>> {
+    let rest = content.get(offset as usize..);
+    read_record(&mut Reader::new(WHAT, rest.unwrap_or_default()))
+}
+
 fn read_record<'a>(reader: &mut Reader<'a>) -> Result<LeafRecord<'a>> {
     let root_key = reader.bytes(MAX_KEY_BYTES)?;
     let key = reader.bytes(MAX_KEY_BYTES)?;

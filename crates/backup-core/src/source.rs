@@ -187,6 +187,15 @@ pub trait Records: Send + Sync {
     fn scan(&self, database: usize, from: Option<&RecordKey>) -> BatchStream;
 }
 
+/// The ranges that lie between `cuts`, each from one key on (inclusive) and before another: the first from
+/// the first record on, the last to the last.
+pub fn ranges_between(
+    cuts: Vec<RecordKey>,
+) -> impl Iterator<Item = (Option<RecordKey>, Option<RecordKey>)> + Send {
+    let ends = cuts.clone().into_iter().map(Some).chain([None]);
+    std::iter::once(None).chain(cuts.into_iter().map(Some)).zip(ends)
+}
+
 /// Bytes of a file, into memory that was not written before.
 ///
 /// # Errors

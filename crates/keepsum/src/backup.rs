@@ -195,11 +195,7 @@ impl Taking<'_> {
 
     /// Whether a snapshot or pin is live still.
     async fn is_live(&self, root: &Root) -> Result<bool> {
-        let state = self.repository.head().await?.state;
-        Ok(match root {
-            Root::Snapshot(id) => state.snapshots.contains_key(id),
-            Root::Pin(id) => state.pins.contains_key(id),
-        })
+        Ok(root.manifest(&self.repository.head().await?.state).is_some())
     }
 
     /// Stores the content, and says in a manifest what it is.

@@ -121,14 +121,7 @@ impl<'a> Opened<'a> {
         scratch: Option<Scratch>,
         context: &Context,
     ) -> Result<Self> {
-        let sums = match snapshot.records() {
-            Some(records) => {
-                let databases = &snapshot.info().databases;
-                context.phase("summing records", sums::estimate(databases));
-                sums::sum_databases(records, databases, context).await?
-            }
-            None => Vec::new(),
-        };
+        let sums = sums::sum_snapshot(snapshot.as_ref(), context).await?;
         Ok(Self::Live { snapshot, sums, _scratch: scratch })
     }
 

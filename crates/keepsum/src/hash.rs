@@ -18,13 +18,7 @@ pub async fn hash(source: &dyn Source, context: &Context) -> Result<HashReport> 
     }
     let snapshot = source.snapshot(View::Records, context).await?;
     let databases = &snapshot.info().databases;
-    let sums = match snapshot.records() {
-        Some(records) => {
-            context.phase("summing records", sums::estimate(databases));
-            sums::sum_databases(records, databases, context).await?
-        }
-        None => Vec::new(),
-    };
+    let sums = sums::sum_snapshot(snapshot.as_ref(), context).await?;
     let named = databases.iter().zip(&sums);
     Ok(HashReport {
         databases: DatabaseReport::sorted(

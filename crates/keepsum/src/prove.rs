@@ -31,13 +31,7 @@ pub async fn prove(
     let scratch = snapshots::explained(repository, manifest.id, filled).await?;
     let snapshot = scratch.source().snapshot(View::Records, context).await?;
     let databases = &snapshot.info().databases;
-    let sums = match snapshot.records() {
-        Some(records) => {
-            context.phase("summing records", sums::estimate(databases));
-            sums::sum_databases(records, databases, context).await?
-        }
-        None => Vec::new(),
-    };
+    let sums = sums::sum_snapshot(snapshot.as_ref(), context).await?;
     let proved = databases.iter().zip(sums).map(|(database, sum)| ManifestDatabase {
         name: database.name.clone(),
         tag: database.name.clone().into_bytes(),

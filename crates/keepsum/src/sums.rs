@@ -3,7 +3,7 @@
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::progress::Context;
 use backup_core::record::{RecordBatch, RecordKey};
-use backup_core::source::{BatchStream, DatabaseInfo, Records};
+use backup_core::source::{BatchStream, DatabaseInfo, Records, Snapshot, ranges_between};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::Result;
@@ -16,6 +16,17 @@ const RANGE_BYTES: u64 = 64 << 20;
 
 /// The most ranges of a database.
 const MAX_RANGES: usize = 4096;
+
+/// The sum of every database of a snapshot under its name; none where the snapshot has no records.
+pub(crate) async fn sum_snapshot(
+    snapshot: &dyn Snapshot,
+    context: &Context,
+) -> Result<Vec<DatabaseSum>> {
+    let Some(records) = snapshot.records() else { return Ok(Vec::new()) };
+    let databases = &snapshot.info().databases;
+    context.phase("summing records", estimate(databases));
+    sum_databases(records, databases, context).await
+}
 
 /// The sum of every database under its name.
 pub(crate) async fn sum_databases(
@@ -92,9 +103,7 @@ async fn ranges<'a>(
         0 | 1 => Vec::new(),
         parts => records.splits(number, parts).await?,
     };
-    let starts = std::iter::once(None).chain(cuts.iter().cloned().map(Some));
-    let ends = cuts.iter().cloned().map(Some).chain(std::iter::once(None));
-    Ok(starts.zip(ends).map(|(start, end)| Range { number, tag, start, end }).collect())
+    Ok(ranges_between(cuts).map(|(start, end)| Range { number, tag, start, end }).collect())
 }
 
 impl Range<'_> {

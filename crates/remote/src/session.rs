@@ -34,6 +34,16 @@ pub enum Root {
     Pin(PinId),
 }
 
+impl Root {
+    /// Its manifest, if it is live.
+    pub fn manifest(&self, state: &State) -> Option<ObjectRef> {
+        match self {
+            Self::Snapshot(id) => state.snapshots.get(id).map(|snapshot| snapshot.manifest),
+            Self::Pin(id) => state.pins.get(id).map(|pin| pin.manifest),
+        }
+    }
+}
+
 /// What a session did.
 #[derive(Debug, Clone)]
 pub struct Committed {
@@ -108,7 +118,7 @@ impl Session {
         roots: &[Root],
     ) -> Result<Self> {
         let manifests: Option<Vec<ObjectRef>> =
-            roots.iter().map(|root| manifest_of(&base.state, root)).collect();
+            roots.iter().map(|root| root.manifest(&base.state)).collect();
         let Some(manifests) = manifests else {
             return Err(start_over("what it was to build on is not in the repository any more"));
         };
@@ -480,13 +490,6 @@ fn is_condemning(change: &Change) -> bool {
 fn is_live(state: &State, manifest: &ObjectRef) -> bool {
     state.pins.values().any(|pin| pin.manifest == *manifest)
         || state.snapshots.values().any(|snapshot| snapshot.manifest == *manifest)
-}
-
-fn manifest_of(state: &State, root: &Root) -> Option<ObjectRef> {
-    match root {
-        Root::Snapshot(id) => state.snapshots.get(id).map(|snapshot| snapshot.manifest),
-        Root::Pin(id) => state.pins.get(id).map(|pin| pin.manifest),
-    }
 }
 
 async fn damaged(objects: &Objects, state: &State) -> Result<Damaged> {

@@ -2,20 +2,15 @@
 //!
 //! A [`Trigger`] counts operations and says when the one has come. [`FaultyDisk`] is a
 //! [`Disk`](backup_core::disk::Disk) that fails there and keeps a journal for [`crate::crash`]; [`Shim`]
-//! does the same to a whole program; `FaultyStore` (feature `object-store`) fails requests, and
-//! `MeanwhileStore` does something else before one.
+//! does the same to a whole program; `FaultyStore` (feature `object-store`) fails requests.
 
 mod disk;
-#[cfg(feature = "object-store")]
-mod meanwhile;
 #[cfg(feature = "object-store")]
 mod requests;
 mod shim;
 mod trigger;
 
 pub use disk::FaultyDisk;
-#[cfg(feature = "object-store")]
-pub use meanwhile::MeanwhileStore;
 #[cfg(feature = "object-store")]
 pub use requests::{FaultyStore, RequestFault};
 pub use shim::{Ran, Shim, ShimFault};

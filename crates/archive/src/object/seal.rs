@@ -94,9 +94,8 @@ impl<'a> Hashed<'a> {
                 Codec::Plain => sealed.keep(start..start + frame.len()),
                 Codec::Zstd => {
                     // What shrinks once mostly goes on to.
-                    let rest = self.content.len() - start;
                     if sealed.made.capacity() < packed.len() {
-                        sealed.made.reserve(rest / 2);
+                        sealed.made.reserve((self.content.len() - start) / 2);
                     }
                     sealed.made.extend_from_slice(&packed);
                 }

@@ -27,7 +27,7 @@ use remote::retry::Patience;
 use remote::store::Store;
 use remote::{Decision, names};
 use testkit::contents::Contents;
-use testkit::faults::{FaultyStore, MeanwhileStore, Reach, RequestFault, Trigger, in_memory};
+use testkit::faults::{FaultyStore, Reach, RequestFault, Trigger, in_memory};
 
 use crate::place::{at, fill, host, look};
 use crate::promise::assert_clean;
@@ -274,7 +274,8 @@ impl World {
         let others = Arc::clone(&base);
         let deed = move || collect_all(Arc::clone(&others), doomed.clone()).boxed();
         let trigger = Trigger::at(number, Reach::Once);
-        let store = MeanwhileStore::new(Arc::clone(&base) as Arc<dyn ObjectStore>, trigger, deed);
+        let inner = Arc::clone(&base) as Arc<dyn ObjectStore>;
+        let store = FaultyStore::meanwhile(inner, trigger, deed);
         let done = self.work(work, Arc::clone(&store) as Arc<dyn ObjectStore>).await;
         store.trigger().has_struck().then(|| (base.fork(), done))
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use archive::leaf::{Leaf, LeafRecord, LeafValue};
+use archive::leaf::{Leaf, LeafValue, record_at};
 use archive::node::{Child, Node, Tree};
 use archive::object::{Kind, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
@@ -59,38 +59,31 @@ pub struct TreeReader {
     damaged: HashSet<ObjectRef>,
 }
 
-/// A leaf that was read, for many looks at it.
+/// A leaf that was read and checked, for many looks at it.
 #[derive(Debug)]
 struct KeptLeaf {
     object: ObjectRef,
-    /// In order.
-    records: Vec<(RecordKey, KeptValue)>,
-}
-
-#[derive(Debug)]
-enum KeptValue {
-    Inline(Bytes),
-    Pieces(Vec<ObjectRef>),
+    content: Bytes,
+    /// Where its records begin.
+    offsets: Vec<u32>,
 }
 
 impl KeptLeaf {
-    fn new(child: &Child, content: &Bytes) -> Result<Self> {
-        let leaf = checked_leaf(child, content)?;
-        let kept = |record: LeafRecord<'_>| {
-            let value = match record.value {
-                LeafValue::Inline(value) => KeptValue::Inline(content.slice_ref(value)),
-                LeafValue::Pieces { pieces, .. } => KeptValue::Pieces(pieces),
-            };
-            (RecordKey::new(record.root_key, record.key), value)
-        };
-        Ok(Self { object: child.object, records: leaf.iter().map(kept).collect() })
+    fn new(child: &Child, content: Bytes) -> Result<Self> {
+        let offsets = checked_leaf(child, &content)?.offsets();
+        Ok(Self { object: child.object, content, offsets })
     }
 
     fn find(&self, place: &RecordKey) -> Option<Found> {
-        let number = self.records.binary_search_by(|(at, _)| at.cmp(place)).ok()?;
-        Some(match &self.records[number].1 {
-            KeptValue::Inline(value) => Found::Inline(value.to_vec()),
-            KeptValue::Pieces(pieces) => Found::Pieces(pieces.clone()),
+        let record = |at: &u32| record_at(&self.content, *at).expect("its records were checked");
+        let compared = |at: &u32| {
+            let record = record(at);
+            place.compare(record.root_key, record.key).reverse()
+        };
+        let number = self.offsets.binary_search_by(compared).ok()?;
+        Some(match record(&self.offsets[number]).value {
+            LeafValue::Inline(value) => Found::Inline(value.to_vec()),
+            LeafValue::Pieces { pieces, .. } => Found::Pieces(pieces),
         })
     }
 }
@@ -145,8 +138,8 @@ impl TreeReader {
         if self.leaf.as_ref().is_none_or(|kept| kept.object != at.1.object) {
             self.check_damaged(&at.1)?;
             let read = self.objects.read(Kind::Leaf, &at.1.object).await;
-            let content = self.remember_damage(&at.1, read)?;
-            self.leaf = Some(KeptLeaf::new(&at.1, &content)?);
+            let kept = read.and_then(|content| KeptLeaf::new(&at.1, content));
+            self.leaf = Some(self.remember_damage(&at.1, kept)?);
         }
         Ok(self.leaf.as_ref().and_then(|kept| kept.find(place)))
     }

@@ -15,7 +15,7 @@ use archive::object::{Kind, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordKey};
-use backup_core::source::{BatchStream, DatabaseInfo, Records};
+use backup_core::source::{BatchStream, DatabaseInfo, Records, ranges_between};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lthash::LtHash;
 use tokio::sync::Mutex;
@@ -81,9 +81,7 @@ pub async fn write_records(
     let ranges = reading.database.estimated_bytes.unwrap_or(0).div_ceil(RANGE_BYTES);
     let ranges = usize::try_from(ranges).unwrap_or(usize::MAX).clamp(readers, MAX_RANGES);
     let cuts = reading.records.splits(reading.number, ranges).await?;
-    let starts = std::iter::once(None).chain(cuts.iter().cloned().map(Some));
-    let ends = cuts.iter().cloned().map(Some).chain(std::iter::once(None));
-    let mut ranges = stream::iter(starts.zip(ends))
+    let mut ranges = stream::iter(ranges_between(cuts))
         .map(|(start, end)| {
             let writing = Arc::clone(&writing);
             let batches = reading.records.scan(reading.number, start.as_ref());

@@ -8,7 +8,7 @@ use backup_core::record::{MAX_WHOLE_VALUE, RecordBatch, RecordKey, parts};
 use backup_core::source::BatchStream;
 use backup_core::{Error, Records};
 use futures_util::{StreamExt, stream};
-use remote::tree::{Reading, Unsaved, write_records};
+use remote::tree::{Found, Reading, TreeReader, Unsaved, write_records};
 use remote::{Root, Session};
 
 use crate::listed::{Map, database, read_all, repository, store, stored_objects, synthetic};
@@ -134,6 +134,46 @@ async fn long_values_go_into_pieces_that_are_reused() {
     assert!(more <= 1 + 1 + 3, "{more} objects were stored");
     let (found, _) = read_all(&repository, &after.tree.unwrap(), None).await;
     assert!(found == records);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_record_is_found_alone() {
+    let repository = repository().await;
+    let mut records = synthetic(3_000, 9);
+    let long = RecordKey::new(b"", b"long");
+    records.insert(long.clone(), testkit::noise(1, MAX_WHOLE_VALUE + 1));
+    let (_, written) = store(&repository, &Arc::new(records.clone()), Vec::new(), &[]).await;
+    let mut reader = TreeReader::new(repository.objects().clone(), written.tree.unwrap());
+    for (at, value) in &records {
+        match reader.get(at).await.unwrap().unwrap() {
+            Found::Inline(found) => assert_eq!(found, *value),
+            pieces @ Found::Pieces(_) => {
+                assert_eq!((at, pieces.total()), (&long, value.len() as u64));
+            }
+        }
+        let absent = RecordKey::new(&at.root_key, &[&at.key[..], b"~"].concat());
+        assert_eq!(reader.get(&absent).await.unwrap().is_some(), records.contains_key(&absent));
+    }
+}
+
+/// A leaf that is not what refers to it is read once, and not again for each record that is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_that_was_found_damaged_is_not_read_again() {
+    let repository = repository().await;
+    let records = Arc::new(synthetic(20, 9));
+    let (_, written) = store(&repository, &records, Vec::new(), &[]).await;
+    let mut tree = written.tree.unwrap();
+    assert_eq!(tree.levels, 0, "one leaf");
+    tree.root.records += 1;
+    let mut reader = TreeReader::new(repository.objects().clone(), tree);
+    let mut said = Vec::new();
+    for at in records.keys().take(3) {
+        let error = reader.get(at).await.unwrap_err();
+        assert!(error.is_damage(), "{error}");
+        said.push(format!("{error:?}"));
+    }
+    assert!(!said[0].contains("found damaged before"), "{said:?}");
+    assert!(said[1..].iter().all(|said| said.contains("found damaged before")), "{said:?}");
 }
 
 /// A source that gives records out of order would give a tree that nothing finds them in.

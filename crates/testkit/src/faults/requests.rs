@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
@@ -33,7 +34,12 @@ pub enum RequestFault {
     ShortRead,
     /// A listing shows only what was there long ago. Anything else is as it should be.
     StaleListing,
+    /// Another one does something right before it: see [`FaultyStore::meanwhile`].
+    Meanwhile,
 }
+
+/// What another one does.
+type Deed = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// An object store with a fault in it.
 pub struct FaultyStore {
@@ -42,6 +48,8 @@ pub struct FaultyStore {
     trigger: Trigger,
     /// What a stale listing shows.
     old: BTreeSet<Path>,
+    /// What is done meanwhile.
+    deed: Option<Deed>,
 }
 
 impl FaultyStore {
@@ -52,7 +60,17 @@ impl FaultyStore {
         trigger: Trigger,
         old: BTreeSet<Path>,
     ) -> Arc<Self> {
-        Arc::new(Self { inner, fault, trigger, old })
+        Arc::new(Self { inner, fault, trigger, old, deed: None })
+    }
+
+    /// The store `inner`, where `deed` is done right before a request, and the request after it.
+    pub fn meanwhile(
+        inner: Arc<dyn ObjectStore>,
+        trigger: Trigger,
+        deed: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let (fault, deed) = (RequestFault::Meanwhile, Some(Box::new(deed) as Deed));
+        Arc::new(Self { inner, fault, trigger, old: BTreeSet::new(), deed })
     }
 
     /// Its trigger, which counts the requests.
@@ -73,8 +91,16 @@ impl FaultyStore {
                 work.await?;
                 std::future::pending().await
             }
+            RequestFault::Meanwhile => {
+                self.done_meanwhile().await;
+                work.await
+            }
             fault => Err(failure(fault)),
         }
+    }
+
+    fn done_meanwhile(&self) -> BoxFuture<'static, ()> {
+        self.deed.as_ref().map_or_else(|| std::future::ready(()).boxed(), |deed| deed())
     }
 
     fn listed(
@@ -91,6 +117,15 @@ impl FaultyStore {
                 found.try_filter(move |meta| std::future::ready(shown(meta))).boxed()
             }
             RequestFault::NoAnswer => stream::pending().boxed(),
+            RequestFault::Meanwhile => {
+                let deed = self.done_meanwhile();
+                stream::once(async move {
+                    deed.await;
+                    found
+                })
+                .flatten()
+                .boxed()
+            }
             // Some of it comes before it fails.
             fault => found.take(1).chain(stream::iter([Err(failure(fault))])).boxed(),
         }
@@ -170,7 +205,8 @@ impl ObjectStore for FaultyStore {
         &self,
         locations: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        if !self.trigger.strikes() || self.fault == RequestFault::StaleListing {
+        let harmless = [RequestFault::StaleListing, RequestFault::Meanwhile].contains(&self.fault);
+        if !self.trigger.strikes() || harmless {
             return self.inner.delete_stream(locations);
         }
         match self.fault {
