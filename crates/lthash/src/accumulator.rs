@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use crate::batch::{Batch, Sign};
+use crate::batch::{self, Batch, Sign};
 use crate::kernel::{Kernel, MAX_WIDTH};
 use crate::{Hasher, Instructions, LtHash};
 
@@ -53,12 +53,18 @@ impl Accumulator {
 
     /// Adds one element.
     pub fn insert(&mut self, element: &[u8]) {
-        self.insert_parts(&[element]);
+        match self.sum {
+            Some(_) => self.insert_parts(&[element]),
+            None => self.begin(&[element], 1),
+        }
     }
 
     /// Takes one element out, which must be in.
     pub fn remove(&mut self, element: &[u8]) {
-        self.remove_parts(&[element]);
+        match self.sum {
+            Some(_) => self.remove_parts(&[element]),
+            None => self.begin(&[element], 0),
+        }
     }
 
     /// Replaces the element `old`, which must be in, by `new`.
@@ -67,12 +73,15 @@ impl Accumulator {
             self.remove(old);
             self.insert(new);
         } else {
-            let mut expanded = self.hasher.expand(&[new]);
-            let mut sum = LtHash::from_bytes(&expanded);
-            self.hasher.expand_to(&[old], &mut expanded);
-            sum.subtract_expanded(&expanded);
-            self.sum = Some(sum);
+            self.begin(&[new, old], 1);
         }
+    }
+
+    /// Hashes the first elements, for they may be the only ones: so many are added, the others taken out.
+    fn begin(&mut self, elements: &[&[u8]], added: usize) {
+        let mut sum = LtHash::identity();
+        batch::each(self.kernel, &self.hasher, elements.iter().copied(), added, &mut sum);
+        self.sum = Some(sum);
     }
 
     /// Adds the one element that is the concatenation of `parts`, which need not be copied together
@@ -117,8 +126,15 @@ impl Accumulator {
     /// they lie, without a copy.
     pub fn insert_slices<E: AsRef<[u8]>>(&mut self, elements: &[E]) {
         let mut rest = elements;
-        if rest.len() > 1 && self.kernel.is_some() {
-            self.sum_mut();
+        if self.sum.is_none() {
+            let (first, others) =
+                rest.split_at(rest.len().min(self.kernel.map_or(1, Kernel::width)));
+            let mut slices: [&[u8]; MAX_WIDTH] = [&[]; _];
+            for (slice, element) in slices.iter_mut().zip(first) {
+                *slice = element.as_ref();
+            }
+            self.begin(&slices[..first.len()], first.len());
+            rest = others;
         }
         while !rest.is_empty() {
             let added = self.batch().map_or(0, |batch| batch.add_short(rest));

@@ -44,8 +44,12 @@ enum Hashed {
 
 impl Batch {
     pub(crate) fn new(kernel: Kernel, hasher: &Hasher) -> Self {
-        let key = KernelKey::new(hasher.key().map(crate::Key::as_bytes));
-        Self { kernel, key, added: Side::default(), removed: Side::default() }
+        Self {
+            kernel,
+            key: KernelKey::of(hasher),
+            added: Side::default(),
+            removed: Side::default(),
+        }
     }
 
     /// Takes the element that is the concatenation of `parts`, unless it is too long.
@@ -86,36 +90,45 @@ impl Batch {
 
     /// Adds all that was taken to `sum`.
     pub(crate) fn settle(self, hasher: &Hasher, sum: &mut LtHash) {
-        let Self { kernel, key, added, removed } = self;
-        added.settle(kernel, &key, hasher, Sign::Added, sum);
-        removed.settle(kernel, &key, hasher, Sign::Removed, sum);
+        let Self { kernel, added, removed, .. } = self;
+        added.settle(kernel, hasher, Sign::Added, sum);
+        removed.settle(kernel, hasher, Sign::Removed, sum);
+    }
+}
+
+/// Hashes few elements, each on its own, adds the first `added` of them to `sum` and takes the others out.
+pub(crate) fn each<'a>(
+    kernel: Option<Kernel>,
+    hasher: &Hasher,
+    elements: impl Iterator<Item = &'a [u8]> + Clone,
+    added: usize,
+    sum: &mut LtHash,
+) {
+    let lengths = elements.clone().map(<[u8]>::len);
+    if let Some(kernel) = kernel.filter(|kernel| kernel.is_faster_for_each(lengths)) {
+        let mut group = Group::default();
+        elements.for_each(|element| group.push(element));
+        kernel.each(&KernelKey::of(hasher), &group, added, sum);
+        return;
+    }
+    let mut expanded = [0; LtHash::BYTES];
+    for (number, element) in elements.enumerate() {
+        hasher.expand_to(&[element], &mut expanded);
+        if number < added {
+            sum.add_expanded(&expanded);
+        } else {
+            sum.subtract_expanded(&expanded);
+        }
     }
 }
 
 impl Side {
     /// Adds all that was taken to `sum`.
-    fn settle(
-        self,
-        kernel: Kernel,
-        key: &KernelKey,
-        hasher: &Hasher,
-        sign: Sign,
-        sum: &mut LtHash,
-    ) {
-        let Self { short, long, mut hashed } = self;
+    fn settle(self, kernel: Kernel, hasher: &Hasher, sign: Sign, sum: &mut LtHash) {
+        let Self { short, long, hashed } = self;
         for staged in [short, long] {
-            if staged.len() >= kernel.worthwhile() {
-                hashed.add(kernel, key, &staged.group());
-            } else if staged.len() > 0 {
-                let mut expanded = [0; LtHash::BYTES];
-                for element in staged.iter() {
-                    hasher.expand_to(&[element], &mut expanded);
-                    match sign {
-                        Sign::Added => sum.add_expanded(&expanded),
-                        Sign::Removed => sum.subtract_expanded(&expanded),
-                    }
-                }
-            }
+            let added = if sign == Sign::Added { staged.len() } else { 0 };
+            each(Some(kernel), hasher, staged.iter(), added, sum);
         }
         if let Some(hashed) = hashed.finish(kernel) {
             match sign {
@@ -131,7 +144,7 @@ impl Hashed {
         match core::mem::take(self) {
             Self::Nothing => {
                 let mut sum = LtHash::identity();
-                kernel.add(key, elements, &mut sum);
+                kernel.each(key, elements, elements.len(), &mut sum);
                 *self = Self::Once(sum);
             }
             Self::Once(sum) => {

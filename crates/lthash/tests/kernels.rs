@@ -71,6 +71,25 @@ fn every_number_of_elements() {
     }
 }
 
+/// Where an element that comes alone is hashed otherwise than one of many, so is one that is taken out.
+#[test]
+fn one_update_of_every_length() {
+    for hasher in hashers() {
+        for instructions in Instructions::available() {
+            for length in [0, 1, 63, 64, 65, 100, 128, 1000, 1024, 1025, 2048, 2049, 5000] {
+                let (old, new) = (vec![1; length], vec![2; length / 2]);
+                let mut sum = Accumulator::with_instructions(hasher.clone(), instructions);
+                sum.update(&old, &new);
+                let expected = hasher.element(&new) - &hasher.element(&old);
+                assert_eq!(sum.finish(), expected, "{instructions:?}, {length}");
+                let mut sum = Accumulator::with_instructions(hasher.clone(), instructions);
+                sum.remove(&old);
+                assert_eq!(sum.finish(), -hasher.element(&old), "{instructions:?}, {length}");
+            }
+        }
+    }
+}
+
 /// Elements of one word for each lane: a lane that was mixed up with another shows.
 #[test]
 fn each_lane_is_its_own() {

@@ -135,14 +135,14 @@ impl<'a> Tables<'a> {
         }
         for (key, value) in held.iter().rev() {
             let writer = self.writer()?;
-            writer.put(key, value).map_err(writing(self.place.database))?;
+            writer.put(key, value).map_err(|error| writing(self.place.database, error))?;
         }
         self.close()
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let database = self.place.database;
-        self.writer()?.put(key, value).map_err(writing(database))?;
+        self.writer()?.put(key, value).map_err(|error| writing(database, error))?;
         self.since_look += key.len() + value.len();
         if self.since_look >= LOOK_EVERY {
             self.since_look = 0;
@@ -158,7 +158,7 @@ impl<'a> Tables<'a> {
             let Place { options, folder, database, number, .. } = self.place;
             let path = folder.join(format!("{number:06}-{:06}.sst", self.paths.len()));
             let writer = SstFileWriter::create(options);
-            writer.open(&path).map_err(writing(database))?;
+            writer.open(&path).map_err(|error| writing(database, error))?;
             self.paths.push(path);
             self.writer = Some(writer);
         }
@@ -167,12 +167,15 @@ impl<'a> Tables<'a> {
 
     fn close(&mut self) -> Result<()> {
         match self.writer.take() {
-            Some(mut writer) => writer.finish().map_err(writing(self.place.database)),
+            Some(mut writer) => {
+                writer.finish().map_err(|error| writing(self.place.database, error))
+            }
             None => Ok(()),
         }
     }
 }
 
-fn writing(database: &str) -> impl FnOnce(rocksdb::Error) -> Error + use<> {
-    Error::engine(ENGINE, format!("write a table of database {database:?}"))
+/// What went wrong. The sentence is only made once something has.
+fn writing(database: &str, error: rocksdb::Error) -> Error {
+    Error::engine(ENGINE, format!("write a table of database {database:?}"))(error)
 }

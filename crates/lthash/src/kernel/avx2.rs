@@ -5,8 +5,8 @@ use core::arch::x86_64::{
     _mm256_add_epi32, _mm256_and_si256, _mm256_castsi256_si128, _mm256_extracti128_si256,
     _mm256_loadu_si256, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set1_epi32,
     _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32,
-    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi16, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::vector::{self, Vector};
@@ -27,23 +27,34 @@ unsafe impl Vector for __m256i {
     const WIDTH: usize = 8;
 
     #[inline(always)]
-    unsafe fn transpose(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> [Self; 16] {
+    unsafe fn rows(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> [Self; 16] {
         // SAFETY: sixteen words of each block are readable, at any alignment, and the caller has
         // checked for the instructions.
         unsafe {
-            let mut words = [_mm256_setzero_si256(); 16];
+            let mut rows = [_mm256_setzero_si256(); 16];
             for half in [0, 8] {
-                let mut rows = [_mm256_setzero_si256(); 8];
-                for (row, block) in rows.iter_mut().zip(blocks) {
+                for (row, block) in rows[half..].iter_mut().zip(&blocks[..8]) {
                     *row = _mm256_loadu_si256(block[4 * half..].as_ptr().cast());
                 }
+            }
+            rows
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe {
+            let mut words = rows;
+            for half in [0, 8] {
                 // Four rows by four columns, in each half of a vector.
-                let mut halves = rows;
+                let mut halves = [_mm256_setzero_si256(); 8];
                 for four in [0, 4] {
-                    let low = _mm256_unpacklo_epi32(rows[four], rows[four + 1]);
-                    let high = _mm256_unpackhi_epi32(rows[four], rows[four + 1]);
-                    let next_low = _mm256_unpacklo_epi32(rows[four + 2], rows[four + 3]);
-                    let next_high = _mm256_unpackhi_epi32(rows[four + 2], rows[four + 3]);
+                    let rows = &rows[half + four..];
+                    let low = _mm256_unpacklo_epi32(rows[0], rows[1]);
+                    let high = _mm256_unpackhi_epi32(rows[0], rows[1]);
+                    let next_low = _mm256_unpacklo_epi32(rows[2], rows[3]);
+                    let next_high = _mm256_unpackhi_epi32(rows[2], rows[3]);
                     halves[four] = _mm256_unpacklo_epi64(low, next_low);
                     halves[four + 1] = _mm256_unpackhi_epi64(low, next_low);
                     halves[four + 2] = _mm256_unpacklo_epi64(high, next_high);
@@ -138,6 +149,19 @@ unsafe impl Vector for __m256i {
             let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
             let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
             _mm_cvtsi128_si32(one).cast_unsigned()
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_to(self, lanes: &mut [u16], added: bool) {
+        assert_eq!(lanes.len(), 2 * Self::WIDTH);
+        let place = lanes.as_mut_ptr().cast();
+        // SAFETY: sixteen lanes are readable and writable, at any alignment, and the caller has checked for
+        // the instructions.
+        unsafe {
+            let sum = _mm256_loadu_si256(place);
+            let sum = if added { _mm256_add_epi16(sum, self) } else { _mm256_sub_epi16(sum, self) };
+            _mm256_storeu_si256(place, sum);
         }
     }
 }

@@ -5,8 +5,8 @@ use core::arch::x86_64::{
     _mm256_castsi256_si128, _mm256_extracti128_si256, _mm512_add_epi16, _mm512_add_epi32,
     _mm512_and_si512, _mm512_castsi512_si256, _mm512_extracti64x4_epi64, _mm512_loadu_si512,
     _mm512_ror_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_storeu_si512, _mm512_sub_epi16, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::vector::{self, Vector};
@@ -27,7 +27,7 @@ unsafe impl Vector for __m512i {
     const WIDTH: usize = 16;
 
     #[inline(always)]
-    unsafe fn transpose(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> [Self; 16] {
+    unsafe fn rows(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> [Self; 16] {
         // SAFETY: sixteen words of each block are readable, at any alignment, and the caller has
         // checked for the instructions.
         unsafe {
@@ -35,6 +35,14 @@ unsafe impl Vector for __m512i {
             for (row, block) in rows.iter_mut().zip(blocks) {
                 *row = _mm512_loadu_si512(block.as_ptr().cast());
             }
+            rows
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(rows: [Self; 16]) -> [Self; 16] {
+        // SAFETY: the caller has checked for the instructions.
+        unsafe {
             // Four rows by four columns, in each quarter of a vector.
             let mut quarters = rows;
             for four in [0, 4, 8, 12] {
@@ -125,6 +133,19 @@ unsafe impl Vector for __m512i {
             let two = _mm_add_epi16(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
             let one = _mm_add_epi16(two, _mm_shuffle_epi32::<0b00_00_00_01>(two));
             _mm_cvtsi128_si32(one).cast_unsigned()
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_to(self, lanes: &mut [u16], added: bool) {
+        assert_eq!(lanes.len(), 2 * Self::WIDTH);
+        let place = lanes.as_mut_ptr().cast();
+        // SAFETY: thirty-two lanes are readable and writable, at any alignment, and the caller has checked
+        // for the instructions.
+        unsafe {
+            let sum = _mm512_loadu_si512(place);
+            let sum = if added { _mm512_add_epi16(sum, self) } else { _mm512_sub_epi16(sum, self) };
+            _mm512_storeu_si512(place, sum);
         }
     }
 }

@@ -44,7 +44,7 @@ impl Staged {
     }
 
     /// The bytes of each.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let mut start = 0;
         self.ends[..self.count].iter().map(move |end| {
             let element = &self.bytes[start..*end];

@@ -28,6 +28,9 @@ const BLOCK_LENGTH: u32 = 64;
 /// Output blocks of an element.
 const OUTPUTS: u32 = 32;
 
+/// The number of each lane.
+const LANE_NUMBERS: Words = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
 /// A vector of 32-bit words, one for each element.
 ///
 /// # Safety
@@ -37,8 +40,12 @@ pub(super) unsafe trait Vector: Copy {
     /// How many words it has.
     const WIDTH: usize;
 
-    /// The blocks of all elements, as a vector for each of their words.
-    unsafe fn transpose(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> State<Self>;
+    /// The blocks of all elements, in the order in which their bytes lie: as many vectors as there are
+    /// elements, each with the beginning of a block, and so on with what follows in each.
+    unsafe fn rows(blocks: &[&[u8; BLOCK]; MAX_WIDTH]) -> State<Self>;
+    /// Turns [`rows`](Self::rows) into a vector for each word of a block, with that of each element, and
+    /// such vectors into rows.
+    unsafe fn transpose(rows: State<Self>) -> State<Self>;
     /// The first words of these.
     unsafe fn load(words: &[u32; MAX_WIDTH]) -> Self;
     /// Writes the words to the first of these.
@@ -53,6 +60,8 @@ pub(super) unsafe trait Vector: Copy {
     unsafe fn add_halves(self, other: Self) -> Self;
     /// The sum of all words, each half on its own.
     unsafe fn sum_halves(self) -> u32;
+    /// Adds each half of each word to a lane, or takes it out. There are as many lanes as halves.
+    unsafe fn add_to(self, lanes: &mut [u16], added: bool);
 }
 
 /// Words of all elements, in vectors.
@@ -67,11 +76,17 @@ pub(super) unsafe fn run<V: Vector>(work: Work<'_>) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match work {
-            Work::Absorb(key, elements, partial) => hash::<V, _>(key, elements, partial),
-            Work::Add(key, elements, lanes) => hash::<V, _>(key, elements, lanes),
+            Work::Absorb(key, elements, partial) => {
+                expand_all::<V>(&roots::<V>(key, elements), partial);
+            }
+            Work::Each(key, elements, added, lanes) => {
+                expand_each::<V>(&roots::<V>(key, elements), elements.len(), added, lanes);
+            }
             Work::Reduce(partial, lanes) => {
-                for (number, words) in partial.0.iter().enumerate() {
-                    lanes.add(number, V::load(&words.0));
+                for (words, pair) in partial.0.iter().zip(lanes.as_chunks_mut::<2>().0) {
+                    let sum = V::load(&words.0).sum_halves();
+                    pair[0] = pair[0].wrapping_add((sum & 0xffff) as u16);
+                    pair[1] = pair[1].wrapping_add((sum >> 16) as u16);
                     if V::WIDTH < MAX_WIDTH {
                         // A narrower kernel leaves the rest as it was made.
                         debug_assert!(words.0[V::WIDTH..].iter().all(|word| *word == 0));
@@ -82,60 +97,54 @@ pub(super) unsafe fn run<V: Vector>(work: Work<'_>) {
     }
 }
 
-/// Where expanded elements are added.
-trait Sink<V> {
-    /// Adds two lanes of all elements, those of this number.
-    ///
-    /// # Safety
-    /// See [`Vector`].
-    unsafe fn add(&mut self, number: usize, words: V);
-}
-
-impl<V: Vector> Sink<V> for Partial {
-    #[inline(always)]
-    unsafe fn add(&mut self, number: usize, words: V) {
-        let sum = &mut self.0[number].0;
-        // SAFETY: the caller's promise is passed on.
-        unsafe { V::load(sum).add_halves(words).store(sum) };
-    }
-}
-
-impl<V: Vector> Sink<V> for Lanes {
-    #[inline(always)]
-    unsafe fn add(&mut self, number: usize, words: V) {
-        // SAFETY: the caller's promise is passed on.
-        let sum = unsafe { words.sum_halves() };
-        let pair = &mut self[2 * number..][..2];
-        pair[0] = pair[0].wrapping_add((sum & 0xffff) as u16);
-        pair[1] = pair[1].wrapping_add((sum >> 16) as u16);
-    }
-}
-
-/// Hashes the elements.
-///
-/// # Safety
-/// See [`Vector`].
-#[inline(always)]
-unsafe fn hash<V: Vector, S: Sink<V>>(key: &KernelKey, elements: &Group<'_>, sink: &mut S) {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        let roots = roots::<V>(key, elements);
-        if elements.len() == V::WIDTH {
-            expand::<V, S, true>(&roots, sink);
-        } else {
-            expand::<V, S, false>(&roots, sink);
-        }
-    }
-}
-
 /// What is compressed with each counter to expand the elements.
 struct Roots<V> {
     chaining: [V; 8],
     block: State<V>,
     length: V,
     flags: V,
-    /// All bits of a word where there is an element.
-    used: V,
+}
+
+/// The words of [`Roots`], each for all elements: of chaining values and blocks, lengths and flags.
+type RootWords = [Words; 8 + 16 + 2];
+
+impl<V: Vector> Roots<V> {
+    /// # Safety
+    /// See [`Vector`].
+    #[inline(always)]
+    unsafe fn words(&self) -> RootWords {
+        let vectors = self.chaining.iter().chain(&self.block).chain([&self.length, &self.flags]);
+        let mut all = [[0; MAX_WIDTH]; _];
+        for (words, vector) in all.iter_mut().zip(vectors) {
+            // SAFETY: the caller's promise is passed on.
+            unsafe { vector.store(words) };
+        }
+        all
+    }
+
+    /// The root of one element, in every lane.
+    ///
+    /// # Safety
+    /// See [`Vector`].
+    #[inline(always)]
+    unsafe fn of(all: &RootWords, element: usize) -> Self {
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let mut vectors = [V::splat(0); 8 + 16 + 2];
+            for (vector, words) in vectors.iter_mut().zip(all) {
+                *vector = V::splat(words[element]);
+            }
+            let mut root = Self {
+                chaining: [vectors[0]; 8],
+                block: [vectors[8]; 16],
+                length: vectors[24],
+                flags: vectors[25],
+            };
+            root.chaining.copy_from_slice(&vectors[..8]);
+            root.block.copy_from_slice(&vectors[8..24]);
+            root
+        }
+    }
 }
 
 /// A word for each element.
@@ -200,7 +209,7 @@ impl<'a> Step<'a> {
             let [counters, lengths, flags] =
                 [V::load(&self.counters), V::load(&self.lengths), V::load(&self.flags)];
             let state = begin(chaining, counters, lengths, flags);
-            let state = rounds::<V, 0>(state, &V::transpose(&self.blocks));
+            let state = rounds::<V, 0>(state, &V::transpose(V::rows(&self.blocks)));
             let mut output = *chaining;
             for (number, word) in output.iter_mut().enumerate() {
                 *word = state[number].xor(state[number + 8]);
@@ -262,7 +271,7 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Group<'_>) -> Roots<V> {
             }
         }
         let parent = V::load(&parents);
-        let mut block = V::transpose(&last.blocks);
+        let mut block = V::transpose(V::rows(&last.blocks));
         let (low, high) = block.split_at_mut(8);
         for (words, children) in [(low, &firsts), (high, &chaining)] {
             let own =
@@ -274,7 +283,6 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Group<'_>) -> Roots<V> {
             block,
             length: V::load(&last.lengths),
             flags: V::load(&last.flags),
-            used: V::load(&last.active),
         }
     }
 }
@@ -292,33 +300,83 @@ fn ends(block: usize, blocks: usize) -> u32 {
     start | if last { flag::CHUNK_END } else { 0 }
 }
 
-/// Expands the roots and adds them to the sink; `FULL` where every lane has an element.
+/// Expands the roots, of which every lane has one, and adds each to the sum of its lane.
 ///
 /// # Safety
 /// See [`Vector`].
 #[inline(always)]
-unsafe fn expand<V: Vector, S: Sink<V>, const FULL: bool>(roots: &Roots<V>, sink: &mut S) {
+unsafe fn expand_all<V: Vector>(roots: &Roots<V>, partial: &mut Partial) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        let start = begin(&roots.chaining, V::splat(0), roots.length, roots.flags);
-        // The counter enters the first column alone, so the other three are the same each time.
-        let start = other_columns(start, &roots.block);
-        for counter in 0..OUTPUTS {
-            let mut state = start;
-            state[12] = V::splat(counter);
-            state = mix::<V, 0, 4, 8, 12>(state, roots.block[0], roots.block[1]);
-            state = diagonals::<V, 0>(state, &roots.block);
-            state = rounds::<V, 1>(state, &roots.block);
-            let first = counter as usize * 16;
-            for number in 0..8 {
-                let low = state[number].xor(state[number + 8]);
-                let high = state[number + 8].xor(roots.chaining[number]);
-                for (number, output) in [(number, low), (number + 8, high)] {
-                    let output = if FULL { output } else { output.and(roots.used) };
-                    sink.add(first + number, output);
+        let start = before_counter(roots);
+        for (counter, sums) in (0..OUTPUTS).zip(partial.0.as_chunks_mut::<16>().0) {
+            let words = output(roots, start, V::splat(counter));
+            for (sum, words) in sums.iter_mut().zip(words) {
+                V::load(&sum.0).add_halves(words).store(&mut sum.0);
+            }
+        }
+    }
+}
+
+/// Expands one root after the other, with its output blocks in the lanes. The first `added` elements are
+/// added, the others taken out.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn expand_each<V: Vector>(roots: &Roots<V>, count: usize, added: usize, lanes: &mut Lanes) {
+    // SAFETY: the caller's promise is passed on, and there are as many lanes as halves.
+    unsafe {
+        let all = roots.words();
+        for element in 0..count {
+            let root = Roots::<V>::of(&all, element);
+            let start = before_counter(&root);
+            for first in (0..OUTPUTS).step_by(V::WIDTH) {
+                let counters = V::load(&LANE_NUMBERS).add(V::splat(first));
+                let rows = V::transpose(output(&root, start, counters));
+                for (number, row) in rows.into_iter().enumerate() {
+                    let block = first as usize + number % V::WIDTH;
+                    let at = block * (BLOCK / 2) + number / V::WIDTH * (2 * V::WIDTH);
+                    row.add_to(&mut lanes[at..][..2 * V::WIDTH], element < added);
                 }
             }
         }
+    }
+}
+
+/// The state of the first round up to where the counter enters: into the first column alone, so that the
+/// other three are the same for each.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn before_counter<V: Vector>(roots: &Roots<V>) -> State<V> {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let start = begin(&roots.chaining, V::splat(0), roots.length, roots.flags);
+        other_columns(start, &roots.block)
+    }
+}
+
+/// The output blocks with these counters, of a state [before](before_counter) them.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn output<V: Vector>(roots: &Roots<V>, start: State<V>, counters: V) -> State<V> {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let mut state = start;
+        state[12] = counters;
+        state = mix::<V, 0, 4, 8, 12>(state, roots.block[0], roots.block[1]);
+        state = diagonals::<V, 0>(state, &roots.block);
+        state = rounds::<V, 1>(state, &roots.block);
+        for number in 0..8 {
+            let high = state[number + 8];
+            state[number] = state[number].xor(high);
+            state[number + 8] = high.xor(roots.chaining[number]);
+        }
+        state
     }
 }
 
