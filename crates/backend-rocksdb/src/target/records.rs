@@ -1,6 +1,6 @@
 //! Restoring records: sorted tables are written beside the engine, which then takes them in whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
@@ -112,19 +112,24 @@ impl RecordsRestore {
     /// Compares the options that the restored store has with those that were recorded.
     fn options_left_out(&self, folder: &Path) -> Vec<String> {
         let restored = crate::capture::read_options(folder);
-        let mut notes = Vec::new();
+        // Most stores have the same options in each: one sentence for all that lost the same.
+        let mut lost: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for DatabaseInfo { name, settings, .. } in &self.databases {
             let Some(wanted) = settings.as_deref().and_then(FamilyOptions::parse) else { continue };
             let found = restored.families.get(name).cloned().unwrap_or_default();
-            let lost = wanted.differences(&found);
-            if !lost.is_empty() {
-                notes.push(format!(
-                    "options of database {name:?} that this RocksDB does not have were left out: {}",
-                    lost.join(", ")
-                ));
+            let options = wanted.differences(&found);
+            if !options.is_empty() {
+                lost.entry(options.join(", ")).or_default().push(format!("{name:?}"));
             }
         }
-        notes
+        lost.into_iter()
+            .map(|(options, names)| {
+                format!(
+                    "options that this RocksDB does not have were left out: {options} (in {})",
+                    names.join(", ")
+                )
+            })
+            .collect()
     }
 }
 
