@@ -11,6 +11,7 @@
 //! ```
 //! Integers are little-endian, as in BCS.
 
+use bytes::Bytes;
 use lthash::LtHash;
 
 use crate::limits::{MAX_VALUE_PIECES, check_limit};
@@ -57,10 +58,17 @@ impl LeafValue<'_> {
     }
 }
 
+/// The longest beginning of a leaf, up to its records, in bytes.
+const MAX_HEAD_BYTES: usize = 1 + (1 + LtHash::BYTES) + 8 + 5;
+
+/// What a leaf gets room for at first, in bytes: most have fewer.
+const FIRST_BYTES: usize = 2 << 20;
+
 /// A leaf under construction.
 #[derive(Debug, Clone, Default)]
 pub struct LeafBuilder {
-    records: Vec<u8>,
+    /// Room for the longest head, then the records; nothing at all before the first.
+    content: Vec<u8>,
     count: u32,
     bytes: u64,
     pieces: u64,
@@ -72,7 +80,7 @@ pub struct LeafBuilder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FinishedLeaf {
     /// The content of the object.
-    pub content: Vec<u8>,
+    pub content: Bytes,
     /// The place of its first record.
     pub first: RecordKey,
     /// The place of its last record.
@@ -100,7 +108,7 @@ impl LeafBuilder {
     pub fn push(&mut self, record: &LeafRecord<'_>) -> Result<usize> {
         if self.count > 0 && self.last.compare(record.root_key, record.key).is_ge() {
             let detail = "records must be sorted by root key and key, each once";
-            return Err(Error::malformed(WHAT, self.records.len(), detail));
+            return Err(Error::malformed(WHAT, self.len(), detail));
         }
         for (what, key) in
             [("a root key in bytes", record.root_key), ("a key in bytes", record.key)]
@@ -108,20 +116,25 @@ impl LeafBuilder {
             check_limit(what, key.len() as u64, MAX_KEY_BYTES as u64)?;
         }
         check_value(&record.value)?;
-        let before = self.records.len();
-        self.records.put_bytes(record.root_key);
-        self.records.put_bytes(record.key);
+        if self.content.is_empty() {
+            self.content.reserve(FIRST_BYTES);
+            self.content.resize(MAX_HEAD_BYTES, 0);
+        }
+        let content = &mut self.content;
+        let before = content.len();
+        content.put_bytes(record.root_key);
+        content.put_bytes(record.key);
         match &record.value {
             LeafValue::Inline(value) => {
-                self.records.put_u8(0);
-                self.records.put_bytes(value);
+                content.put_u8(0);
+                content.put_bytes(value);
             }
             LeafValue::Pieces { total, pieces } => {
-                self.records.put_u8(1);
-                self.records.put_u64(*total);
-                self.records.put_count(pieces.len());
+                content.put_u8(1);
+                content.put_u64(*total);
+                content.put_count(pieces.len());
                 for piece in pieces {
-                    put_reference(&mut self.records, piece);
+                    put_reference(content, piece);
                 }
                 self.pieces += pieces.len() as u64;
             }
@@ -135,12 +148,12 @@ impl LeafBuilder {
         self.last.key.extend_from_slice(record.key);
         self.count += 1;
         self.bytes += (record.root_key.len() + record.key.len()) as u64 + record.value.total();
-        Ok(self.records.len() - before)
+        Ok(self.content.len() - before)
     }
 
     /// The bytes of its records so far.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.content.len().saturating_sub(MAX_HEAD_BYTES)
     }
 
     /// Whether it has no records.
@@ -150,7 +163,8 @@ impl LeafBuilder {
 
     /// The records so far, in order.
     pub fn iter(&self) -> impl Iterator<Item = LeafRecord<'_>> {
-        let mut reader = Reader::new(WHAT, &self.records);
+        let records = self.content.get(MAX_HEAD_BYTES..).unwrap_or_default();
+        let mut reader = Reader::new(WHAT, records);
         // `push` wrote each of them, so that none fails here.
         (0..self.count).map_while(move |_| read_record(&mut reader).ok())
     }
@@ -158,12 +172,17 @@ impl LeafBuilder {
     /// The leaf, with the sum of its records; the builder is empty again.
     pub fn finish(&mut self, sum: Option<&LtHash>) -> FinishedLeaf {
         let done = std::mem::take(self);
-        let mut content = Vec::with_capacity(done.records.len() + 2048 + 32);
-        content.put_u8(VERSION);
-        put_sum(&mut content, sum);
-        content.put_u64(done.bytes);
-        content.put_uleb128(done.count);
-        content.extend_from_slice(&done.records);
+        let mut head = Vec::with_capacity(MAX_HEAD_BYTES);
+        head.put_u8(VERSION);
+        put_sum(&mut head, sum);
+        head.put_u64(done.bytes);
+        head.put_uleb128(done.count);
+        // Right before the records, so that they need not be moved.
+        let mut content = done.content;
+        content.resize(content.len().max(MAX_HEAD_BYTES), 0);
+        let start = MAX_HEAD_BYTES - head.len();
+        content[start..MAX_HEAD_BYTES].copy_from_slice(&head);
+        let content = Bytes::from(content).slice(start..);
         FinishedLeaf {
             content,
             first: done.first,

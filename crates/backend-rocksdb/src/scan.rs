@@ -108,8 +108,7 @@ impl FamilyView {
         for record in parts(root_key, key, value) {
             batch.push(record)?;
             if batch.is_full() {
-                emit(std::mem::take(batch))?;
-                *batch = RecordBatch::new();
+                emit(batch.take())?;
             }
         }
         Ok(())

@@ -58,6 +58,9 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Room for the record that fills a batch, in bytes, unless it is long.
+const LAST_BYTES: usize = 16 << 10;
+
 /// Where a record stands: root key, then key, compared bytewise.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RecordKey {
@@ -102,7 +105,14 @@ struct Entry {
 impl RecordBatch {
     /// An empty batch with room for [`BATCH_BYTES`].
     pub fn new() -> Self {
-        Self { arena: Vec::with_capacity(BATCH_BYTES), entries: Vec::new() }
+        Self { arena: Vec::with_capacity(BATCH_BYTES + LAST_BYTES), entries: Vec::new() }
+    }
+
+    /// All that the batch holds; it is empty again, with room for as much.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let entries = Vec::with_capacity(self.entries.len());
+        std::mem::replace(self, Self { entries, ..Self::new() })
     }
 
     /// Adds a record, or a part of one.

@@ -207,7 +207,7 @@ struct Stored {
 impl Stored {
     fn leaf(&mut self, leaf: &FinishedLeaf, sum: &LtHash) -> Child {
         let (_, reference) = stored(Kind::Leaf, &leaf.content);
-        self.leaves.insert(leaf.content.clone());
+        self.leaves.insert(leaf.content.to_vec());
         Child::of_leaf(reference, leaf, Some(sum))
     }
 

@@ -199,7 +199,7 @@ impl<'a> FilesWriter<'a> {
         let mut tree = self.tree.so_far();
         if !self.leaf.is_empty() {
             let leaf = self.leaf.clone().finish(None);
-            let stored = self.session.put_interim(Kind::Leaf, leaf.content.clone().into()).await?;
+            let stored = self.session.put_interim(Kind::Leaf, leaf.content.clone()).await?;
             tree.push(Child::of_leaf(stored.reference, &leaf, None), None).await?;
         }
         tree.finish().await

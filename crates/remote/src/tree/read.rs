@@ -400,11 +400,11 @@ async fn open_leaf(objects: &Objects, child: &Child, tag: &Arc<[u8]>) -> Result<
                         batch.push(part)?;
                     }
                     if batch.is_full() {
-                        segments.push(Segment::Batch(std::mem::take(&mut batch)));
+                        segments.push(Segment::Batch(batch.take()));
                     }
                 }
                 LeafValue::Pieces { total, pieces } => {
-                    segments.push(Segment::Batch(std::mem::take(&mut batch)));
+                    segments.push(Segment::Batch(batch.take()));
                     let at = RecordKey::new(record.root_key, record.key);
                     segments.push(Segment::Long { at, total, pieces });
                 }

@@ -171,6 +171,6 @@ pub(crate) async fn store_leaf(
 ) -> Result<Child> {
     let mut leaf = leaf;
     let content = std::mem::take(&mut leaf.content);
-    let stored = session.put(Kind::Leaf, content.into(), known).await?;
+    let stored = session.put(Kind::Leaf, content, known).await?;
     Ok(Child::of_leaf(stored.reference, &leaf, sum))
 }

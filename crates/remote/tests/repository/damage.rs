@@ -32,7 +32,7 @@ async fn leaf(repository: &Repository, key: u32, value: &[u8]) -> (Child, LtHash
     let value = LeafValue::Inline(value);
     builder.push(&LeafRecord { root_key: b"", key: &key, value }).unwrap();
     let leaf = builder.finish(Some(&sum));
-    let content = leaf.content.clone().into();
+    let content = leaf.content.clone();
     let object = repository.objects().put(Kind::Leaf, content, None).await.unwrap().reference;
     (Child::of_leaf(object, &leaf, Some(&sum)), sum)
 }

@@ -180,7 +180,10 @@ impl Backup<'_> {
                 }
                 (self.content(&child.object), None)
             }
-            (Some(child), _, 4..=5) => (self.content(&child.object), Some(child.object)),
+            (Some(child), _, 4..=5) => {
+                let known = self.can_read(&child.object).await?.then_some(child.object);
+                (self.content(&child.object), known)
+            }
             (_, Some(own), 6) => (self.content(&own), Some(own)),
             // What several writers come to store, each by itself.
             (_, _, 7) => (format!("common {slot}").into(), None),
@@ -194,6 +197,15 @@ impl Backup<'_> {
         self.process.ledger.store(stored.reference.name.hash, &content);
         self.slots.insert(slot, content.clone());
         Ok(leaf_child(stored.reference, slot, &content))
+    }
+
+    /// Reads a leaf of what the session builds on, as the real backup does. False where somebody dropped the
+    /// session's pin, and it is gone.
+    async fn can_read(&self, leaf: &ObjectRef) -> Result<bool> {
+        match self.session.repository().objects().read(Kind::Leaf, leaf).await {
+            Ok(_) => Ok(true),
+            Err(error) => self.process.judge_pinned(&self.source, error).map(|()| false),
+        }
     }
 
     fn content(&self, leaf: &ObjectRef) -> Bytes {

@@ -133,7 +133,7 @@ async fn a_tree_that_lies_about_its_files_is_refused() {
             builder.push(&LeafRecord { root_key, key, value }).unwrap();
         }
         let leaf = builder.finish(None);
-        let stored = session.put(Kind::Leaf, leaf.content.clone().into(), None).await.unwrap();
+        let stored = session.put(Kind::Leaf, leaf.content.clone(), None).await.unwrap();
         let tree = Tree { levels: 0, root: Child::of_leaf(stored.reference, &leaf, None) };
         let listed = list_files(repository.objects(), &tree).await;
         assert!(matches!(listed, Err(remote::Error::Damaged { .. })), "{lie}: {listed:?}");

@@ -101,7 +101,7 @@ fn pieces_that_do_not_make_the_value() {
     refused(LeafBuilder::new().push(&many), limit);
 
     let records = Records::from([((vec![], b"k".to_vec()), Value::Pieces(vec![one]))]);
-    let content = leaf_of(&records, None).content;
+    let content = leaf_of(&records, None).content.to_vec();
     assert!(Leaf::parse(&content).is_ok());
     // Version, no sum, bytes, count, root key, key, form: then the total.
     let total = 1 + 1 + 8 + 1 + 1 + 2 + 1;
@@ -129,7 +129,7 @@ fn keys_and_values_above_the_limits_are_not_written() {
     refused(builder.push(&inline(b"", key, b"")), limit);
     assert!(builder.is_empty());
     builder.push(&inline(&key[1..], &key[1..], &long[1..])).unwrap();
-    let content = builder.finish(None).content;
+    let content = builder.finish(None).content.to_vec();
     assert_eq!(Leaf::parse(&content).unwrap().records, 1);
 }
 
