@@ -83,7 +83,7 @@ fn round(setting: &Setting, store: &Store, measured: &mut Measured) -> Result<()
     let keepsum = setting.keepsum()?;
     measured.first.measure(|| keepsum.backup(store, FILES))?;
     let before = folder::bytes(&keepsum.repository)?;
-    measured.again.measure(|| keepsum.backup(store, FILES))?;
+    measured.again.measure_short(|| keepsum.backup(store, FILES))?;
     let written = folder::bytes(&keepsum.repository)? - before;
     measured.again_bytes = measured.again_bytes.max(written);
     keepsum.remove()?;

@@ -79,7 +79,7 @@ fn incremental(setting: &Setting, size: &mut Sized, change: u64) -> Result<()> {
     setting.each_round(u32::MAX, || {
         let new = size.store.change(step)?;
         println!("changed: {new} bytes of new tables");
-        size.incremental.measure(|| keepsum.backup(&size.store, &["--files"]))
+        size.incremental.measure_short(|| keepsum.backup(&size.store, &["--files"]))
     })?;
     keepsum.remove()
 }
