@@ -269,9 +269,7 @@ impl<'a> Leaf<'a> {
         // `parse` has read each of them, so that none fails here.
         (0..self.records).map_while(move |_| read_record(&mut reader).ok())
     }
-}
 
-impl Leaf<'_> {
     /// Where each record begins in the leaf's content, in order: for [`record_at`].
     pub fn offsets(&self) -> Vec<u32> {
         let mut reader = self.body.clone();

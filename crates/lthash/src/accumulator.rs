@@ -89,10 +89,7 @@ impl Accumulator {
     pub fn insert_parts(&mut self, parts: &[&[u8]]) {
         if !self.waits(parts, Sign::Added) {
             let expanded = self.hasher.expand(parts);
-            match &mut self.sum {
-                Some(sum) => sum.add_expanded(&expanded),
-                None => self.sum = Some(LtHash::from_bytes(&expanded)),
-            }
+            self.sum_mut().add_expanded(&expanded);
         }
     }
 

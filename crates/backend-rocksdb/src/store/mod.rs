@@ -11,9 +11,7 @@ use async_trait::async_trait;
 use backup_core::kv::OpenTable;
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, Layout, StoreDescription, View};
-use backup_core::{
-    Cause, Error, KeyValueDatabase, KeyValueStore, Result, Snapshot, Source, thread,
-};
+use backup_core::{Error, KeyValueDatabase, KeyValueStore, Result, Snapshot, Source, thread};
 use rocksdb::{
     BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options,
 };
@@ -199,10 +197,12 @@ fn not_there(name: &str) -> Error {
     Error::NotFound { what: format!("the database {name:?}"), hint: "; create it first".into() }
 }
 
-/// An [`Error::Engine`] that names the database.
-fn failed(action: &str, database: &str) -> impl FnOnce(rocksdb::Error) -> Error + use<> {
-    let action = format!("{action} database {database:?}");
-    move |error| Error::Engine { engine: ENGINE, action, source: Cause::from(error) }
+/// An [`Error::Engine`] that names the database; its sentence is made only once there is one.
+fn failed<'a>(
+    action: &'a str,
+    database: &'a str,
+) -> impl FnOnce(rocksdb::Error) -> Error + use<'a> {
+    move |error| Error::engine(ENGINE, format!("{action} database {database:?}"))(error)
 }
 
 #[async_trait]

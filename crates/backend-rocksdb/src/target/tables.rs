@@ -135,14 +135,14 @@ impl<'a> Tables<'a> {
         }
         for (key, value) in held.iter().rev() {
             let writer = self.writer()?;
-            writer.put(key, value).map_err(|error| writing(self.place.database, error))?;
+            writer.put(key, value).map_err(writing(self.place.database))?;
         }
         self.close()
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let database = self.place.database;
-        self.writer()?.put(key, value).map_err(|error| writing(database, error))?;
+        self.writer()?.put(key, value).map_err(writing(database))?;
         self.since_look += key.len() + value.len();
         if self.since_look >= LOOK_EVERY {
             self.since_look = 0;
@@ -158,7 +158,7 @@ impl<'a> Tables<'a> {
             let Place { options, folder, database, number, .. } = self.place;
             let path = folder.join(format!("{number:06}-{:06}.sst", self.paths.len()));
             let writer = SstFileWriter::create(options);
-            writer.open(&path).map_err(|error| writing(database, error))?;
+            writer.open(&path).map_err(writing(database))?;
             self.paths.push(path);
             self.writer = Some(writer);
         }
@@ -167,15 +167,13 @@ impl<'a> Tables<'a> {
 
     fn close(&mut self) -> Result<()> {
         match self.writer.take() {
-            Some(mut writer) => {
-                writer.finish().map_err(|error| writing(self.place.database, error))
-            }
+            Some(mut writer) => writer.finish().map_err(writing(self.place.database)),
             None => Ok(()),
         }
     }
 }
 
-/// What went wrong. The sentence is only made once something has.
-fn writing(database: &str, error: rocksdb::Error) -> Error {
-    Error::engine(ENGINE, format!("write a table of database {database:?}"))(error)
+/// The error of a table; its sentence is made only once there is one, not for each record.
+fn writing(database: &str) -> impl FnOnce(rocksdb::Error) -> Error + use<'_> {
+    move |error| Error::engine(ENGINE, format!("write a table of database {database:?}"))(error)
 }

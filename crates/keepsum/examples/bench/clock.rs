@@ -9,15 +9,6 @@ use nix::sys::time::TimeValLike;
 /// The most memory that is touched before a measurement, in bytes: more than what is measured fills.
 const TOUCHED: u64 = 8 << 30;
 
-/// Wall time of a call, started with nothing left to write back.
-#[expect(clippy::disallowed_methods, reason = "a bench measures")]
-fn timed(call: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    rustix::fs::sync();
-    let started = Instant::now();
-    call()?;
-    Ok(started.elapsed())
-}
-
 /// Writes to the memory that is free.
 ///
 /// A virtual machine may have given it back to its host, which then takes seconds for each GiB that is
@@ -67,9 +58,13 @@ impl Times {
     }
 
     /// Times one more round of what is done so soon that the system, still busy with all the memory it was just
-    /// given back, would count.
+    /// given back, would count. Nothing is left to write back when it starts.
+    #[expect(clippy::disallowed_methods, reason = "a bench measures")]
     pub(crate) fn measure_short(&mut self, call: impl FnOnce() -> Result<()>) -> Result<()> {
-        self.add(timed(call)?);
+        rustix::fs::sync();
+        let started = Instant::now();
+        call()?;
+        self.add(started.elapsed());
         Ok(())
     }
 

@@ -90,6 +90,18 @@ async fn leaves(all: &mut Vec<Hostile>) {
         forge.of_tree(0, root, LtHash::identity())
     })
     .await;
+    add(all, "long values and short ones in turn", async |forge: &Forge| {
+        let mut missing = forge.object(Kind::Piece, &[1; 100]);
+        missing.name.nonce = [9; 8];
+        let mut leaf = good(&[]);
+        for number in 0..20_000_u32 {
+            leaf.push(b"", &[&number.to_be_bytes()[..], b"a"].concat(), b"1");
+            leaf.push_pieces(b"", &[&number.to_be_bytes()[..], b"b"].concat(), 100, &[missing]);
+        }
+        let root = forge.leaf(&leaf);
+        forge.of_tree(0, root, LtHash::identity())
+    })
+    .await;
     add(all, "a leaf that is another snapshot's", async |forge: &Forge| {
         let mut root = forge.leaf(&good(&[(b"a", b"1")]));
         root.last = RecordKey::new(b"", b"z");

@@ -404,7 +404,10 @@ async fn open_leaf(objects: &Objects, child: &Child, tag: &Arc<[u8]>) -> Result<
                     }
                 }
                 LeafValue::Pieces { total, pieces } => {
-                    segments.push(Segment::Batch(batch.take()));
+                    // However many long values there are, what lies between them takes its own room only.
+                    if !batch.is_empty() {
+                        segments.push(Segment::Batch(std::mem::take(&mut batch)));
+                    }
                     let at = RecordKey::new(record.root_key, record.key);
                     segments.push(Segment::Long { at, total, pieces });
                 }

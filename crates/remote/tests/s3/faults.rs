@@ -224,10 +224,10 @@ async fn a_silent_service_is_given_up_and_asked_again() {
     let hurried =
         patient.clone().with_patience(Patience { timeout: Duration::from_secs(2), ..hasty() });
     ground.proxy.set(|call| if call.number == 0 { Fault::Stall } else { Fault::None });
-    let soon = |asked| tokio::time::timeout(Duration::from_mins(1), asked);
+    let created = hurried.create("a", "1".into());
+    let created = tokio::time::timeout(Duration::from_mins(1), created).await;
     // It was stored by the first attempt, which nobody heard of.
-    let created = soon(hurried.create("a", "1".into())).await.expect("it is not waited for");
-    assert_eq!(created.unwrap(), Created::Exists);
+    assert_eq!(created.expect("it is not waited for").unwrap(), Created::Exists);
     assert_eq!(patient.get("a", 10).await.unwrap().unwrap(), "1");
     ground.proxy.set(|_| Fault::Stall);
     let begun = tokio::time::Instant::now();
