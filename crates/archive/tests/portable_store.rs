@@ -534,6 +534,10 @@ impl Disk for FailingDisk {
         Ok(Box::new(FailingFile { file, path: path.to_owned(), left: self.left.clone() }))
     }
 
+    fn open_file(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
+        LocalDisk.open_file(path)
+    }
+
     fn sync_folder(&self, path: &Path) -> Result<()> {
         Self::step(&self.left, path)?;
         LocalDisk.sync_folder(path)

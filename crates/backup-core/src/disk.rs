@@ -29,6 +29,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Creates a file that must not exist, with these permission bits.
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>>;
 
+    /// Opens a file that is there, to write over what it holds.
+    fn open_file(&self, path: &Path) -> Result<Box<dyn DiskFile>>;
+
     /// Makes what was created, renamed or removed in a folder durable.
     fn sync_folder(&self, path: &Path) -> Result<()>;
 
@@ -82,6 +85,11 @@ impl Disk for LocalDisk {
         // The process's umask took bits away when the file was made; the ones recorded are meant.
         file.set_permissions(Permissions::from_mode(mode & 0o777))
             .map_err(Error::io("set the permissions of", path))?;
+        Ok(Box::new(LocalFile { file, path: path.to_owned() }))
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
         Ok(Box::new(LocalFile { file, path: path.to_owned() }))
     }
 

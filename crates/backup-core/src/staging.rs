@@ -3,7 +3,8 @@
 //! A restore writes into a hidden folder, [`Staging::folder`], on the target's own file system.
 //! [`Staging::publish`] makes it durable and puts it in place by renames; what was there before is
 //! kept aside. A crash leaves the old store, the new one, or nothing with the old one aside; the
-//! same restore again sweeps what was left and finishes.
+//! same restore again sweeps what was left and finishes. A restore of files, which can check what was
+//! left against the snapshot, goes on from there ([`Placing`]); any other restore sweeps it.
 //!
 //! Where the system can, the hidden folder and the target are exchanged, and for a moment the hidden
 //! folder is the old store. What tells the two apart is a file in the folder that is being built,
@@ -17,6 +18,7 @@
 mod filling;
 mod leftovers;
 mod names;
+mod placing;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,11 +33,14 @@ use names::{
     lock, parent_of, sidecar_of,
 };
 
+pub use placing::Placing;
+
 /// The name of the sidecar in a restored folder.
 pub const SIDECAR: &str = "KEEPSUM_RESTORED";
 
-/// The name of the file that says that the folder it is in is being built. A crash while the folder is
-/// put in place may leave it there; the next restore removes it.
+/// The name of the file that says that the folder it is in is being built, and, where a restore may go on
+/// from it, from what. A crash while the folder is put in place may leave it there; the next restore
+/// removes it.
 pub const MARK: &str = ".keepsum-restoring";
 
 /// What a target is on disk.
@@ -59,9 +64,20 @@ pub struct Staging {
     form: Form,
     existing: Existing,
     inside: bool,
-    published: bool,
+    /// The folder holds what an interrupted restore of the same snapshot left.
+    resumed: bool,
+    end: End,
     /// Held until the end: another restore into the same target is refused.
     _lock: File,
+}
+
+/// What becomes of the hidden folder when a restore ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Swept,
+    /// It stays, for the same restore to go on from.
+    Kept,
+    Published,
 }
 
 impl Staging {
@@ -77,21 +93,63 @@ impl Staging {
         form: Form,
         existing: Existing,
     ) -> Result<Self> {
+        Self::start(disk, target, form, existing, None)
+    }
+
+    /// As [`begin`](Self::begin), for a restore that goes on from what an interrupted one of the same
+    /// `origin` left.
+    fn resume(
+        disk: Arc<dyn Disk>,
+        target: &Path,
+        form: Form,
+        existing: Existing,
+        origin: &Origin,
+    ) -> Result<Self> {
+        Self::start(disk, target, form, existing, Some(&origin.sidecar()))
+    }
+
+    /// `mark` is what a folder that may be kept is marked with.
+    fn start(
+        disk: Arc<dyn Disk>,
+        target: &Path,
+        form: Form,
+        existing: Existing,
+        mark: Option<&str>,
+    ) -> Result<Self> {
         let target = absolute(target)?;
         check_above(&target)?;
         let inside = matches!(form, Form::Folder { .. }) && is_mount_point(&target)?;
         let folder = hidden_folder(&target, inside)?;
+        let mut resumed = false;
         if exists(&folder)? {
-            leftovers::clear(disk.as_ref(), &target, &folder, inside)?;
+            let _lock = lock(&folder, &target)?;
+            leftovers::undo(disk.as_ref(), &target, &folder, inside)?;
+            resumed = mark.is_some_and(|mark| leftovers::is_marked(&folder, mark));
+            if !resumed && exists(&folder)? {
+                leftovers::sweep(disk.as_ref(), &folder)?;
+            }
         }
         check_free(&target, form, existing)?;
         leftovers::unmark(disk.as_ref(), &target)?;
         disk.create_folder(&folder)?;
         let lock = lock(&folder, &target)?;
-        disk.create_file(&folder.join(MARK), 0o644)?.sync()?;
-        disk.sync_folder(&folder)?;
-        let published = false;
-        Ok(Self { disk, target, folder, form, existing, inside, published, _lock: lock })
+        if !resumed {
+            let mut file = disk.create_file(&folder.join(MARK), 0o644)?;
+            file.write_at(0, mark.unwrap_or_default().as_bytes())?;
+            file.sync()?;
+            disk.sync_folder(&folder)?;
+        }
+        Ok(Self {
+            disk,
+            target,
+            folder,
+            form,
+            existing,
+            inside,
+            resumed,
+            end: End::Swept,
+            _lock: lock,
+        })
     }
 
     /// The hidden folder: what is in it becomes the target. For [`Form::File`] it must end up with
@@ -125,7 +183,7 @@ impl Staging {
             }
             Form::File => self.swap_file(origin)?,
         };
-        self.published = true;
+        self.end = End::Published;
         // The store is in its place and durable: what cannot be tidied up does not undo that.
         if let Err(error) = self.tidy_up() {
             tracing::warn!(%error, "a restore left something behind; the next one sweeps it");
@@ -242,19 +300,30 @@ impl Staging {
     }
 }
 
+impl Staging {
+    /// Takes back what was begun of publishing, and the folder with it unless it is to be kept.
+    fn clear(&self) -> Result<()> {
+        if !exists(&self.folder)? {
+            return Ok(());
+        }
+        let disk = self.disk.as_ref();
+        leftovers::undo(disk, &self.target, &self.folder, self.inside)?;
+        if !exists(&self.folder)? {
+            return Ok(());
+        }
+        // The mark alone is nothing to go on from.
+        if self.end == End::Kept && entries(&self.folder)?.len() > 1 {
+            return Ok(());
+        }
+        leftovers::sweep(disk, &self.folder)
+    }
+}
+
 impl Drop for Staging {
     fn drop(&mut self) {
-        if self.published {
-            return;
-        }
-        let clear = || {
-            if exists(&self.folder)? {
-                let (disk, inside) = (self.disk.as_ref(), self.inside);
-                leftovers::take_back(disk, &self.target, &self.folder, inside)?;
-            }
-            Ok::<(), Error>(())
-        };
-        if let Err(error) = clear() {
+        if self.end != End::Published
+            && let Err(error) = self.clear()
+        {
             tracing::warn!(%error, "an unfinished restore could not be swept; the next one does it");
         }
     }

@@ -1,6 +1,7 @@
 //! What is written: a target, and a restore into it that publishes at once or not at all.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use crate::Result;
 use crate::progress::Context;
 use crate::record::RecordBatch;
-use crate::source::{Capabilities, DatabaseInfo, FileInfo, Layout, StoreDescription};
+use crate::source::{Capabilities, DatabaseInfo, FileInfo, Files, Layout, StoreDescription};
 
 /// What a restore is going to bring.
 #[derive(Debug, Clone)]
@@ -110,6 +111,17 @@ pub trait Restore: Send {
     /// Writes `bytes` at `offset` of the file with index `file` of the plan. Pieces of one file
     /// come in rising order without gaps; a file of length 0 is made without any.
     async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()>;
+
+    /// The files that an interrupted restore of the same snapshot left where this one builds, in the order
+    /// of the plan, each as long as it is there. They may hold anything: what is as it should be need not
+    /// be fetched, and is placed like all else.
+    fn left_over(&self) -> Option<Arc<dyn Files>> {
+        None
+    }
+
+    /// Ends a restore that was cut off by what may pass. A target that can go on from what it built keeps it
+    /// for the same restore, and says where it is; whatever was there before is untouched.
+    fn interrupt(self: Box<Self>) {}
 
     /// Makes everything durable, checks that it is complete, and publishes it at once.
     async fn finish(self: Box<Self>) -> Result<Restored>;

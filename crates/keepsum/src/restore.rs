@@ -7,14 +7,14 @@ use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, FileInfo, Layout, Order, View};
 use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan};
 use futures_util::TryStreamExt;
-use remote::tree::{file_contents, files_of, scan};
+use remote::tree::{FileContent, file_contents, files_of, scan};
 use remote::{Host, Repository};
 
 use crate::location::SourceOptions;
 use crate::report::{DatabaseReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, Result, StoreLocation, sums, time};
+use crate::{Error, ExitCode, Result, StoreLocation, sums, time};
 
 /// How to restore.
 #[derive(Debug, Clone, Default)]
@@ -336,16 +336,43 @@ impl Into<'_> {
         let content = Content::Files { engine, files: files.to_vec() };
         let mut restore = self.begin(content, origin(manifest)).await?;
         self.context.phase("restoring files", Some(files.iter().map(|file| file.bytes).sum()));
-        if let Shape::Files { tree: Some(tree), .. } = &manifest.shape {
-            let mut contents = file_contents(repository.objects(), tree);
-            while let Some((file, offset, bytes)) = contents.try_next().await? {
-                self.context.check()?;
-                self.context.advance(bytes.len() as u64, 0);
-                restore.place(file, offset, bytes).await?;
+        let left_over = match self.place(repository, manifest, restore.as_mut()).await {
+            // Damage does not pass, and a snapshot that is gone does not come back.
+            Err(error) if error.exit_code() == ExitCode::Failed => {
+                restore.interrupt();
+                return Err(error);
             }
-        }
+            placed => placed?,
+        };
         self.context.phase("publishing", None);
-        Ok(restore.finish().await?)
+        let mut restored = restore.finish().await?;
+        if left_over > 0 {
+            restored.notes.push(format!(
+                "{left_over} bytes were there from a restore that was interrupted, and not fetched again"
+            ));
+        }
+        Ok(restored)
+    }
+
+    /// Places the files; returns how many bytes of them were there from a restore that was interrupted.
+    async fn place(
+        &self,
+        repository: &Repository,
+        manifest: &Manifest,
+        restore: &mut dyn Restore,
+    ) -> Result<u64> {
+        let Shape::Files { tree: Some(tree), .. } = &manifest.shape else { return Ok(0) };
+        let mut left_over = 0;
+        let mut contents = file_contents(repository.objects(), tree, restore.left_over());
+        while let Some(content) = contents.try_next().await? {
+            self.context.check()?;
+            let FileContent { file, offset, bytes, was_there } = content;
+            let length = bytes.len() as u64;
+            left_over += if was_there { length } else { 0 };
+            self.context.advance(length, 0);
+            restore.place(file, offset, bytes).await?;
+        }
+        Ok(left_over)
     }
 
     /// Copies the records of a source, summing them on the way.

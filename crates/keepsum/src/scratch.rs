@@ -79,11 +79,11 @@ impl Scratch {
         let mut restore = location.target()?.begin(plan, context).await?;
         context.phase("fetching files", Some(*bytes));
         if let Some(tree) = tree {
-            let mut contents = file_contents(repository.objects(), tree);
-            while let Some((file, offset, content)) = contents.try_next().await? {
+            let mut contents = file_contents(repository.objects(), tree, None);
+            while let Some(content) = contents.try_next().await? {
                 context.check()?;
-                context.advance(content.len() as u64, 0);
-                restore.place(file, offset, content).await?;
+                context.advance(content.bytes.len() as u64, 0);
+                restore.place(content.file, content.offset, content.bytes).await?;
             }
         }
         restore.finish().await?;

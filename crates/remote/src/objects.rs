@@ -152,6 +152,21 @@ impl Objects {
         check.await
     }
 
+    /// Whether `content` is the plain content of an object.
+    pub(crate) async fn is_content(
+        &self,
+        kind: Kind,
+        reference: &ObjectRef,
+        content: Bytes,
+    ) -> Result<bool> {
+        let (name, key) = (reference.name, self.key.clone());
+        let blocking = self.store.blocking();
+        let hash = blocking.run("hash an object's content", move || {
+            Ok(Hashed::new(kind, &content, &key).map_err(cannot_store(kind))?.hash)
+        });
+        Ok(hash.await? == name.hash)
+    }
+
     /// Stores content, unless `known` is an object of the same content, which is then what the caller
     /// refers to. The caller may name as known only what a live snapshot or pin reaches.
     ///

@@ -1,18 +1,15 @@
 //! Restoring files as they were, without the engine, so that every release that could open them
 //! still can.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::disk::{Disk, DiskFile};
-use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
-use backup_core::source::FileInfo;
-use backup_core::staging::Staging;
+use backup_core::source::Files;
+use backup_core::staging::Placing;
 use backup_core::target::{Origin, Restored};
 use backup_core::{Error, Restore, Result, thread};
 use bytes::Bytes;
@@ -23,127 +20,43 @@ use crate::format::manifest::{LiveState, Unreadable};
 
 /// A restore of files under way.
 pub(super) struct FilesRestore {
-    staging: Staging,
-    origin: Origin,
-    files: Vec<FileInfo>,
-    /// The files that were begun, with what they have so far in bytes; none once they are whole.
-    begun: BTreeMap<usize, Begun>,
-    /// A piece was refused or not written: nothing is published without it.
-    failed: bool,
-    context: Context,
-}
-
-struct Begun {
-    file: Option<Box<dyn DiskFile>>,
-    written: u64,
-}
-
-impl FilesRestore {
-    pub(super) fn begin(
-        staging: Staging,
-        origin: Origin,
-        files: Vec<FileInfo>,
-        context: &Context,
-    ) -> Self {
-        let context = context.clone();
-        Self { staging, origin, files, begun: BTreeMap::new(), failed: false, context }
-    }
-
-    /// The files that have not all their bytes; empty ones are made here.
-    fn complete(&mut self) -> Result<()> {
-        for (index, info) in self.files.iter().enumerate() {
-            let written = self.begun.get(&index).map(|begun| begun.written);
-            if info.bytes == 0 && written.is_none() {
-                create(self.staging.disk(), self.staging.folder(), info)?;
-            } else if written.unwrap_or(0) != info.bytes {
-                let detail = format!(
-                    "{} of its {} bytes came; restore it again",
-                    written.unwrap_or(0),
-                    info.bytes
-                );
-                return Err(Error::invalid(format!("the file {}", info.path), detail));
-            }
-        }
-        Ok(())
-    }
+    pub(super) placing: Placing,
+    pub(super) origin: Origin,
 }
 
 #[async_trait]
 impl Restore for FilesRestore {
     async fn load(&mut self, _database: usize, _batch: RecordBatch) -> Result<()> {
-        self.failed = true;
         Err(Error::invalid("a restore of files", "takes no records; it was begun for files"))
     }
 
     async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
-        let placed = self.piece(file, offset, bytes).await;
-        self.failed |= placed.is_err();
-        placed
+        self.placing.place(file, offset, bytes).await
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Restored> {
+    fn left_over(&self) -> Option<Arc<dyn Files>> {
+        self.placing.left_over()
+    }
+
+    fn interrupt(self: Box<Self>) {
+        self.placing.interrupt();
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Restored> {
+        let Self { placing, origin } = *self;
         thread::call("rocksdb restore", move || {
-            self.context.check()?;
-            if self.failed {
-                return Err(Error::invalid("a restore of files", "goes on after it failed"));
-            }
-            self.complete()?;
+            let staging = placing.complete()?;
             let mut notes = Vec::new();
-            if is_encrypted(self.staging.folder())? {
+            if is_encrypted(staging.folder())? {
                 notes.push("the store is encrypted, so it was not checked as a database".into());
             } else {
-                check(self.staging.folder())?;
+                check(staging.folder())?;
             }
-            let kept_aside = self.staging.publish(&self.origin)?;
+            let kept_aside = staging.publish(&origin)?;
             Ok(Restored { kept_aside, notes })
         })
         .await
     }
-}
-
-impl FilesRestore {
-    async fn piece(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
-        self.context.check()?;
-        let info = self.files.get(file).ok_or_else(|| {
-            Error::invalid("a restore of files", format!("has no file number {file}"))
-        })?;
-        let begun = self.begun.entry(file).or_insert(Begun { file: None, written: 0 });
-        let end = offset.checked_add(bytes.len() as u64);
-        if offset != begun.written || end.is_none_or(|end| end > info.bytes) {
-            let detail = format!(
-                "got {} bytes at {offset}; expected them at {} of {}",
-                bytes.len(),
-                begun.written,
-                info.bytes
-            );
-            return Err(Error::invalid(format!("the file {}", info.path), detail));
-        }
-        let (disk, folder) = (self.staging.disk().clone(), self.staging.folder().to_owned());
-        let (info, open) = (info.clone(), begun.file.take());
-        let done = end == Some(info.bytes);
-        let length = bytes.len() as u64;
-        let open = thread::call("rocksdb restore", move || {
-            let mut file = match open {
-                Some(file) => file,
-                None => create(&disk, &folder, &info)?,
-            };
-            file.write_at(offset, &bytes)?;
-            // A whole file is closed; publishing makes it durable.
-            Ok((!done).then_some(file))
-        })
-        .await?;
-        begun.file = open;
-        begun.written += length;
-        Ok(())
-    }
-}
-
-fn create(disk: &Arc<dyn Disk>, folder: &Path, info: &FileInfo) -> Result<Box<dyn DiskFile>> {
-    let path = info.path.below(folder);
-    if let Some(parent) = path.parent().filter(|parent| *parent != folder) {
-        disk.create_folder(parent)?;
-    }
-    disk.create_file(&path, info.mode)
 }
 
 /// Checks that the placed files are a whole database: what CURRENT names, and every table, blob
@@ -183,21 +96,6 @@ fn check(folder: &Path) -> Result<()> {
     for (number, synced) in live.tracked_wals.iter().filter(|(number, _)| live.needs_wal(**number))
     {
         expect(folder, &[format!("{number:06}.log")], |bytes| bytes >= *synced)?;
-    }
-    Ok(())
-}
-
-/// Checks that no path comes twice, and none is a folder of another.
-pub(super) fn check_plan(files: &[FileInfo]) -> Result<()> {
-    let mut paths: Vec<_> = files.iter().map(|file| file.path.as_str().split('/')).collect();
-    paths.sort_by(|a, b| a.clone().cmp(b.clone()));
-    for pair in paths.windows(2) {
-        let mut longer = pair[1].clone();
-        if pair[0].clone().all(|part| longer.next() == Some(part)) {
-            let path: Vec<_> = pair[0].clone().collect();
-            let detail = "comes twice, or as a file and as a folder";
-            return Err(Error::invalid(format!("the file {}", path.join("/")), detail));
-        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{Form, Staging};
+use backup_core::staging::{Form, Placing, Staging};
 use backup_core::target::{Content, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
@@ -57,9 +57,6 @@ impl RocksTarget {
                 format!("restore them into {engine}, or restore a records snapshot"),
             ));
         }
-        if let Content::Files { files, .. } = &plan.content {
-            files::check_plan(files)?;
-        }
         if let Some(process) = lock::holder(&self.folder) {
             return Err(Error::InUse {
                 what: format!("the database {}", self.folder.display()),
@@ -67,17 +64,24 @@ impl RocksTarget {
             });
         }
         let form = Form::Folder { last: Some(CURRENT) };
-        let staging = Staging::begin(self.disk.clone(), &self.folder, form, plan.existing)?;
+        let (disk, folder) = (self.disk.clone(), &self.folder);
         Ok(match plan.content {
-            Content::Records { layout, databases } => Box::new(records::RecordsRestore::begin(
-                staging,
-                plan.origin,
-                layout,
-                databases,
-                context,
-            )?),
+            Content::Records { layout, databases } => {
+                let staging = Staging::begin(disk, folder, form, plan.existing)?;
+                let restore = records::RecordsRestore::begin(
+                    staging,
+                    plan.origin,
+                    layout,
+                    databases,
+                    context,
+                );
+                Box::new(restore?)
+            }
             Content::Files { files, .. } => {
-                Box::new(files::FilesRestore::begin(staging, plan.origin, files, context))
+                let (existing, origin) = (plan.existing, plan.origin);
+                let placing =
+                    Placing::begin(disk, folder, form, files, existing, &origin, context)?;
+                Box::new(files::FilesRestore { placing, origin })
             }
         })
     }

@@ -1,35 +1,34 @@
 //! What an interrupted restore left: a store that was to be kept aside, or a half-built one.
 
+use std::fs;
 use std::path::Path;
 
 use super::MARK;
 use super::filling;
-use super::names::{entries, exists, free_name, lock, parent_of};
+use super::names::{entries, exists, free_name, parent_of};
 use crate::Result;
 use crate::disk::Disk;
 
-/// Deals with the hidden folder of a restore that did not end.
-///
-/// # Errors
-/// [`Error::InUse`](crate::Error::InUse) where that restore is at work.
-pub(super) fn clear(disk: &dyn Disk, target: &Path, folder: &Path, inside: bool) -> Result<()> {
-    let _lock = lock(folder, target)?;
-    take_back(disk, target, folder, inside)
+/// Takes back what a restore that did not end began of publishing, for who has the lock of the folder.
+/// Where the folder is the store that was there before, it is kept aside, and no folder is left.
+pub(super) fn undo(disk: &dyn Disk, target: &Path, folder: &Path, inside: bool) -> Result<()> {
+    if inside {
+        return filling::undo(disk, target, folder);
+    }
+    if exists(&folder.join(MARK))? || entries(folder)?.is_empty() {
+        return Ok(());
+    }
+    // The two were exchanged, and this is what the target was before.
+    let aside = free_name(target)?;
+    disk.rename(folder, &aside)?;
+    let aside = aside.display();
+    tracing::warn!(%aside, "a restore was interrupted; what was there before is kept aside");
+    disk.sync_folder(parent_of(target))
 }
 
-/// As [`clear`], for who has the lock.
-pub(super) fn take_back(disk: &dyn Disk, target: &Path, folder: &Path, inside: bool) -> Result<()> {
-    if inside {
-        filling::undo(disk, target, folder)?;
-    } else if !exists(&folder.join(MARK))? && !entries(folder)?.is_empty() {
-        // The two were exchanged, and this is what the target was before.
-        let aside = free_name(target)?;
-        disk.rename(folder, &aside)?;
-        let aside = aside.display();
-        tracing::warn!(%aside, "a restore was interrupted; what was there before is kept aside");
-        return disk.sync_folder(parent_of(target));
-    }
-    sweep(disk, folder)
+/// Whether a folder was being built by a restore with this mark.
+pub(super) fn is_marked(folder: &Path, mark: &str) -> bool {
+    fs::read(folder.join(MARK)).is_ok_and(|found| found == mark.as_bytes())
 }
 
 /// Removes a folder that was being built, its mark last: without it, the folder would be a store.

@@ -3,7 +3,7 @@
 //!
 //! `KEEPSUM_FAULTS=all` tries more of what may survive a crash.
 
-#![cfg(all(target_os = "linux", feature = "cli", feature = "rocksdb"))]
+#![cfg(all(target_os = "linux", feature = "cli", feature = "rocksdb", feature = "files"))]
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod crashes;
@@ -13,4 +13,5 @@ mod place;
 mod promise;
 mod readers;
 mod requests;
+mod resumed;
 mod scenario;

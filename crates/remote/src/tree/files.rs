@@ -5,6 +5,7 @@
 //! is short.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use archive::boundary::Target;
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
@@ -454,34 +455,83 @@ fn check_amount(tree: &Tree, found: (u64, u64), expected: (u64, u64)) -> Result<
     Err(Error::damaged(tree.root.object.name.path())(source))
 }
 
-/// A stretch of a file's content: the file's number in the list, the offset, the bytes.
-pub type FileContent = (usize, u64, Bytes);
+/// A stretch of a file's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileContent {
+    /// The file's number in the list.
+    pub file: usize,
+    /// Where the stretch begins in it, in bytes.
+    pub offset: u64,
+    /// The content.
+    pub bytes: Bytes,
+    /// Whether it was found in what an earlier attempt left, and not fetched.
+    pub was_there: bool,
+}
 
 /// The content of all files of a tree, file by file in the order of [`list_files`], each in rising
 /// order without gaps; pieces are fetched ahead.
-pub fn file_contents(objects: &Objects, tree: &Tree) -> BoxStream<'static, Result<FileContent>> {
+///
+/// `left_over` is what an earlier attempt left of the same files, in the same order, which may be damaged:
+/// a piece that is there as it was stored is not fetched.
+pub fn file_contents(
+    objects: &Objects,
+    tree: &Tree,
+    left_over: Option<Arc<dyn Files>>,
+) -> BoxStream<'static, Result<FileContent>> {
     let read = objects.clone();
     entries(objects, tree)
         .map_ok(numbered())
         .map_ok(|content| stream::iter(content.map(stretches).unwrap_or_default()).map(Ok))
         .try_flatten()
         .map(move |stretch: Result<(usize, u64, Stretch)>| {
-            let objects = read.clone();
+            let (objects, left_over) = (read.clone(), left_over.clone());
             async move {
                 let (file, offset, value) = stretch?;
-                let bytes = match value {
-                    Stretch::Inline(content) => Bytes::from(content),
-                    // A task goes on while the reader is busy with what it has.
-                    Stretch::Piece(piece) => {
-                        let read = async move { objects.read(Kind::Piece, &piece).await };
-                        Task::spawn(read).join("read a piece").await?
+                let piece = match value {
+                    Stretch::Inline(content) => {
+                        return Ok(FileContent {
+                            file,
+                            offset,
+                            bytes: content.into(),
+                            was_there: false,
+                        });
                     }
+                    Stretch::Piece(piece) => piece,
                 };
-                Ok((file, offset, bytes))
+                // A task goes on while the reader is busy with what it has.
+                let read = async move {
+                    if let Some(left_over) = left_over
+                        && let Some(bytes) =
+                            piece_in(left_over.as_ref(), file, offset, &piece, &objects).await?
+                    {
+                        return Ok(FileContent { file, offset, bytes, was_there: true });
+                    }
+                    let bytes = objects.read(Kind::Piece, &piece).await?;
+                    Ok(FileContent { file, offset, bytes, was_there: false })
+                };
+                Task::spawn(read).join("read a piece").await
             }
         })
         .buffered(PIECES_AT_ONCE)
         .boxed()
+}
+
+/// A piece as it is in what an earlier attempt left, if it is.
+async fn piece_in(
+    left_over: &dyn Files,
+    file: usize,
+    offset: u64,
+    piece: &ObjectRef,
+    objects: &Objects,
+) -> Result<Option<Bytes>> {
+    let end = offset + u64::from(piece.plain);
+    if left_over.list().get(file).is_none_or(|there| end > there.bytes) {
+        return Ok(None);
+    }
+    // What cannot be read is fetched.
+    let Ok(bytes) = left_over.read(file, offset..end).await else { return Ok(None) };
+    let same = objects.is_content(Kind::Piece, piece, bytes.clone()).await?;
+    Ok(same.then_some(bytes))
 }
 
 /// Numbers the files as their entries come by.

@@ -291,6 +291,13 @@ impl backup_core::disk::Disk for Watched {
         LocalDisk.create_file(path, mode)
     }
 
+    fn open_file(
+        &self,
+        path: &std::path::Path,
+    ) -> backup_core::Result<Box<dyn backup_core::disk::DiskFile>> {
+        LocalDisk.open_file(path)
+    }
+
     fn sync_folder(&self, path: &std::path::Path) -> backup_core::Result<()> {
         self.synced.lock().unwrap().push(path.to_owned());
         LocalDisk.sync_folder(path)

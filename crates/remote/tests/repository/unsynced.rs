@@ -40,6 +40,10 @@ impl Disk for Syncing {
         LocalDisk.create_file(path, mode)
     }
 
+    fn open_file(&self, path: &Path) -> backup_core::Result<Box<dyn DiskFile>> {
+        LocalDisk.open_file(path)
+    }
+
     fn sync_folder(&self, path: &Path) -> backup_core::Result<()> {
         self.sync(path)
     }

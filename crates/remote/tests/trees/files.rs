@@ -1,5 +1,7 @@
 //! Trees of files.
 
+use std::sync::Arc;
+
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
 use archive::manifest::{FileMeta, Shape, SnapshotId};
 use archive::node::{Child, Tree};
@@ -7,7 +9,7 @@ use archive::object::Kind;
 use backup_core::progress::Context;
 use backup_core::source::FileNature::{Changing, Immutable};
 use futures_util::TryStreamExt;
-use remote::tree::{FilesWritten, Unsaved, file_contents, list_files, write_files};
+use remote::tree::{FileContent, FilesWritten, Unsaved, file_contents, list_files, write_files};
 use remote::{Repository, Root, Session};
 
 use crate::listed::{Described, ListedFiles, manifest, repository, stored_objects};
@@ -34,8 +36,8 @@ async fn check(repository: &Repository, files: &ListedFiles, written: &FilesWrit
     let listed = list_files(repository.objects(), tree).await.unwrap();
     assert_eq!(listed, files.infos);
     let mut found = vec![Vec::new(); listed.len()];
-    let mut contents = file_contents(repository.objects(), tree);
-    while let Some((file, offset, bytes)) = contents.try_next().await.unwrap() {
+    let mut contents = file_contents(repository.objects(), tree, None);
+    while let Some(FileContent { file, offset, bytes, .. }) = contents.try_next().await.unwrap() {
         assert_eq!(offset, found[file].len() as u64, "content comes in order, without gaps");
         found[file].extend_from_slice(&bytes);
     }
@@ -95,6 +97,52 @@ async fn of_a_file_that_changed_the_pieces_that_changed_are_stored() {
     // One piece of the table, the last of the log, a leaf or more, the root, the manifest.
     let more = stored_objects(&repository).await - objects;
     assert!(more <= 2 + 3 + 1 + 1, "{more} objects were stored");
+}
+
+/// What an earlier attempt left is taken only where it is what was stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_is_left_over_only_sound_pieces_are_taken() {
+    let repository = repository().await;
+    let files = ListedFiles::new(sample());
+    let (_, written) = store(&repository, &files, None).await;
+    let tree = written.tree.unwrap();
+    let mut left = sample();
+    // The second of the three pieces has another bit; of the log the last bytes are missing.
+    left[2].3[9 << 20] ^= 1;
+    left[3].3.truncate(3 << 20);
+    let mut left = ListedFiles::new(left);
+    // What is shorter than it says to be cannot be read.
+    left.infos[4].bytes += 1;
+    let left = Arc::new(left);
+    let contents = file_contents(repository.objects(), &tree, Some(Arc::clone(&left) as _));
+    let contents: Vec<FileContent> = contents.try_collect().await.unwrap();
+    let mut found = vec![Vec::new(); files.infos.len()];
+    let mut there = Vec::new();
+    for content in contents {
+        found[content.file].extend_from_slice(&content.bytes);
+        there.push((
+            files.infos[content.file].path.as_str(),
+            content.offset >> 20,
+            content.was_there,
+        ));
+    }
+    assert!(found == files.contents, "what comes is what was stored, whatever was left");
+    let of_table = |mib, was_there| ("000011.sst", mib, was_there);
+    let of_log = |mib, was_there| ("deep/er/log", mib, was_there);
+    for expected in [
+        of_table(0, true),
+        of_table(8, false),
+        of_table(16, true),
+        of_log(0, true),
+        of_log(1, true),
+        of_log(2, true),
+        of_log(3, false),
+        // Short files come with the tree.
+        ("CURRENT", 0, false),
+    ] {
+        assert!(there.contains(&expected), "{expected:?} of {there:?}");
+    }
+    assert_eq!(left.bytes_read(), (20 << 20) + (3 << 20));
 }
 
 /// Records of a tree of files: path, key, value.

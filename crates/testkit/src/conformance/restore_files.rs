@@ -22,6 +22,8 @@ pub(super) const CHECKS: &[Check] = &[
     check("restore_files::round_trip", Abilities::places, round_trip),
     check("restore_files::records_come_back", |can| can.places() && can.records(), records),
     check("restore_files::dropped_leaves_the_old", Abilities::places, dropped),
+    check("restore_files::goes_on_where_it_was_interrupted", Abilities::places, goes_on),
+    check("restore_files::another_snapshot_begins_anew", Abilities::places, another_origin),
     check("restore_files::refuses_what_is_there", Abilities::places, refuse),
     check("restore_files::keeps_the_old_aside", Abilities::places, keep_aside),
     check("restore_files::half_a_file_is_not_published", Abilities::places, half),
@@ -176,6 +178,47 @@ fn dropped(subject: &Subject<'_>) -> Result<()> {
     let after = all(snapshot(pair.to.as_ref())?.as_ref())?;
     assert_same_files(&before, &after, "the old files, after a restore was dropped");
     Ok(())
+}
+
+/// What an interrupted restore left is offered as it was placed, never more than that; and whatever it is,
+/// what is placed over it counts.
+fn goes_on(subject: &Subject<'_>) -> Result<()> {
+    let pair = Pair::new(subject)?;
+    let longest = pair.longest()?;
+    let mut restore = pair.begin()?;
+    pair.place_others(restore.as_mut(), longest)?;
+    let half = pair.bytes(longest)?.len() / 2;
+    restore.place(longest, 0, pair.bytes(longest)?.slice(..half)).block_on()?;
+    restore.interrupt();
+    let restore = pair.begin()?;
+    let Some(left) = restore.left_over() else { return pair.assert_free() };
+    assert_eq!(left.list().len(), pair.list()?.len(), "it is numbered as the plan is");
+    for (index, there) in left.list().iter().enumerate() {
+        let found = left.read(index, 0..there.bytes).block_on()?;
+        let placed = pair.bytes(index)?;
+        assert!(placed.starts_with(&found), "{}: what is there was never placed", there.path);
+        assert!(index != longest || found.len() <= half, "more is there than was placed");
+    }
+    drop(restore);
+    let restore = pair.begin()?;
+    assert!(restore.left_over().is_none(), "a restore that was dropped left something");
+    drop(restore);
+    pair.assert_free()
+}
+
+/// What a restore of one snapshot left is nothing to that of another.
+fn another_origin(subject: &Subject<'_>) -> Result<()> {
+    let pair = Pair::new(subject)?;
+    let longest = pair.longest()?;
+    let mut restore = pair.begin()?;
+    restore.place(longest, 0, pair.bytes(longest)?).block_on()?;
+    restore.interrupt();
+    let mut plan = files_plan(&pair.engine, pair.list()?, Existing::Refuse);
+    plan.origin.snapshot = "another".into();
+    let restore = pair.target.begin(plan, &Context::default()).block_on()?;
+    assert!(restore.left_over().is_none(), "another snapshot's files are offered");
+    drop(restore);
+    pair.assert_free()
 }
 
 fn refuse(subject: &Subject<'_>) -> Result<()> {

@@ -60,6 +60,13 @@ impl FaultyDisk {
     pub fn trigger(&self) -> &Trigger {
         &self.shared.trigger
     }
+
+    fn opened(&self, inner: Box<dyn DiskFile>, path: &Path) -> Result<Box<dyn DiskFile>> {
+        let inode = inode(path)?;
+        self.shared.did(Op::Open { path: self.shared.below(path), inode });
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(FaultyFile { inner, shared, path: path.to_owned(), inode }))
+    }
 }
 
 impl Shared {
@@ -123,10 +130,13 @@ impl Disk for FaultyDisk {
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>> {
         self.shared.fail("create", path)?;
         let inner = LocalDisk.create_file(path, mode)?;
-        let inode = inode(path)?;
-        self.shared.did(Op::Open { path: self.shared.below(path), inode });
-        let shared = Arc::clone(&self.shared);
-        Ok(Box::new(FaultyFile { inner, shared, path: path.to_owned(), inode }))
+        self.opened(inner, path)
+    }
+
+    fn open_file(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
+        self.shared.fail("open", path)?;
+        let inner = LocalDisk.open_file(path)?;
+        self.opened(inner, path)
     }
 
     fn sync_folder(&self, path: &Path) -> Result<()> {

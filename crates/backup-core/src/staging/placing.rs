@@ -1,0 +1,294 @@
+//! The files of a plan, written as they come into the folder that is being built.
+//!
+//! What a restore of the same snapshot left there when it was interrupted stays where it is and can be
+//! read ([`Placing::left_over`]); the restore checks it, and places it as it would what it fetches.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::names::entries;
+use super::{End, Form, MARK, SIDECAR, Staging};
+use crate::disk::{Disk, DiskFile};
+use crate::progress::Context;
+use crate::source::{FileInfo, Files, read_range};
+use crate::target::{Existing, Origin};
+use crate::{Error, Result, thread};
+
+/// Files being written into [`Staging::folder`].
+#[derive(Debug)]
+pub struct Placing {
+    staging: Staging,
+    files: Vec<Building>,
+    left_over: Option<Arc<LeftOver>>,
+    /// A piece was refused or not written: nothing is published without it.
+    failed: bool,
+    context: Context,
+}
+
+/// A file of the plan, as far as it is written.
+#[derive(Debug)]
+struct Building {
+    info: FileInfo,
+    written: u64,
+    /// Open from its first piece to its last.
+    file: Option<Box<dyn DiskFile>>,
+}
+
+/// What an interrupted restore left, numbered as the plan is.
+#[derive(Debug)]
+struct LeftOver {
+    folder: PathBuf,
+    files: Vec<FileInfo>,
+}
+
+impl Placing {
+    /// Checks the plan and the target, and begins with what an interrupted restore of the same `origin` left,
+    /// if anything; what is no file of the plan, or cannot be, is removed. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for files that cannot all lie in one folder; those of [`Staging::begin`].
+    pub fn begin(
+        disk: Arc<dyn Disk>,
+        target: &Path,
+        form: Form,
+        files: Vec<FileInfo>,
+        existing: Existing,
+        origin: &Origin,
+        context: &Context,
+    ) -> Result<Self> {
+        check_plan(&files)?;
+        let staging = Staging::resume(disk, target, form, existing, origin)?;
+        let left_over = staging.resumed.then(|| LeftOver::find(&staging, &files)).transpose()?;
+        let building = |info| Building { info, written: 0, file: None };
+        Ok(Self {
+            staging,
+            files: files.into_iter().map(building).collect(),
+            left_over: left_over.filter(|left| left.bytes() > 0).map(Arc::new),
+            failed: false,
+            context: context.clone(),
+        })
+    }
+
+    /// The files that an interrupted restore left, in the order of the plan, each as long as it is there.
+    /// What they hold is not checked.
+    pub fn left_over(&self) -> Option<Arc<dyn Files>> {
+        self.left_over.clone().map(|left| left as Arc<dyn Files>)
+    }
+
+    /// As [`Restore::place`](crate::Restore::place).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a piece that is not the next one of a file of the plan, [`Error::Io`]. After
+    /// either nothing of this can be published or kept.
+    pub async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
+        self.context.check()?;
+        let placed = self.write(file, offset, bytes).await;
+        self.failed |= placed.is_err();
+        placed
+    }
+
+    async fn write(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
+        let planned = self.files.len();
+        let Some(building) = self.files.get_mut(file) else {
+            let detail = format!("is not in the plan, which has {planned}");
+            return Err(Error::invalid(format!("file number {file}"), detail));
+        };
+        let end = building.check(offset, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let (disk, folder) = (Arc::clone(&self.staging.disk), self.staging.folder.clone());
+        let (info, open) = (building.info.clone(), building.file.take());
+        let is_there = self.left_over.as_ref().is_some_and(|left| left.files[file].bytes > 0);
+        let write = move || {
+            let mut file = match open {
+                Some(file) => file,
+                None if is_there => disk.open_file(&info.path.below(&folder))?,
+                None => create(disk.as_ref(), &folder, &info)?,
+            };
+            file.write_at(offset, &bytes)?;
+            Ok(file)
+        };
+        let file = thread::call("place-files", write).await?;
+        building.written = end;
+        // A whole file is closed; publishing makes it durable.
+        building.file = (end < building.info.bytes).then_some(file);
+        Ok(())
+    }
+
+    /// Makes the empty files, and checks that all of the others came. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where a file is not whole, [`Error::Cancelled`], [`Error::Io`].
+    pub fn complete(self) -> Result<Staging> {
+        let (disk, folder) = (Arc::clone(&self.staging.disk), self.staging.folder.clone());
+        self.context.check()?;
+        if self.failed {
+            return Err(Error::invalid(
+                "a restore of files",
+                "goes on after it failed; begin again",
+            ));
+        }
+        for Building { info, written, .. } in &self.files {
+            if *written < info.bytes {
+                let detail =
+                    format!("{written} of its {} bytes came; restore it again", info.bytes);
+                return Err(Error::invalid(format!("the file {}", info.path), detail));
+            }
+            if info.bytes == 0 {
+                create(disk.as_ref(), &folder, info)?;
+            }
+        }
+        self.context.check()?;
+        Ok(self.staging)
+    }
+
+    /// As [`Restore::interrupt`](crate::Restore::interrupt).
+    pub fn interrupt(mut self) {
+        // The same again would fail again, and a full disk must not stay full.
+        if self.failed {
+            return;
+        }
+        self.staging.end = End::Kept;
+        if self.files.iter().any(|file| file.written > 0) {
+            let kept = self.staging.folder.display();
+            self.context.note(format!(
+                "what was restored so far is kept in {kept}; the same restore goes on from there"
+            ));
+        }
+    }
+}
+
+impl Building {
+    /// Checks that a piece is the next one, and says where it ends.
+    fn check(&self, offset: u64, bytes: usize) -> Result<u64> {
+        let Self { info, written, .. } = self;
+        let end = offset.checked_add(bytes as u64).filter(|end| *end <= info.bytes);
+        match end {
+            Some(end) if offset == *written => Ok(end),
+            _ => {
+                let detail = format!(
+                    "a piece of {bytes} bytes came at {offset}, where {written} of {} are written",
+                    info.bytes
+                );
+                Err(Error::invalid(format!("the file {}", info.path), detail))
+            }
+        }
+    }
+}
+
+impl LeftOver {
+    fn find(staging: &Staging, planned: &[FileInfo]) -> Result<Self> {
+        let folder = &staging.folder;
+        let places = planned.iter().enumerate();
+        let places = places.map(|(number, info)| (info.path.below(folder), number)).collect();
+        let files = planned.iter().map(|file| FileInfo { bytes: 0, ..file.clone() }).collect();
+        let mut search = Search { disk: staging.disk.as_ref(), planned, places, files };
+        search.folder(folder)?;
+        Ok(Self { folder: folder.clone(), files: search.files })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+}
+
+/// Sorts out what is in a folder that a restore left.
+struct Search<'a> {
+    disk: &'a dyn Disk,
+    planned: &'a [FileInfo],
+    /// Where each file of the plan lies.
+    places: HashMap<PathBuf, usize>,
+    files: Vec<FileInfo>,
+}
+
+impl Search<'_> {
+    fn folder(&mut self, folder: &Path) -> Result<()> {
+        for entry in entries(folder)? {
+            let found = fs::symlink_metadata(&entry).map_err(Error::io("look at", &entry))?;
+            if found.is_dir() && !self.places.contains_key(&entry) {
+                self.folder(&entry)?;
+                // The files of the plan make their folders.
+                if entries(&entry)?.is_empty() {
+                    self.disk.remove(&entry)?;
+                }
+            } else if let Some(number) = self.fits(&entry, &found) {
+                self.files[number].bytes = found.len();
+            } else if !entry.ends_with(MARK) {
+                self.disk.remove(&entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file of the plan that this may be a beginning of.
+    fn fits(&self, path: &Path, found: &Metadata) -> Option<usize> {
+        let number = *self.places.get(path)?;
+        let planned = &self.planned[number];
+        let mode = found.permissions().mode() & 0o777;
+        let may_be = found.is_file()
+            && mode == planned.mode & 0o777
+            && (1..=planned.bytes).contains(&found.len());
+        may_be.then_some(number)
+    }
+}
+
+#[async_trait]
+impl Files for LeftOver {
+    fn list(&self) -> &[FileInfo] {
+        &self.files
+    }
+
+    async fn read(&self, file: usize, range: Range<u64>) -> Result<Bytes> {
+        let Some(info) = self.files.get(file) else {
+            let what = format!("file number {file} of an interrupted restore");
+            return Err(Error::NotFound { what, hint: String::new() });
+        };
+        if range.is_empty() {
+            // There may be no such file.
+            return Ok(Bytes::new());
+        }
+        let path = info.path.below(&self.folder);
+        thread::call("read-left-over", move || {
+            let read = File::open(&path).and_then(|mut file| read_range(&mut file, range));
+            read.map(Bytes::from).map_err(Error::io("read", &path))
+        })
+        .await
+    }
+}
+
+fn create(disk: &dyn Disk, folder: &Path, info: &FileInfo) -> Result<Box<dyn DiskFile>> {
+    let path = info.path.below(folder);
+    if let Some(above) = path.parent().filter(|above| *above != folder) {
+        disk.create_folder(above)?;
+    }
+    disk.create_file(&path, info.mode)
+}
+
+/// Checks that the files of a plan can all lie in one folder.
+fn check_plan(files: &[FileInfo]) -> Result<()> {
+    let refuse = |path: &str, detail: &str| {
+        Err(Error::invalid(format!("the file {path:?} of the snapshot"), detail))
+    };
+    if let Some(pair) = files.windows(2).find(|pair| pair[0].path >= pair[1].path) {
+        return refuse(pair[1].path.as_str(), "comes twice, or not in the order of paths");
+    }
+    let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    for path in &paths {
+        let mut above = path.match_indices('/').map(|(end, _)| &path[..end]);
+        if above.any(|folder| paths.contains(folder)) {
+            return refuse(path, "lies below another file, where only a folder can be");
+        }
+    }
+    if paths.contains(SIDECAR) {
+        return refuse(SIDECAR, "has the name of keepsum's own mark of a restored store");
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Placing files, interrupted and gone on with.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use backup_core::disk::LocalDisk;
+use backup_core::path::FilePath;
+use backup_core::progress::{Context, Event, ProgressSink};
+use backup_core::source::{FileInfo, FileNature};
+use backup_core::staging::{Form, MARK, Placing, SIDECAR};
+use backup_core::target::{Existing, Origin};
+use bytes::Bytes;
+use pollster::FutureExt as _;
+
+const FILES: [(&str, &str); 3] =
+    [("CURRENT", "current"), ("deep/er", "deeper"), ("table", "a table")];
+
+/// What is said on the way.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl ProgressSink for Notes {
+    fn event(&self, event: &Event) {
+        if let Event::Note(note) = event {
+            self.0.lock().unwrap().push(note.clone());
+        }
+    }
+}
+
+/// A folder with a target that is not there yet.
+struct Ground {
+    home: tempfile::TempDir,
+    notes: Arc<Notes>,
+    context: Context,
+}
+
+impl Ground {
+    fn new() -> Self {
+        let notes = Arc::new(Notes::default());
+        let context = Context::new(Arc::clone(&notes) as Arc<dyn ProgressSink>);
+        Self { home: tempfile::tempdir().unwrap(), notes, context }
+    }
+
+    fn target(&self) -> PathBuf {
+        self.home.path().join("store")
+    }
+
+    fn hidden(&self) -> PathBuf {
+        self.home.path().join(".store.keepsum-restoring")
+    }
+
+    fn begin(&self) -> Placing {
+        let info = |(path, content): (&str, &str)| FileInfo {
+            path: FilePath::new(path).unwrap(),
+            bytes: content.len() as u64,
+            identity: None,
+            mode: 0o640,
+            nature: FileNature::Changing,
+        };
+        let (disk, form) = (Arc::new(LocalDisk), Form::Folder { last: Some("CURRENT") });
+        let files = FILES.map(info).to_vec();
+        let existing = Existing::Refuse;
+        Placing::begin(disk, &self.target(), form, files, existing, &origin(), &self.context)
+            .unwrap()
+    }
+
+    /// Places the files and half of the last, and is interrupted.
+    fn interrupt(&self) {
+        let mut placing = self.begin();
+        for (number, (_, content)) in FILES.iter().enumerate() {
+            let end = if number == 2 { 3 } else { content.len() };
+            place(&mut placing, number, 0, &content[..end]).unwrap();
+        }
+        placing.interrupt();
+    }
+
+    /// What is offered of each file.
+    fn offered(&self) -> Vec<String> {
+        let placing = self.begin();
+        let Some(left) = placing.left_over() else {
+            placing.interrupt();
+            return Vec::new();
+        };
+        let read = |(number, file): (usize, &FileInfo)| {
+            let content = left.read(number, 0..file.bytes).block_on().unwrap();
+            String::from_utf8(content.to_vec()).unwrap()
+        };
+        let offered = left.list().iter().enumerate().map(read).collect();
+        placing.interrupt();
+        offered
+    }
+
+    fn assert_finishes(&self) {
+        let mut placing = self.begin();
+        for (number, (_, content)) in FILES.iter().enumerate() {
+            place(&mut placing, number, 0, content).unwrap();
+        }
+        placing.complete().unwrap().publish(&origin()).unwrap();
+        for (path, content) in FILES {
+            let path = self.target().join(path);
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        }
+        assert_eq!(names(&self.target()), ["CURRENT", SIDECAR, "deep", "table"]);
+        assert_eq!(names(self.home.path()), ["store"]);
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        snapshot: "abc".into(),
+        position: "sequence 1".into(),
+        taken: "then".into(),
+        salvaged: false,
+    }
+}
+
+fn place(placing: &mut Placing, file: usize, offset: u64, text: &str) -> backup_core::Result<()> {
+    placing.place(file, offset, Bytes::copy_from_slice(text.as_bytes())).block_on()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_interrupted_restore_is_kept_said_and_gone_on_with() {
+    let ground = Ground::new();
+    ground.interrupt();
+    let said = ground.notes.0.lock().unwrap().join("");
+    assert!(said.contains(&ground.hidden().display().to_string()), "{said}");
+    assert_eq!(ground.offered(), ["current", "deeper", "a t"]);
+    assert_eq!(ground.offered(), ["current", "deeper", "a t"], "looking takes nothing away");
+    ground.assert_finishes();
+}
+
+#[test]
+fn nothing_is_kept_where_nothing_was_placed() {
+    let ground = Ground::new();
+    ground.begin().interrupt();
+    assert_eq!(names(ground.home.path()), [""; 0]);
+    assert_eq!(*ground.notes.0.lock().unwrap(), [""; 0]);
+}
+
+/// What cannot be the beginning of a file of the plan is removed, so that none of it is published.
+#[test]
+fn what_is_no_file_of_the_plan_is_removed() {
+    let ground = Ground::new();
+    ground.interrupt();
+    let hidden = ground.hidden();
+    fs::write(hidden.join("CURRENT"), "longer than planned").unwrap();
+    fs::set_permissions(hidden.join("deep/er"), Permissions::from_mode(0o600)).unwrap();
+    fs::write(hidden.join("other"), "x").unwrap();
+    fs::create_dir(hidden.join("folder")).unwrap();
+    fs::write(hidden.join("folder/other"), "x").unwrap();
+    assert_eq!(ground.offered(), ["", "", "a t"]);
+    fs::remove_file(hidden.join("table")).unwrap();
+    fs::create_dir(hidden.join("table")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", hidden.join("CURRENT")).unwrap();
+    assert_eq!(ground.offered(), [""; 0]);
+    ground.assert_finishes();
+}
+
+/// A crash may leave the mark itself half-written, or that of another restore.
+#[test]
+fn without_its_mark_nothing_is_gone_on_with() {
+    for mark in ["", "keepsum-restored 1\nsnapshot ab", "keepsum-restored 1\nsnapshot xyz\n"] {
+        let ground = Ground::new();
+        ground.interrupt();
+        fs::write(ground.hidden().join(MARK), mark).unwrap();
+        assert_eq!(ground.offered(), [""; 0], "{mark:?}");
+        ground.assert_finishes();
+    }
+}
+
+/// A disk that is full stays so until what was restored is gone.
+#[test]
+fn where_writing_failed_nothing_is_kept() {
+    let ground = Ground::new();
+    let mut placing = ground.begin();
+    place(&mut placing, 0, 0, "current").unwrap();
+    // The folder that the next file is to lie in cannot be made.
+    fs::write(ground.hidden().join("deep"), "a file").unwrap();
+    assert!(place(&mut placing, 1, 0, "deeper").is_err());
+    assert!(place(&mut placing, 2, 0, "a table").is_ok());
+    placing.interrupt();
+    assert_eq!(names(ground.home.path()), [""; 0]);
+    let mut placing = ground.begin();
+    assert!(place(&mut placing, 1, 1, "a gap").is_err());
+    for (number, (_, content)) in FILES.iter().enumerate() {
+        place(&mut placing, number, 0, content).unwrap();
+    }
+    let finished = placing.complete();
+    assert!(finished.is_err(), "{finished:?}");
+    assert_eq!(names(ground.home.path()), [""; 0]);
+}
+
+#[test]
+fn a_cancelled_restore_is_gone_on_with() {
+    let ground = Ground::new();
+    let context = Context::default();
+    let cancelled = Ground { context: context.clone(), ..ground };
+    let mut placing = cancelled.begin();
+    place(&mut placing, 0, 0, "current").unwrap();
+    context.cancel();
+    assert!(place(&mut placing, 1, 0, "deeper").is_err());
+    placing.interrupt();
+    let again = Ground { context: Context::default(), ..cancelled };
+    assert_eq!(again.offered(), ["current", "", ""]);
+    again.assert_finishes();
+}
