@@ -7,6 +7,7 @@ pub mod diff;
 mod error;
 pub mod hash;
 pub mod location;
+mod pages;
 pub mod prove;
 pub mod report;
 pub mod restore;

@@ -11,6 +11,7 @@ use remote::tree::{FileContent, file_contents, files_of, scan};
 use remote::{Host, Repository};
 
 use crate::location::SourceOptions;
+use crate::pages::PagesPlaced;
 use crate::report::{DatabaseReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
@@ -362,7 +363,7 @@ impl Into<'_> {
         restore: &mut dyn Restore,
     ) -> Result<u64> {
         let Shape::Files { tree: Some(tree), .. } = &manifest.shape else { return Ok(0) };
-        let mut left_over = 0;
+        let (mut left_over, mut pages) = (0, PagesPlaced::of(manifest));
         let mut contents = file_contents(repository.objects(), tree, restore.left_over());
         while let Some(content) = contents.try_next().await? {
             self.context.check()?;
@@ -370,8 +371,12 @@ impl Into<'_> {
             let length = bytes.len() as u64;
             left_over += if was_there { length } else { 0 };
             self.context.advance(length, 0);
+            if let Some(pages) = &mut pages {
+                pages.add(offset, &bytes).await?;
+            }
             restore.place(file, offset, bytes).await?;
         }
+        pages.map_or(Ok(()), PagesPlaced::prove)?;
         Ok(left_over)
     }
 
