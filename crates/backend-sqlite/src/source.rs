@@ -45,7 +45,7 @@ impl SqliteSource {
                 "it is no key-value store of keepsum's",
             ));
         }
-        let records = StoreRecords::open(moment.clone(), &store, context)?;
+        let records = StoreRecords::open(&moment, &store, context)?;
         let info = SnapshotInfo {
             position: records.position(),
             consistency: Consistency::PointInTime,

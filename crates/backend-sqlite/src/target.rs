@@ -50,7 +50,8 @@ impl SqliteTarget {
             ));
         };
         let staging = Staging::begin(self.disk.clone(), &self.path, Form::File, plan.existing)?;
-        let restore = StoreRestore::begin(staging, plan.origin, layout, &databases, context)?;
+        let restore =
+            StoreRestore::begin(&self.path, staging, plan.origin, layout, &databases, context)?;
         Ok(Box::new(restore))
     }
 }

@@ -1,7 +1,9 @@
 //! A SQLite file as a key-value store.
 
+mod beside;
 mod connections;
 mod database;
+mod estimates;
 mod failure;
 mod layout;
 mod limits;
@@ -12,8 +14,6 @@ mod splits;
 mod table;
 mod value;
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub(crate) use layout::is_store;
 pub(crate) use records::StoreRecords;
 pub(crate) use restore::StoreRestore;
 
+use beside::{length_of, no_log_beside};
 use connections::{Connections, Settings, begin_to_write, open};
 use database::SqliteDatabase;
 use failure::failed;
@@ -104,7 +105,7 @@ impl StoreOptions {
     pub fn create(&self, path: impl AsRef<Path>) -> Result<SqliteStore> {
         let path = absolute(path.as_ref())?;
         if length_of(&path)?.unwrap_or(0) == 0 {
-            nothing_left_beside(&path)?;
+            no_log_beside(&path)?;
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut writer = open(&path, flags, &self.0)?;
@@ -209,34 +210,8 @@ fn make(writer: &mut rusqlite::Connection, path: &Path) -> Result<()> {
     transaction.commit().map_err(failed("make", &store))
 }
 
-/// SQLite would remove the log or journal of another file, or take it for the new one's.
-fn nothing_left_beside(path: &Path) -> Result<()> {
-    for companion in ["-wal", "-journal"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(companion);
-        let companion = PathBuf::from(name);
-        if length_of(&companion)?.is_some() {
-            return Err(Error::Occupied { path: companion });
-        }
-    }
-    Ok(())
-}
-
 fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(Error::io("find", path))
-}
-
-/// The length of a file, if it is there.
-fn length_of(path: &Path) -> Result<Option<u64>> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            let detail = "is a folder, and a store is one file; name a file";
-            Err(Error::invalid(path.display().to_string(), detail))
-        }
-        Ok(found) => Ok(Some(found.len())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("look at", path)(error)),
-    }
 }
 
 fn not_there(name: &str) -> Error {

@@ -9,8 +9,9 @@ use backup_core::record::{MAX_WHOLE_VALUE, Record, RecordBatch, RecordKey};
 use backup_core::source::{BatchStream, DatabaseInfo, Layout};
 use backup_core::{Error, Records, Result, thread};
 use futures_util::{StreamExt, stream};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Params, Row};
 
+use super::estimates::estimate;
 use super::failure::{failed, impossible};
 use super::layout;
 use super::splits;
@@ -21,10 +22,14 @@ use crate::moment::Moment;
 /// How many batches a scan may be ahead of its reader.
 const AHEAD: usize = 2;
 
+/// The most databases that are estimated: for each, SQLite goes through the names of all.
+const ESTIMATED: usize = 256;
+
 /// The records of a key-value store at one moment.
 pub(crate) struct StoreRecords {
     moment: Arc<Moment>,
     tables: Vec<Table>,
+    databases: Vec<DatabaseInfo>,
     layout: Layout,
     /// The number of changes that had been made.
     changes: u64,
@@ -36,26 +41,32 @@ impl StoreRecords {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a file that a later version wrote.
-    pub(crate) fn open(moment: Arc<Moment>, store: &str, context: &Context) -> Result<Self> {
-        let (tables, layout, changes) = moment.with(|connection| {
+    pub(crate) fn open(moment: &Arc<Moment>, store: &str, context: &Context) -> Result<Self> {
+        moment.with(|connection| {
             layout::check(connection, store)?;
             let tables = layout::databases(connection)?;
+            let mut databases = Vec::with_capacity(tables.len());
             let mut layout = Layout::Plain;
             for table in &tables {
                 if table.is_partitioned(connection)? {
                     layout = Layout::Partitioned;
-                    break;
                 }
+                let mut info = DatabaseInfo::new(table.name());
+                if tables.len() <= ESTIMATED {
+                    let estimate = estimate(connection, table)?;
+                    info.estimated_records = Some(estimate.records);
+                    info.estimated_bytes = Some(estimate.bytes);
+                }
+                databases.push(info);
             }
-            Ok((tables, layout, layout::changes(connection)?))
-        })?;
-        Ok(Self { moment, tables, layout, changes, context: context.clone() })
+            let (changes, context) = (layout::changes(connection)?, context.clone());
+            Ok(Self { moment: moment.clone(), tables, databases, layout, changes, context })
+        })
     }
 
-    /// The databases, sorted by name. SQLite counts a table's rows only by reading them all, so no
-    /// estimates are made.
+    /// The databases, sorted by name.
     pub(crate) fn databases(&self) -> Vec<DatabaseInfo> {
-        self.tables.iter().map(|table| DatabaseInfo::new(table.name())).collect()
+        self.databases.clone()
     }
 
     /// Plain where every root key is empty.
@@ -98,12 +109,12 @@ impl Records for StoreRecords {
         let (moment, context) = (self.moment.clone(), self.context.clone());
         let mut cursor = Some(Cursor::from(from.cloned().unwrap_or_default()));
         thread::stream("sqlite scan", AHEAD, move |batches| {
-            let select = select(&table);
+            let selects = Selects::of(&table);
             while let Some(from) = cursor.take() {
                 context.check()?;
                 let mut batch = RecordBatch::new();
                 cursor = moment.with(|connection| {
-                    Fill { connection, table: &table, batch: &mut batch }.from(from, &select)
+                    Fill { connection, table: &table, batch: &mut batch }.from(from, &selects)
                 })?;
                 if !batch.is_empty() {
                     batches.send(batch)?;
@@ -137,13 +148,26 @@ impl Cursor {
     }
 }
 
-/// The statement that gives the records of a database from a place on.
-fn select(table: &Table) -> String {
-    format!(
-        "SELECT root_key, key, value, first, length FROM records_{} \
-         WHERE (root_key, key) >= (?1, ?2) ORDER BY root_key, key",
-        table.id()
-    )
+/// The statements that give the records of a database from a place on: what is left of its partition, and
+/// the partitions after it. In one, SQLite would compare each row with the place once more.
+struct Selects {
+    partition: String,
+    after: String,
+}
+
+impl Selects {
+    fn of(table: &Table) -> Self {
+        let id = table.id();
+        let columns = "root_key, key, value, first, length";
+        Self {
+            partition: format!(
+                "SELECT {columns} FROM records_{id} WHERE root_key = ?1 AND key >= ?2 ORDER BY key"
+            ),
+            after: format!(
+                "SELECT {columns} FROM records_{id} WHERE root_key > ?1 ORDER BY root_key, key"
+            ),
+        }
+    }
 }
 
 /// Fills a batch.
@@ -156,23 +180,50 @@ struct Fill<'a> {
 impl Fill<'_> {
     /// Adds records until the batch is full, and gives the place where the next one begins, if there may
     /// be more.
-    fn from(&mut self, cursor: Cursor, select: &str) -> Result<Option<Cursor>> {
+    fn from(&mut self, cursor: Cursor, selects: &Selects) -> Result<Option<Cursor>> {
         let mut at = cursor.at;
         if let Some((pieces, sent)) = cursor.within {
             if let Some(rest) = self.push_pieces(&at, pieces, sent)? {
                 return Ok(Some(rest));
             }
-            at = Cursor::behind(&at.root_key, &at.key).at;
+            at.key.push(0);
         }
-        let failed = || failed("scan", self.table.what());
-        let mut statement = self.connection.prepare_cached(select).map_err(failed())?;
-        let mut rows = statement.query((&at.root_key, &at.key)).map_err(failed())?;
-        while let Some(row) = rows.next().map_err(failed())? {
-            if let Some(next) = push_row(self, row)? {
+        if let Some(next) = self.push_rows(&selects.partition, (&at.root_key, &at.key))? {
+            return Ok(Some(next));
+        }
+        self.push_rows(&selects.after, [&at.root_key])
+    }
+
+    /// Adds what a statement gives.
+    fn push_rows(&mut self, select: &str, parameters: impl Params) -> Result<Option<Cursor>> {
+        let (connection, what) = (self.connection, self.table.what());
+        let mut statement = connection.prepare_cached(select).map_err(failed("scan", what))?;
+        let mut rows = statement.query(parameters).map_err(failed("scan", what))?;
+        while let Some(row) = rows.next().map_err(failed("scan", what))? {
+            if let Some(next) = self.push_row(row)? {
                 return Ok(Some(next));
             }
         }
         Ok(None)
+    }
+
+    /// Adds a record, and gives the place to go on at if the batch is then full.
+    fn push_row(&mut self, row: &Row<'_>) -> Result<Option<Cursor>> {
+        let (root_key, key) = (blob(row, 0, self.table)?, blob(row, 1, self.table)?);
+        match Stored::read(row, 2, self.table)? {
+            Stored::Pieces(pieces) if pieces.length > MAX_WHOLE_VALUE as u64 => {
+                let at = RecordKey::new(root_key, key);
+                if let Some(rest) = self.push_pieces(&at, pieces, 0)? {
+                    return Ok(Some(rest));
+                }
+            }
+            Stored::Inline(value) => self.batch.push(Record::whole(root_key, key, value))?,
+            stored @ Stored::Pieces(_) => {
+                let value = stored.whole(self.connection, self.table)?;
+                self.batch.push(Record::whole(root_key, key, &value))?;
+            }
+        }
+        Ok(self.batch.is_full().then(|| Cursor::behind(root_key, key)))
     }
 
     /// Adds pieces of a long value from one on, and gives the place to go on at if there are more.
@@ -189,25 +240,6 @@ impl Fill<'_> {
         }
         Ok(None)
     }
-}
-
-/// Adds a record, and gives the place to go on at if the batch is then full.
-fn push_row(fill: &mut Fill<'_>, row: &Row<'_>) -> Result<Option<Cursor>> {
-    let (root_key, key) = (blob(row, 0, fill.table)?, blob(row, 1, fill.table)?);
-    match Stored::read(row, 2, fill.table)? {
-        Stored::Pieces(pieces) if pieces.length > MAX_WHOLE_VALUE as u64 => {
-            let at = RecordKey::new(root_key, key);
-            if let Some(rest) = fill.push_pieces(&at, pieces, 0)? {
-                return Ok(Some(rest));
-            }
-        }
-        Stored::Inline(value) => fill.batch.push(Record::whole(root_key, key, value))?,
-        stored @ Stored::Pieces(_) => {
-            let value = stored.whole(fill.connection, fill.table)?;
-            fill.batch.push(Record::whole(root_key, key, &value))?;
-        }
-    }
-    Ok(fill.batch.is_full().then(|| Cursor::behind(root_key, key)))
 }
 
 fn blob<'a>(row: &'a Row<'_>, column: usize, table: &Table) -> Result<&'a [u8]> {
