@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod file;
 mod moment;
+mod version;
 
 /// The engine's name in locations.
 const ENGINE: &str = "sqlite";
