@@ -2,6 +2,7 @@
 
 mod file;
 mod moment;
+pub mod pages;
 mod version;
 
 /// The engine's name in locations.
