@@ -12,6 +12,7 @@ use backup_core::{Error, Result};
 
 use super::Options;
 use super::image::{Image, Over};
+use super::state::Kept;
 
 /// How the names of scratch folders begin.
 const PREFIX: &str = ".keepsum-sqlite-";
@@ -31,10 +32,10 @@ pub(crate) fn file_in(scratch: &Scratch) -> PathBuf {
     scratch.folder().join("database.sqlite")
 }
 
-/// Copies all pages. `check` says at the end whether they are of one state.
+/// Copies all pages.
 pub(crate) fn copy(
     image: &Image,
-    check: impl FnOnce() -> Result<()>,
+    kept: &Kept,
     options: &Options,
     context: &Context,
 ) -> Result<Copied> {
@@ -45,10 +46,9 @@ pub(crate) fn copy(
     while at < image.bytes() {
         context.check()?;
         let end = (at + STEP).min(image.bytes());
-        file.write_all(&image.read(at..end)?).map_err(Error::io("write to", &path))?;
+        file.write_all(&kept.read(image, at..end)?).map_err(Error::io("write to", &path))?;
         at = end;
     }
-    check()?;
     Ok(Copied { path, main: Arc::new(file), scratch: Arc::new(scratch) })
 }
 

@@ -89,21 +89,6 @@ impl PageSnapshot {
     }
 }
 
-impl Pages {
-    fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        match &self.kept {
-            Kept::Transaction(_) | Kept::Scratch(_) => self.image.read(range),
-            Kept::Slices(slices) => slices.read(&self.image, range),
-            Kept::Still(still) => {
-                let read = self.image.read(range);
-                // A page that is not there any more is no damage where the files changed.
-                still.check()?;
-                read
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl Files for PageSnapshot {
     fn list(&self) -> &[FileInfo] {
@@ -125,6 +110,6 @@ impl Files for PageSnapshot {
             return Err(Error::invalid(info.path.to_string(), detail));
         }
         let pages = Arc::clone(&self.pages);
-        thread::call("sqlite pages", move || Ok(pages.read(range)?.into())).await
+        thread::call("sqlite pages", move || Ok(pages.kept.read(&pages.image, range)?.into())).await
     }
 }

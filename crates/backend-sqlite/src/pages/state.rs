@@ -1,6 +1,7 @@
 //! Which of the ways to read a database is the one for what is found.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,8 +117,7 @@ impl Asked<'_> {
         let written = |found: io::Result<bool>| {
             found.map_err(Error::io("ask for the locks of", &self.place.main))
         };
-        // Whatever the header says, SQLite goes by a log that is there.
-        if !seen.has_wal() && !self.is_wal(&main, &seen)? {
+        if !self.is_wal(&main, &seen)? {
             // SQLite would open a journal that is there, which changes its time where root does so.
             let journal = seen.has_journal() && !written(locks::is_written(&main))?;
             let left = if journal { left::find(self, &main)? } else { None };
@@ -137,9 +137,12 @@ impl Asked<'_> {
         left::find(self, &main)
     }
 
+    /// Whatever the header says, SQLite goes by a log that is there.
     fn is_wal(&self, main: &std::fs::File, seen: &Seen) -> Result<bool> {
         match read_header(main, &self.place.main) {
-            Ok(header) => Ok(header.is_wal()),
+            Ok(header) => Ok(header.is_wal() || seen.has_wal()),
+            Err(error @ Error::Unsupported { .. }) if !seen.has_journal() => Err(error),
+            Err(_) if seen.has_wal() => Ok(true),
             // A transaction half way may have left any header; the journal knows the one that counts.
             Err(_) if seen.has_journal() => Ok(false),
             Err(error) => Err(error),
@@ -166,7 +169,7 @@ impl State {
                 main: Arc::clone(&self.image.main),
                 scratch: Arc::clone(scratch),
             },
-            kept => scratch::copy(&self.image, || kept.check(), options, context)?,
+            kept => scratch::copy(&self.image, kept, options, context)?,
         };
         self.image = Image { database, ..Image::of_copy(main, &self.image) };
         self.kept = Kept::Scratch(Arc::clone(&scratch));
@@ -175,11 +178,17 @@ impl State {
 }
 
 impl Kept {
-    /// Whether what was read without a lock can be used.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Reads a range of the image that it keeps, or of which it tells that it has changed.
+    pub(crate) fn read(&self, image: &Image, range: Range<u64>) -> Result<Vec<u8>> {
         match self {
-            Self::Still(still) => still.check(),
-            Self::Transaction(_) | Self::Slices(_) | Self::Scratch(_) => Ok(()),
+            Self::Transaction(_) | Self::Scratch(_) => image.read(range),
+            Self::Slices(slices) => slices.read(image, range),
+            Self::Still(still) => {
+                let read = image.read(range);
+                // A page that is not there any more is no damage where the files changed.
+                still.check()?;
+                read
+            }
         }
     }
 }

@@ -121,3 +121,22 @@ fn writers_wait_where_that_is_asked() {
     let options = Options { block_writers: true, ..options() };
     read_under_fire(&path, &options, 30, &mut writers);
 }
+
+/// Where the file system shares blocks between files, writers that never pause are no hindrance.
+#[test]
+fn reflinks_between_writes_that_never_pause() {
+    let (folder, path) = place();
+    drop(make(&path, "PRAGMA journal_mode=delete"));
+    let options = Options { scratch: Some(folder.path().to_owned()), ..options() };
+    if capture(&path, &options, &Context::default()).unwrap().pause().is_none() {
+        println!("skipped: this file system has no reflinks");
+        return;
+    }
+    let seed = print_seed();
+    let quick = "PRAGMA synchronous=OFF";
+    let mut writers = [
+        Writer::start(&path, quick, "transfers", seed),
+        Writer::start(&path, quick, "schema", seed.wrapping_add(1)),
+    ];
+    read_under_fire(&path, &options, 30, &mut writers);
+}

@@ -8,6 +8,7 @@ mod fire;
 mod ground;
 mod killed;
 mod left;
+mod locks;
 mod quiet;
 mod refused;
 mod writer;

@@ -250,6 +250,54 @@ fn an_identity_names_one_content_and_is_absent_in_doubt() {
     }
 }
 
+/// Where the file system shares blocks between files, the copy is made under a short lock; else nothing is
+/// left of the try.
+#[test]
+fn a_scratch_folder_is_for_a_reflink_and_empty_afterwards() {
+    let (folder, path) = place();
+    let connection = make(&path, "PRAGMA journal_mode=delete");
+    let scratch = folder.path().join("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let options = backend_sqlite::pages::Options { scratch: Some(scratch.clone()), ..options() };
+    let snapshot = capture(&path, &options, &Context::default()).unwrap();
+    let linked = fs::read_dir(&scratch).unwrap().count();
+    assert_eq!(snapshot.pause().is_some(), linked == 1);
+    let first = bytes_of(&snapshot).unwrap();
+    assert_eq!(look_into(&first).sum, SUM);
+    connection.execute_batch("INSERT INTO log VALUES(1, 'x')").unwrap();
+    match linked {
+        0 => println!("skipped: this file system has no reflinks; slices were read"),
+        _ => assert!(bytes_of(&snapshot).unwrap() == first),
+    }
+    drop(snapshot);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}
+
+/// Programs with a SQLite of their own, and virtual tables in what they make.
+#[test]
+fn what_the_distributions_shell_made() {
+    for page_size in [512, 4096, 65_536] {
+        for mode in ["delete", "persist", "wal"] {
+            let (folder, path) = place();
+            let mut shell = std::process::Command::new("sqlite3");
+            let made = shell.arg(&path).arg(format!(
+                "PRAGMA page_size={page_size}; PRAGMA journal_mode={mode}; CREATE VIRTUAL TABLE f USING \
+                 fts5(t); INSERT INTO f VALUES('some words'); CREATE VIRTUAL TABLE r USING rtree(i,a,b); \
+                 INSERT INTO r VALUES(1,2,3);"
+            ));
+            let Ok(output) = made.output() else {
+                println!("skipped: no sqlite3");
+                return;
+            };
+            assert!(output.status.success(), "{output:?}");
+            let before = seen(folder.path());
+            let image = bytes_of(&take(&path).unwrap()).unwrap();
+            assert_eq!(seen(folder.path()), before, "{page_size} {mode}");
+            assert!(image == fs::read(&path).unwrap(), "{page_size} {mode}");
+        }
+    }
+}
+
 /// A last close carries the log back and removes it; ours must not be one.
 #[test]
 fn closing_a_snapshot_changes_nothing() {

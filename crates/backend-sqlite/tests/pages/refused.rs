@@ -27,6 +27,18 @@ fn nothing_a_folder_and_another_kind_of_file() {
     assert!(matches!(refusal(&path), Error::Damaged { .. }));
 }
 
+/// What an encrypting program writes shows nothing of a database, in its log neither.
+#[test]
+fn an_encrypted_database_with_a_log() {
+    let (_folder, path) = place();
+    fs::write(&path, testkit::noise(5, 40_960)).unwrap();
+    fs::write(beside(&path, "-wal"), testkit::noise(6, 40_960)).unwrap();
+    let before = seen(path.parent().unwrap());
+    let error = refusal(&path);
+    assert!(matches!(error, Error::Unsupported { .. }), "{}", chain(&error));
+    assert_eq!(seen(path.parent().unwrap()), before);
+}
+
 #[test]
 fn a_main_file_shorter_than_it_says() {
     for mode in ["delete", "wal"] {
