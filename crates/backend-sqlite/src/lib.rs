@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod file;
 mod moment;
+pub mod pages;
 mod source;
 mod store;
 mod target;
+mod version;
 
 pub use source::SqliteSource;
 pub use store::{Durability, SqliteStore, StoreOptions};
