@@ -3,6 +3,7 @@
 mod file;
 mod moment;
 pub mod pages;
+mod rows;
 mod source;
 mod store;
 mod target;
