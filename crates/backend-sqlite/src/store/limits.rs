@@ -7,8 +7,8 @@ use backup_core::record::MAX_KEY_BYTES;
 /// in pieces, so what bounds it is the memory of who gets it in one: as much as RocksDB's longest needs.
 pub(super) const MAX_VALUE_BYTES: u64 = 3 << 30;
 
-/// The keys and values of one batch, in bytes. SQLite bounds no transaction; the log holds the whole of
-/// it, and a log is read well as long as its frames are counted in 32 bits with much to spare.
+/// The keys and values of one batch, in bytes. SQLite bounds no transaction; its log holds the whole of
+/// one, and counts pages in 32 bits, which stays far away.
 const MAX_BATCH_BYTES: u64 = 3 << 30;
 
 /// The limits of a database. A key travels in one piece, and is far below SQLite's longest row.

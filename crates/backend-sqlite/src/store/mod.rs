@@ -1,6 +1,7 @@
 //! A SQLite file as a key-value store.
 
 mod beside;
+mod build;
 mod connections;
 mod database;
 mod estimates;

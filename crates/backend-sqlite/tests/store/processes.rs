@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use backend_sqlite::{Durability, SqliteStore, StoreOptions};
+use backend_sqlite::{Durability, SqliteSource, SqliteStore, StoreOptions};
 use backup_core::kv::Access;
-use backup_core::{Error, KeyValueStore};
+use backup_core::progress::Context;
+use backup_core::source::View;
+use backup_core::{Error, KeyValueStore, Source};
 use pollster::FutureExt as _;
 use rusqlite::Connection;
+use testkit::contents::{contents, snapshot_contents};
 
-use crate::{partition, place, put, store};
+use crate::{companions, partition, place, put, scan, store};
 
 #[test]
 fn two_openings_see_what_the_other_wrote() {
@@ -56,6 +59,26 @@ fn a_handle_never_reads_another_database() {
     assert!(read.is_err() && written.is_err(), "{read:?} {written:?}");
     let found = partition(&one).get(b"key").block_on().unwrap();
     assert_eq!(found.as_deref(), Some(&b"new"[..]));
+}
+
+/// The last connection to close is then one that only reads, and leaves the log where it is.
+#[test]
+fn a_store_that_is_closed_before_its_snapshot_loses_nothing() {
+    let (_folder, file) = place();
+    let open = store(&file);
+    put(partition(&open).as_ref(), b"before", b"value").unwrap();
+    let source = SqliteSource::path(&file).unwrap();
+    let snapshot = source.snapshot(View::Records, &Context::default()).block_on().unwrap();
+    put(partition(&open).as_ref(), b"after", b"value").unwrap();
+    drop(open);
+    let found = snapshot_contents(snapshot.as_ref()).block_on().unwrap();
+    assert_eq!(found.records(), 1, "{found:?}");
+    drop(snapshot);
+    assert_eq!(contents(&source).block_on().unwrap().records(), 2);
+    let open = SqliteStore::open(&file).unwrap();
+    assert_eq!(scan(partition(&open).as_ref()).unwrap().len(), 2);
+    drop(open);
+    assert_eq!(companions(&file), [""; 0]);
 }
 
 #[test]
