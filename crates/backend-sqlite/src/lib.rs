@@ -3,7 +3,7 @@
 mod file;
 mod moment;
 pub mod pages;
-mod rows;
+pub mod rows;
 mod source;
 mod store;
 mod target;
@@ -11,7 +11,7 @@ mod version;
 
 pub use source::SqliteSource;
 pub use store::{Durability, SqliteStore, StoreOptions};
-pub use target::SqliteTarget;
+pub use target::{PageCheck, SqliteTarget};
 
 /// The engine's name in locations.
 const ENGINE: &str = "sqlite";

@@ -84,11 +84,8 @@ impl Moment {
         position: Position,
         notes: Vec<String>,
     ) -> Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_URI;
         let failed = |error| Error::engine(ENGINE, format!("read {}", main.display()))(error);
-        let connection = Connection::open_with_flags(immutable(main), flags).map_err(failed)?;
+        let connection = self::still(main).map_err(failed)?;
         match begin(&connection) {
             Ok(()) => {}
             Err(refusal) => return Err(refusal.into_error(main)),
@@ -153,6 +150,14 @@ pub(crate) fn connect(main: &Path) -> Result<Connection> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     Ok(connection)
+}
+
+/// Opens a database whose files nobody changes. SQLite takes no lock, looks for no log and writes nothing.
+pub(crate) fn still(main: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(immutable(main), flags)
 }
 
 /// Begins a read transaction and takes its lock. The schema is not looked at.

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::position::Consistency;
 use backup_core::progress::Context;
-use backup_core::source::{Capabilities, SnapshotInfo, StoreDescription, View, no_such_view};
+use backup_core::source::{Capabilities, SnapshotInfo, StoreDescription, View};
 use backup_core::{Error, Files, Records, Result, Snapshot, Source, thread};
 
 use crate::ENGINE;
 use crate::moment::Moment;
+use crate::pages::{self, Clock, Options, PageSnapshot};
+use crate::rows::RowRecords;
 use crate::store::{StoreRecords, is_store};
 
-/// A SQLite file that is backed up.
+/// A SQLite file that is backed up: any database as its pages or its rows, and a key-value store of
+/// keepsum's as its pages or its records.
 #[derive(Debug, Clone)]
 pub struct SqliteSource {
     path: PathBuf,
+    options: Options,
 }
 
 impl SqliteSource {
@@ -28,33 +32,54 @@ impl SqliteSource {
     pub fn path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
-        Ok(Self { path })
+        Ok(Self { path, options: Options::default() })
     }
 
-    fn take(&self, context: &Context) -> Result<SqliteSnapshot> {
+    /// Lets the writers of a database in rollback-journal mode wait until it is read.
+    #[must_use]
+    pub fn block_writers(mut self) -> Self {
+        self.options.block_writers = true;
+        self
+    }
+
+    /// Where scratch copies are made. On the database's own file system, where that shares blocks between
+    /// files, a database in rollback-journal mode is read from one that takes no room.
+    #[must_use]
+    pub fn scratch_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.options.scratch = Some(folder.into());
+        self
+    }
+
+    /// What time it is. Without a clock, no file is known to be old enough to be taken for unchanged.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
+    fn take(&self, view: View, context: &Context) -> Result<SqliteSnapshot> {
         context.check()?;
-        let store = self.path.display().to_string();
-        if !self.path.exists() {
-            let hint = "; name the file of a database".into();
-            return Err(Error::NotFound { what: format!("the database {store}"), hint });
-        }
-        let moment = Arc::new(Moment::open(&self.path)?);
-        if !moment.with(is_store)? {
-            return Err(Error::unsupported(
-                format!("reading records of {store}"),
-                "it is no key-value store of keepsum's",
-            ));
-        }
-        let records = StoreRecords::open(&moment, &store, context)?;
-        let info = SnapshotInfo {
-            position: records.position(),
-            consistency: Consistency::PointInTime,
-            layout: records.layout(),
-            databases: records.databases(),
-            pause: None,
-            notes: moment.notes().to_vec(),
+        let (pages, moment) = match view {
+            View::Files => (Some(pages::capture(&self.path, &self.options, context)?), None),
+            View::Records => {
+                (None, Some(Arc::new(Moment::open_with(&self.path, &self.options, context)?)))
+            }
+            View::Both => {
+                let (pages, moment) = pages::capture_both(&self.path, &self.options, context)?;
+                (Some(pages), Some(moment))
+            }
         };
-        Ok(SqliteSnapshot { info, records })
+        let records = moment.map(|moment| self.records(&moment, context)).transpose()?;
+        SqliteSnapshot::new(pages, records)
+    }
+
+    fn records(&self, moment: &Arc<Moment>, context: &Context) -> Result<Content> {
+        if moment.with(is_store)? {
+            let store = self.path.display().to_string();
+            let records = StoreRecords::open(moment, &store, context)?;
+            return Ok(Content::Store(records, moment.notes().to_vec()));
+        }
+        Ok(Content::Rows(RowRecords::read(Arc::clone(moment), context)?))
     }
 }
 
@@ -69,19 +94,65 @@ impl Source for SqliteSource {
     }
 
     async fn snapshot(&self, view: View, context: &Context) -> Result<Box<dyn Snapshot>> {
-        if view.files() {
-            return Err(no_such_view(ENGINE, view, "ask for records only"));
-        }
         let (source, context) = (self.clone(), context.clone());
-        let snapshot = thread::call("sqlite snapshot", move || source.take(&context)).await?;
+        let snapshot = thread::call("sqlite snapshot", move || source.take(view, &context)).await?;
         Ok(Box::new(snapshot))
+    }
+}
+
+/// What the records of a database are.
+enum Content {
+    /// Those of a key-value store of keepsum's, and what is to be said of how they are read.
+    Store(StoreRecords, Vec<String>),
+    /// The rows of its tables.
+    Rows(RowRecords),
+}
+
+impl Content {
+    fn info(&self) -> SnapshotInfo {
+        match self {
+            Self::Rows(rows) => rows.info(),
+            Self::Store(records, notes) => SnapshotInfo {
+                position: records.position(),
+                consistency: Consistency::PointInTime,
+                layout: records.layout(),
+                databases: records.databases(),
+                pause: None,
+                notes: notes.clone(),
+            },
+        }
     }
 }
 
 /// A database at one moment.
 struct SqliteSnapshot {
     info: SnapshotInfo,
-    records: StoreRecords,
+    pages: Option<PageSnapshot>,
+    records: Option<Content>,
+}
+
+impl SqliteSnapshot {
+    fn new(pages: Option<PageSnapshot>, records: Option<Content>) -> Result<Self> {
+        let of_pages = |pages: &PageSnapshot| SnapshotInfo {
+            position: pages.position().clone(),
+            consistency: pages.consistency(),
+            layout: backup_core::source::Layout::Plain,
+            databases: Vec::new(),
+            pause: pages.pause(),
+            notes: pages.notes().to_vec(),
+        };
+        let info = match (pages.as_ref().map(of_pages), records.as_ref().map(Content::info)) {
+            (Some(pages), Some(records)) => {
+                let SnapshotInfo { layout, databases, .. } = records;
+                let mut notes = pages.notes.clone();
+                notes.extend(records.notes.into_iter().filter(|note| !pages.notes.contains(note)));
+                SnapshotInfo { layout, databases, notes, ..pages }
+            }
+            (Some(info), None) | (None, Some(info)) => info,
+            (None, None) => return Err(Error::invalid("a snapshot", "is of nothing")),
+        };
+        Ok(Self { info, pages, records })
+    }
 }
 
 impl Snapshot for SqliteSnapshot {
@@ -90,11 +161,14 @@ impl Snapshot for SqliteSnapshot {
     }
 
     fn records(&self) -> Option<&dyn Records> {
-        Some(&self.records)
+        self.records.as_ref().map(|content| match content {
+            Content::Store(records, _) => records as &dyn Records,
+            Content::Rows(records) => records,
+        })
     }
 
     fn files(&self) -> Option<&dyn Files> {
-        None
+        self.pages.as_ref().map(|pages| pages as &dyn Files)
     }
 }
 
@@ -108,9 +182,9 @@ pub(crate) fn describe(path: &Path) -> StoreDescription {
 pub(crate) fn abilities() -> Capabilities {
     Capabilities {
         records: true,
-        files: false,
+        files: true,
         load_records: true,
-        place_files: false,
+        place_files: true,
         partitions: true,
         databases: true,
         point_in_time: true,

@@ -95,6 +95,10 @@ impl Files for PageSnapshot {
         &self.files
     }
 
+    fn page_bytes(&self) -> Option<u32> {
+        Some(self.page_size())
+    }
+
     /// # Errors
     /// [`Changed`](super::Changed), at each reading from the first on, where the database changed and
     /// nothing kept it from that.

@@ -131,7 +131,12 @@ impl Target for RowTarget {
         };
         let (path, context) = (self.path.clone(), context.clone());
         let begin = move || {
-            let staging = Staging::begin(Arc::new(LocalDisk), &path, Form::File, existing)?;
+            let staging = Staging::begin(
+                Arc::new(LocalDisk),
+                &path,
+                Form::File { companions: &[] },
+                existing,
+            )?;
             RowsRestore::begin(staging, origin, layout, &databases, &context)
         };
         Ok(Box::new(thread::call("sqlite restore", begin).await?))

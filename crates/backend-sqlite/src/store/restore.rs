@@ -1,7 +1,7 @@
 //! Restoring records: a store's file is written beside its target, key after key, and then put in place.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use async_channel::{Receiver, Sender};
@@ -15,7 +15,6 @@ use backup_core::{Error, Restore, Result};
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags};
 
-use super::beside::no_log_beside;
 use super::build::Build;
 use super::failure::failed;
 use super::layout;
@@ -35,7 +34,6 @@ const BUILDING: &str = "
 
 /// A restore of records into a key-value store under way.
 pub(crate) struct StoreRestore {
-    target: PathBuf,
     databases: usize,
     origin: Origin,
     context: Context,
@@ -53,20 +51,17 @@ struct Writer {
 }
 
 impl StoreRestore {
-    /// Begins to build the file in `staging` that becomes `target`.
+    /// Begins to build the file in `staging`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a database without a name, or one that comes twice; [`Error::InUse`] and
-    /// [`Error::Occupied`] where a log would be taken for the new file's.
+    /// [`Error::Invalid`] for a database without a name, or one that comes twice.
     pub(crate) fn begin(
-        target: &Path,
         staging: Staging,
         origin: Origin,
         layout: Layout,
         databases: &[DatabaseInfo],
         context: &Context,
     ) -> Result<Self> {
-        no_log_beside(target)?;
         let mut names = BTreeSet::new();
         for DatabaseInfo { name, .. } in databases {
             layout::check_name(name)?;
@@ -83,14 +78,13 @@ impl StoreRestore {
             .spawn(move || write_store(&path, layout, &plan, &incoming))
             .map_err(Error::engine("keepsum", "start a thread that writes a store"))?;
         let writer = Writer { batches, thread: Some(thread) };
-        let (target, databases, context) = (target.to_owned(), databases.len(), context.clone());
-        Ok(Self { target, databases, origin, context, current: 0, writer, staging })
+        let (databases, context) = (databases.len(), context.clone());
+        Ok(Self { databases, origin, context, current: 0, writer, staging })
     }
 
     fn publish(mut self) -> Result<Restored> {
         self.writer.join()?;
         self.context.check()?;
-        no_log_beside(&self.target)?;
         let kept_aside = self.staging.publish(&self.origin)?;
         Ok(Restored { kept_aside, notes: Vec::new() })
     }
