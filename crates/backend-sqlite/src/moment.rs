@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use backup_core::position::Position;
@@ -17,8 +18,10 @@ use crate::ENGINE;
 use crate::pages::still::Still;
 use crate::pages::{Options, state};
 
-/// How long a reader waits for a writer that has the database for itself.
+/// How long a reader waits for a writer that has the database for itself, and how often it asks: between
+/// writers that follow one another closely, the gap for a reader is short.
 const PATIENCE: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A read-only connection must not roll a hot journal back, and says so with this code.
 const SQLITE_READONLY_ROLLBACK: i32 = 776;
@@ -148,7 +151,7 @@ pub(crate) fn connect(main: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(main, flags).map_err(failed)?;
     // Else the last one to close carries the log back and removes it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    connection.busy_handler(Some(wait)).map_err(failed)?;
     Ok(connection)
 }
 
@@ -158,6 +161,12 @@ pub(crate) fn still(main: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(immutable(main), flags)
+}
+
+/// Waits before the lock is asked for once more; false when that was often enough.
+fn wait(asked: i32) -> bool {
+    thread::sleep(ASK_AGAIN);
+    ASK_AGAIN.saturating_mul(asked.unsigned_abs()) < PATIENCE
 }
 
 /// Begins a read transaction and takes its lock. The schema is not looked at.

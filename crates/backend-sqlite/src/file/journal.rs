@@ -268,7 +268,8 @@ impl Reader<'_> {
         Ok(at)
     }
 
-    /// A record in the middle of whole ones, or at the very end, was whole when it was written.
+    /// A record that a whole one follows was whole when it was written. At the end, one that is not is
+    /// what a killed writer wrote in part, over an older one.
     fn refuse_if_whole_after(
         &mut self,
         journal: &Journal,
@@ -276,8 +277,7 @@ impl Reader<'_> {
         broken: u64,
     ) -> Result<()> {
         let next = broken + self.buffer.len() as u64;
-        let followed = matches!(self.record(segment, journal.pages, next)?, Record::Page(_));
-        if followed || next == self.left.bytes {
+        if matches!(self.record(segment, journal.pages, next)?, Record::Page(_)) {
             let detail = format!("the record at byte {broken} is not what was written");
             return Err(self.left.damaged(detail));
         }

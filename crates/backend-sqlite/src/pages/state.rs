@@ -118,10 +118,14 @@ impl Asked<'_> {
             found.map_err(Error::io("ask for the locks of", &self.place.main))
         };
         if !self.is_wal(&main, &seen)? {
-            // SQLite would open a journal that is there, which changes its time where root does so.
             let journal = seen.has_journal() && !written(locks::is_written(&main))?;
             let left = if journal { left::find(self, &main)? } else { None };
-            return left.map_or_else(|| rollback::find(self, &main), |state| Ok(Some(state)));
+            return match left {
+                Some(state) if !state.image.is_main_alone() || !self.wants_lock() => {
+                    Ok(Some(state))
+                }
+                _ => rollback::find(self, &main),
+            };
         }
         if locks::is_log_open(self.place, &seen)? {
             return live::find(self, &main);
@@ -135,6 +139,13 @@ impl Asked<'_> {
             });
         }
         left::find(self, &main)
+    }
+
+    /// Whether a database with a rollback journal is to be read under a lock for more than a slice. Else
+    /// one beside which a journal lies is read without SQLite, even where that is not hot: opening it,
+    /// as SQLite does to see that, changes its time where root does so.
+    fn wants_lock(&self) -> bool {
+        self.want.records() || self.options.block_writers || self.options.scratch.is_some()
     }
 
     /// Whatever the header says, SQLite goes by a log that is there.

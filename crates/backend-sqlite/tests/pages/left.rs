@@ -168,7 +168,7 @@ fn covered(journal: &[u8]) -> Vec<bool> {
         covered[at..at + 28].fill(true);
         let mut count = usize::try_from(number(at + 8)).unwrap();
         if number(at + 8) == u32::MAX {
-            count = (journal.len() - sector) / record;
+            count = (journal.len() - sector) / record - 1;
             covered[at + 12..at + 16].fill(false);
         }
         for start in (0..count).map(|number| at + sector + number * record) {
@@ -176,6 +176,9 @@ fn covered(journal: &[u8]) -> Vec<bool> {
                 covered[start + 4 + 512 - step] = true;
             }
             covered[start + 4 + 512..start + record].fill(true);
+        }
+        if number(at + 8) == u32::MAX {
+            break;
         }
         at = (at + sector + count * record).next_multiple_of(sector);
     }
