@@ -99,7 +99,7 @@ impl Moment {
     /// Reads with the connection, which nobody else has meanwhile.
     ///
     /// # Errors
-    /// Those of `read`; [`Changed`](crate::pages::Changed) where the database was changed, which no lock
+    /// Those of `read`; [`Error::Changed`] where the database was changed, which no lock
     /// kept from it.
     pub(crate) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         // A reader that panicked has changed nothing: the transaction only reads.

@@ -47,6 +47,18 @@ const SIDECAR_OF_FILE: &str = ".keepsum";
 /// removes it.
 pub const MARK: &str = ".keepsum-restoring";
 
+/// Whether a restore would find something at a target that it must not replace unasked. Whatever a restore
+/// that was interrupted left there is nothing.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Invalid`] for a folder where a file is to be, or the other way round.
+pub fn is_occupied(target: &Path, form: Form) -> Result<bool> {
+    match check_free(&absolute(target)?, form, Existing::Refuse) {
+        Err(Error::Occupied { .. }) => Ok(true),
+        free => free.map(|()| false),
+    }
+}
+
 /// What a target is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {

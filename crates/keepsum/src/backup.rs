@@ -29,7 +29,8 @@ const MAX_CANDIDATES: usize = 16;
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
 
-/// How often a backup starts over when a collection took away what it had reused or stored.
+/// How often a backup starts over when a collection took away what it had reused or stored, or a source
+/// changed while it was read.
 const ATTEMPTS: u32 = 5;
 
 /// A shape that was asked for.
@@ -83,14 +84,24 @@ pub async fn backup(
     // An interrupted backup is found by the host that its pins name.
     let repository = &repository.clone().on_host(host);
     let view = view(source, options)?;
-    context.phase("taking a snapshot", None);
-    let snapshot = source.snapshot(view, context).await?;
     let mut attempt = 0;
+    let mut taken = None;
     loop {
         attempt += 1;
+        let snapshot = match &mut taken {
+            Some(snapshot) => snapshot,
+            none => {
+                context.phase("taking a snapshot", None);
+                none.insert(source.snapshot(view, context).await?)
+            }
+        };
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
         match taking.store(source.describe(), started).await {
+            Err(error) if error.is_change() && attempt < ATTEMPTS => {
+                context.note(format!("starting over: {error}"));
+                taken = None;
+            }
             Err(Error::Remote(remote::Error::StartOver { why })) if attempt < ATTEMPTS => {
                 context.note(format!("starting over: {why}"));
             }

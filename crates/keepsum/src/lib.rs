@@ -11,6 +11,7 @@ mod pages;
 pub mod prove;
 pub mod report;
 pub mod restore;
+pub mod restore_if_missing;
 pub mod salvage;
 mod scratch;
 pub mod snapshots;

@@ -39,7 +39,7 @@ struct Recovered {
 pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>> {
     let (place, options) = (asked.place, asked.options);
     let Some(seen) = place.look_settled((options.clock)())? else { return Ok(None) };
-    let still = Still::new(place, &seen, options.tries);
+    let still = Still::new(place, &seen);
     let found = recover(asked, main, &seen);
     // What was read so far must be of the files that were seen; else its faults are none of theirs.
     if still.check().is_err() {
@@ -91,7 +91,7 @@ pub(crate) fn empty(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>
         pages: 0,
         main_bytes: 0,
     };
-    let still = Still::new(place, &seen, options.tries);
+    let still = Still::new(place, &seen);
     Ok(still.check().is_ok().then(|| State {
         image,
         kept: Kept::Still(Arc::new(still)),

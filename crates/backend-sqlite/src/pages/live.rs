@@ -7,6 +7,7 @@ use backup_core::position::Position;
 use backup_core::{Error, Result};
 use rusqlite::Connection;
 
+use super::changed::changed;
 use super::identity::identity;
 use super::image::{Image, Over, read_header};
 use super::state::{Asked, Kept, State};
@@ -97,7 +98,7 @@ fn begin(asked: &Asked<'_>, shm: &File) -> Result<Option<Begun>> {
         let failed = Error::engine(crate::ENGINE, format!("read {}", place.main.display()));
         moment::end(&connection).map_err(failed)?;
     }
-    Err(super::Changed::error(&place.main, asked.options.tries))
+    Err(changed(&place.main))
 }
 
 /// All frames are in the main file.

@@ -41,7 +41,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use backup_core::Result;
 use backup_core::progress::Context;
 
-pub use changed::Changed;
 pub use snapshot::PageSnapshot;
 
 use crate::moment::Moment;
@@ -60,15 +59,13 @@ pub struct Options {
     pub block_writers: bool,
     /// What time it is.
     pub clock: Clock,
-    /// The number of this try, for the error of a database that changed meanwhile.
-    pub tries: u32,
 }
 
 impl Default for Options {
     /// No scratch folder, no writer blocked, and a clock that knows no time: every file may then have
     /// been changed just now, and has no identity.
     fn default() -> Self {
-        Self { scratch: None, block_writers: false, clock: Arc::new(|| UNIX_EPOCH), tries: 1 }
+        Self { scratch: None, block_writers: false, clock: Arc::new(|| UNIX_EPOCH) }
     }
 }
 
@@ -77,7 +74,6 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("scratch", &self.scratch)
             .field("block_writers", &self.block_writers)
-            .field("tries", &self.tries)
             .finish_non_exhaustive()
     }
 }
@@ -89,7 +85,8 @@ impl fmt::Debug for Options {
 /// [`Invalid`](backup_core::Error::Invalid) for a folder,
 /// [`Unsupported`](backup_core::Error::Unsupported) for what is no database, or an encrypted one,
 /// [`InUse`](backup_core::Error::InUse) where a program has it for itself,
-/// [`Damaged`](backup_core::Error::Damaged) where its files contradict each other, and [`Changed`], now or
+/// [`Damaged`](backup_core::Error::Damaged) where its files contradict each other, and
+/// [`Changed`](backup_core::Error::Changed), now or
 /// when it is read, where nothing keeps writers away and one came.
 pub fn capture(path: &Path, options: &Options, context: &Context) -> Result<PageSnapshot> {
     let state = state::find(path, state::Want::Pages, options, context)?;
@@ -99,7 +96,7 @@ pub fn capture(path: &Path, options: &Options, context: &Context) -> Result<Page
 /// Takes the pages of a database, and a connection that sees exactly the same state.
 ///
 /// # Errors
-/// As [`capture`]; [`Changed`] too where no quiet moment was found for both in a database in use.
+/// As [`capture`]; [`Changed`](backup_core::Error::Changed) too where no quiet moment was found for both in a database in use.
 pub(crate) fn capture_both(
     path: &Path,
     options: &Options,

@@ -11,11 +11,12 @@ use backup_core::position::Position;
 use backup_core::{Error, Result};
 use rusqlite::Connection;
 
+use super::changed::changed;
 use super::identity::identity;
 use super::image::{Image, read_header};
 use super::scratch::{self, Copied};
 use super::state::{Asked, Kept, State};
-use super::{Changed, Clock, left};
+use super::{Clock, left};
 use crate::ENGINE;
 use crate::file::header::Header;
 use crate::file::place::Stamp;
@@ -74,7 +75,6 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
             step: AtomicU64::new(FIRST_STEP),
             spoiled: AtomicBool::new(false),
             clock: Arc::clone(&options.clock),
-            tries: options.tries,
         }))
     };
     let mode = seen.main.mode;
@@ -112,14 +112,13 @@ pub(crate) struct Slices {
     step: AtomicU64,
     spoiled: AtomicBool,
     clock: Clock,
-    tries: u32,
 }
 
 impl Slices {
     /// Reads a range of the image.
     ///
     /// # Errors
-    /// [`Changed`] once anything has changed since the first slice.
+    /// [`Error::Changed`](backup_core::Error::Changed) once anything has changed since the first slice.
     pub(crate) fn read(&self, image: &Image, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut at = range.start;
@@ -137,7 +136,7 @@ impl Slices {
         // One slice at a time: with several that overlap, no writer would find a gap.
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if self.spoiled.load(Ordering::Acquire) {
-            return Err(self.changed(image));
+            return Err(changed(&image.database));
         }
         match moment::begin(&connection) {
             Ok(()) => {}
@@ -165,11 +164,7 @@ impl Slices {
 
     fn spoil(&self, image: &Image) -> Error {
         self.spoiled.store(true, Ordering::Release);
-        self.changed(image)
-    }
-
-    fn changed(&self, image: &Image) -> Error {
-        Changed::error(&image.database, self.tries)
+        changed(&image.database)
     }
 
     /// Reads more at a time from a quick disk, and less from a slow one.

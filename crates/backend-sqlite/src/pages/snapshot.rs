@@ -100,7 +100,7 @@ impl Files for PageSnapshot {
     }
 
     /// # Errors
-    /// [`Changed`](super::Changed), at each reading from the first on, where the database changed and
+    /// [`Error::Changed`], at each reading from the first on, where the database changed and
     /// nothing kept it from that.
     async fn read(&self, file: usize, range: Range<u64>) -> Result<Bytes> {
         self.context.check()?;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use backup_core::Result;
 
-use super::changed::Changed;
+use super::changed::changed;
 use crate::file::place::{Place, Seen};
 
 /// A database's files as they were seen: any change spoils all that was read and all that would be.
@@ -12,26 +12,25 @@ use crate::file::place::{Place, Seen};
 pub(crate) struct Still {
     place: Place,
     seen: Seen,
-    tries: u32,
     spoiled: AtomicBool,
 }
 
 impl Still {
     /// `seen` must be old enough for a change to show: see [`Place::look_settled`].
-    pub(crate) fn new(place: &Place, seen: &Seen, tries: u32) -> Self {
-        Self { place: place.clone(), seen: *seen, tries, spoiled: AtomicBool::new(false) }
+    pub(crate) fn new(place: &Place, seen: &Seen) -> Self {
+        Self { place: place.clone(), seen: *seen, spoiled: AtomicBool::new(false) }
     }
 
     /// Fails from the first change on. It is asked after each reading, before the bytes are used.
     ///
     /// # Errors
-    /// [`Changed`].
+    /// [`Error::Changed`](backup_core::Error::Changed).
     pub(crate) fn check(&self) -> Result<()> {
         let spoiled = self.spoiled.load(Ordering::Acquire);
         if !spoiled && self.place.look().is_ok_and(|now| now == self.seen) {
             return Ok(());
         }
         self.spoiled.store(true, Ordering::Release);
-        Err(Changed::error(&self.place.main, self.tries))
+        Err(changed(&self.place.main))
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use backend_sqlite::pages::{Changed, Options, capture};
+use backend_sqlite::pages::{Options, capture};
 use backup_core::Error;
 use backup_core::position::Position;
 use backup_core::progress::Context;
@@ -36,12 +36,11 @@ fn read_under_fire(path: &Path, options: &Options, states: u32, writers: &mut [W
 /// A whole state, begun again as often as it changes while it is read.
 fn whole(path: &Path, options: &Options) -> (Vec<u8>, Position) {
     for tries in 1..=1000 {
-        let options = Options { tries, ..options.clone() };
-        let read = capture(path, &options, &Context::default())
+        let read = capture(path, options, &Context::default())
             .and_then(|snapshot| Ok((bytes_of(&snapshot)?, snapshot.position().clone())));
         match read {
             Ok(read) => return read,
-            Err(error) if Changed::is(&error) => thread::sleep(Duration::from_millis(1)),
+            Err(Error::Changed { .. }) => thread::sleep(Duration::from_millis(1)),
             // Among writers that never pause, a reader may find no gap for as long as it waits.
             Err(error @ Error::InUse { .. }) => println!("try {tries}: {}", chain(&error)),
             Err(error) => panic!("try {tries}: {}", chain(&error)),
