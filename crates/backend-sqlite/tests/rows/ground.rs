@@ -1,5 +1,6 @@
 //! What the tests stand on: databases of SQL, brought there and back, and compared by other means.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -140,7 +141,8 @@ fn rows(connection: &Connection, table: &str, without_rowid: bool) -> Vec<String
                 _ => String::new(),
             };
             let bytes = bytes.map(|bytes| bytes.escape_ascii().to_string());
-            line.push_str(&format!(" {kind} {number} {bytes:?},"));
+            // Writing to a string cannot fail.
+            let _ = write!(line, " {kind} {number} {bytes:?},");
         }
         lines.push(line);
     }
