@@ -3,7 +3,7 @@
 mod file;
 mod moment;
 pub mod pages;
-pub mod rows;
+mod rows;
 mod source;
 mod store;
 mod target;

@@ -59,6 +59,7 @@ impl Moment {
     ///
     /// # Errors
     /// As [`open_with`](Self::open_with).
+    #[cfg(test)]
     pub(crate) fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &Options::default(), &Context::default())
     }

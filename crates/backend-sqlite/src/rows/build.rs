@@ -3,7 +3,7 @@
 //! A backup does the same in memory, with no rows, so that what a restore could not make again is refused
 //! while the original is still there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use backup_core::progress::Context;
@@ -19,6 +19,9 @@ use crate::ENGINE;
 /// The tables that SQLite makes and fills itself; a program may write to them, but not make them.
 const OF_SQLITE: [&str; 5] =
     ["sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4"];
+
+/// How many tables and views are made in memory at a time.
+const REHEARSED: usize = 250;
 
 /// How much memory the pages of a database take while it is built, in KiB.
 const CACHE_KIB: i64 = 32 << 10;
@@ -206,23 +209,48 @@ pub(super) fn rehearse(
     pragmas: &Pragmas,
     context: &Context,
 ) -> Result<Vec<String>> {
-    let build = Build::memory(pragmas.encoding)?;
-    let of = |kind| objects.iter().filter(move |object| object.kind == kind);
-    for table in first_of_sqlite(of(Kind::Table)) {
+    let mut belonging: HashMap<String, Vec<&Object>> = HashMap::new();
+    let (roots, others): (Vec<_>, Vec<_>) = objects
+        .iter()
+        .partition(|object| matches!(object.kind, Kind::Table | Kind::VirtualTable | Kind::View));
+    for object in others {
+        belonging.entry(object.table.to_ascii_lowercase()).or_default().push(object);
+    }
+    let mut notes = Vec::new();
+    // Each table that SQLite makes costs it a look at all that are there.
+    for some in roots.chunks(REHEARSED) {
         context.check()?;
+        let build = Build::memory(pragmas.encoding)?;
+        let theirs =
+            some.iter().filter_map(|root| belonging.remove(&root.name.to_ascii_lowercase()));
+        let theirs: Vec<_> = theirs.flatten().collect();
+        notes.extend(rehearse_some(&build, some, &theirs)?);
+    }
+    match belonging.values().flatten().next() {
+        None => Ok(notes),
+        Some(object) => {
+            let detail = format!("its {} {:?} is of no table", object.kind.word(), object.name);
+            Err(Error::damaged("the schema of the database", detail))
+        }
+    }
+}
+
+/// Makes tables and views, and what belongs to them.
+fn rehearse_some(build: &Build, roots: &[&Object], theirs: &[&Object]) -> Result<Vec<String>> {
+    let all = || roots.iter().chain(theirs).copied();
+    let of = |kind| all().filter(move |object| object.kind == kind);
+    for table in first_of_sqlite(of(Kind::Table)) {
         build.table(&table.name, &table.sql).map_err(|error| refused(table, &error))?;
     }
-    let after = |kind| {
-        of(kind).try_for_each(|object| {
-            context.check()?;
-            build.object(object).map_err(|error| refused(object, &error))
-        })
+    let make = |kind| {
+        of(kind)
+            .try_for_each(|object| build.object(object).map_err(|error| refused(object, &error)))
     };
-    after(Kind::Index)?;
+    make(Kind::Index)?;
     let of_modules: Vec<_> = of(Kind::VirtualTable).collect();
     build.virtual_tables(&of_modules)?;
-    after(Kind::View)?;
-    after(Kind::Trigger)?;
+    make(Kind::View)?;
+    make(Kind::Trigger)?;
     let missing = build.missing_modules(&of_modules)?;
     let note = |(table, module): (String, String)| {
         format!(

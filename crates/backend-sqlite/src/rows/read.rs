@@ -214,12 +214,14 @@ pub(super) fn limited<T>(
     bytes: i32,
     read: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let limit = Limit::SQLITE_LIMIT_LENGTH;
-    let failed = Error::engine(ENGINE, "limit the length of columns");
-    let before = connection.set_limit(limit, bytes).map_err(failed)?;
+    let limit = |bytes| {
+        let set = connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, bytes);
+        set.map_err(|error| Error::engine(ENGINE, "limit the length of columns")(error))
+    };
+    limit(bytes)?;
     let found = read();
-    let failed = Error::engine(ENGINE, "lift the limit of the length of columns");
-    connection.set_limit(limit, before).map_err(failed)?;
+    // As much as SQLite takes, whatever was set before by a reader that did not come to its end.
+    limit(i32::MAX)?;
     found
 }
 

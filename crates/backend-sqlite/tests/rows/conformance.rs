@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backend_sqlite::rows::{RowSource, RowTarget};
+use backend_sqlite::{SqliteSource, SqliteTarget};
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, MAX_WHOLE_VALUE, Record, RecordBatch, RecordKey, parts};
 use backup_core::source::{
@@ -60,12 +60,12 @@ impl Store {
 impl Place for Store {
     fn source(&self) -> Result<Arc<dyn Source>> {
         let has_rowid = self.tables.with.is_empty();
-        Ok(Arc::new(Mapped { inner: RowSource::path(self.path()), has_rowid }))
+        Ok(Arc::new(Mapped { inner: SqliteSource::path(self.path()).unwrap(), has_rowid }))
     }
 
     fn target(&self) -> Option<Arc<dyn Target>> {
         let tables = self.tables.clone();
-        Some(Arc::new(MappedTarget { inner: RowTarget::path(self.path()), tables }))
+        Some(Arc::new(MappedTarget { inner: SqliteTarget::path(self.path()).unwrap(), tables }))
     }
 
     fn sidecar(&self) -> Result<Option<String>> {
@@ -118,7 +118,7 @@ fn before(key: &[u8], total: u64, rowid: Option<i64>) -> Vec<u8> {
 }
 
 struct Mapped {
-    inner: RowSource,
+    inner: SqliteSource,
     has_rowid: bool,
 }
 
@@ -237,7 +237,7 @@ fn own(batch: &RecordBatch, values: &mut Assembler, has_rowid: bool) -> Result<V
 }
 
 struct MappedTarget {
-    inner: RowTarget,
+    inner: SqliteTarget,
     tables: Tables,
 }
 

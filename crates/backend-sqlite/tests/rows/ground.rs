@@ -1,9 +1,10 @@
 //! What the tests stand on: databases of SQL, brought there and back, and compared by other means.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use backend_sqlite::rows::{RowSource, RowTarget};
+use backend_sqlite::{SqliteSource, SqliteTarget};
 use backup_core::Result;
 use backup_core::target::{Existing, Restored};
 use pollster::FutureExt as _;
@@ -49,7 +50,10 @@ impl Ground {
 
     /// Restores a backup of the original.
     pub(crate) fn transfer(&self) -> Result<Restored> {
-        let (source, target) = (RowSource::path(self.original()), RowTarget::path(self.copy()));
+        let (source, target) = (
+            SqliteSource::path(self.original()).unwrap(),
+            SqliteTarget::path(self.copy()).unwrap(),
+        );
         transfer(&source, &target, Existing::Refuse).block_on()
     }
 
@@ -57,7 +61,7 @@ impl Ground {
     #[track_caller]
     pub(crate) fn assert_round_trip(&self) -> Restored {
         let restored = self.transfer().unwrap();
-        let of = |path: &Path| sums(&RowSource::path(path)).block_on().unwrap();
+        let of = |path: &Path| sums(&SqliteSource::path(path).unwrap()).block_on().unwrap();
         let (expected, found) = (of(&self.original()), of(&self.copy()));
         assert_eq!(expected, found, "the sums of the schema and the tables");
         let (expected, found) = (values(&self.original()), values(&self.copy()));
@@ -140,7 +144,8 @@ fn rows(connection: &Connection, table: &str, without_rowid: bool) -> Vec<String
                 _ => String::new(),
             };
             let bytes = bytes.map(|bytes| bytes.escape_ascii().to_string());
-            line.push_str(&format!(" {kind} {number} {bytes:?},"));
+            // Writing to a string cannot fail.
+            let _ = write!(line, " {kind} {number} {bytes:?},");
         }
         lines.push(line);
     }

@@ -1,6 +1,6 @@
 //! Records and settings that no backup made: each is an error by its kind, and nothing of it is run.
 
-use backend_sqlite::rows::RowTarget;
+use backend_sqlite::SqliteTarget;
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout};
@@ -22,7 +22,7 @@ fn restore(name: &str, settings: &str, key: &[u8], value: &[u8]) -> (Result<Rest
     let info = DatabaseInfo { settings: Some(settings.to_owned()), ..DatabaseInfo::new(name) };
     let content = Content::Records { layout: Layout::Plain, databases: vec![info] };
     let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
-    let target = RowTarget::path(folder.path().join("copy.db"));
+    let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
     let done = async {
         let mut restore = target.begin(plan, &Context::default()).await?;
         let mut batch = RecordBatch::new();
@@ -169,9 +169,82 @@ fn a_plan_that_mixes_engines_is_refused_in_words() {
     let content = Content::Records { layout: Layout::Plain, databases };
     let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
     let folder = TempDir::new().unwrap();
-    let target = RowTarget::path(folder.path().join("copy.db"));
+    let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
     let Err(error) = target.begin(plan, &Context::default()).block_on() else {
         panic!("a plan of two engines was taken");
     };
     assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+}
+
+/// A text of less than 128 bytes as an entry of a head.
+fn entry(text: &str) -> [u8; 2] {
+    [3, u8::try_from(text.len()).unwrap()]
+}
+
+/// Restores a table and a schema of it and another object.
+fn with_object(kind: &str, name: &str, sql: &str) -> (Result<Restored>, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let statement = "CREATE TABLE t(a)";
+    let schema =
+        "schema page_size=4096 auto_vacuum=0 application_id=0 user_version=0 journal_mode=delete";
+    let info = |name, rest: &str| DatabaseInfo {
+        settings: Some(format!("{HEAD}{rest}")),
+        ..DatabaseInfo::new(name)
+    };
+    let databases =
+        vec![info("sqlite_schema", schema), info("t", &format!("key rowid\n{statement}"))];
+    let content = Content::Records { layout: Layout::Plain, databases };
+    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
+    let record = |rowid: u8, texts: [&str; 4]| {
+        let [kind, name, _, _] = texts;
+        let key = [b"\x03", kind.as_bytes(), b"\0\0\x03", name.as_bytes(), b"\0\0"].concat();
+        let mut value = vec![1, 5, 1];
+        value.extend(texts.iter().flat_map(|text| entry(text)));
+        value.extend([rowid, 0, 0, 0, 0, 0, 0, 0]);
+        value.extend(texts.iter().flat_map(|text| text.bytes()));
+        (key, value)
+    };
+    let mut records =
+        vec![record(1, ["table", "t", "t", statement]), record(2, [kind, name, "t", sql])];
+    records.sort();
+    let done = async {
+        let mut restore = target.begin(plan, &Context::default()).await?;
+        let mut batch = RecordBatch::new();
+        for (key, value) in &records {
+            batch.push(Record::whole(b"", key, value))?;
+        }
+        restore.load(0, batch).await?;
+        restore.finish().await
+    };
+    (done.block_on(), folder)
+}
+
+#[test]
+fn objects_of_a_schema_are_what_they_say_or_refused() {
+    with_object("index", "i", "CREATE INDEX i ON t(a)").0.unwrap();
+    for (kind, name, sql) in [
+        ("index", "i", "CREATE INDEX i ON t(a); DROP TABLE t"),
+        ("index", "i", "CREATE INDEX j ON t(a)"),
+        ("index", "i", "PRAGMA journal_mode = WAL"),
+        ("index", "i", ""),
+        ("view", "v", "CREATE VIEW v AS SELECT 1; ATTACH 'x.db' AS x"),
+        ("view", "v", "CREATE TEMP VIEW v AS SELECT 1"),
+        ("trigger", "r", "CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END; VACUUM"),
+        ("trigger", "r", "CREATE TABLE r(a)"),
+        ("table", "f", "CREATE VIRTUAL TABLE g USING fts5(a)"),
+        ("setting", "page_size", "CREATE TABLE u(a)"),
+        ("window", "w", "CREATE WINDOW w"),
+    ] {
+        let (done, folder) = with_object(kind, name, sql);
+        if kind == "setting" {
+            // What a record of a setting says beside what the settings say is of no effect.
+            done.unwrap();
+            continue;
+        }
+        let error = done.unwrap_err();
+        let refused = matches!(error, Error::Invalid { .. } | Error::Damaged { .. });
+        assert!(refused, "{sql}: {error:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{sql}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Columns of many MiB.
 
-use backend_sqlite::rows::RowSource;
+use backend_sqlite::SqliteSource;
 use backup_core::progress::Context;
 use backup_core::record::{BATCH_BYTES, MAX_WHOLE_VALUE, PART_BYTES};
 use backup_core::source::View;
@@ -15,7 +15,7 @@ use crate::ground::Ground;
 const MIB: u32 = 1 << 20;
 
 fn snapshot(ground: &Ground) -> Box<dyn Snapshot> {
-    let source = RowSource::path(ground.original());
+    let source = SqliteSource::path(ground.original()).unwrap();
     source.snapshot(View::Records, &Context::default()).block_on().unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! Random tables: what comes back is what was there, and keys sort as SQLite sorts.
 
-use backend_sqlite::rows::RowSource;
+use backend_sqlite::SqliteSource;
 use backup_core::progress::Context;
 use backup_core::source::View;
 use backup_core::{Error, Source};
@@ -117,7 +117,7 @@ impl Random {
 
 /// The rows' bodies in the order of their keys' bytes.
 fn by_key(ground: &Ground) -> Vec<Vec<u8>> {
-    let source = RowSource::path(ground.original());
+    let source = SqliteSource::path(ground.original()).unwrap();
     let snapshot = source.snapshot(View::Records, &Context::default()).block_on().unwrap();
     let records = records_of(snapshot.as_ref()).unwrap();
     let batches: Vec<_> = records.scan(1, None).try_collect().block_on().unwrap();

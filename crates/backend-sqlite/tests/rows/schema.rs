@@ -113,6 +113,16 @@ fn full_text_search_with_content_without_and_with_that_of_another_table() {
     assert_eq!(ground.ask::<i64>("SELECT count(*) FROM ext WHERE ext MATCH 'fox'"), 2);
 }
 
+/// A restore that fails for what the original was already would be none when it is needed.
+#[test]
+fn a_virtual_table_at_odds_with_itself_comes_back_and_is_told() {
+    let ground = Ground::new(
+        "CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES('one'), ('two'); DELETE FROM f_content WHERE id = 1;",
+    );
+    let notes = ground.assert_round_trip().notes;
+    assert!(notes[0].contains("FTS5 table main.f"), "{notes:?}");
+}
+
 #[test]
 fn rtrees() {
     let ground = Ground::new(

@@ -1,6 +1,6 @@
 //! Scans from anywhere, and cuts, over tables of every kind of key.
 
-use backend_sqlite::rows::RowSource;
+use backend_sqlite::SqliteSource;
 use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 use backup_core::source::View;
@@ -25,7 +25,7 @@ const TABLES: &str = "
     INSERT INTO apart SELECT id % 3, id, b FROM dense;";
 
 fn snapshot(ground: &Ground) -> Box<dyn Snapshot> {
-    let source = RowSource::path(ground.original());
+    let source = SqliteSource::path(ground.original()).unwrap();
     source.snapshot(View::Records, &Context::default()).block_on().unwrap()
 }
 
