@@ -15,6 +15,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::ENGINE;
+use crate::file::header::{HEADER_BYTES, Header};
+use crate::file::{descriptors, read_up_to};
 use crate::pages::still::Still;
 use crate::pages::{Options, state};
 
@@ -39,6 +41,8 @@ pub(crate) struct Moment {
     notes: Vec<String>,
     /// The files that must not change, where no lock keeps them.
     still: Option<Arc<Still>>,
+    /// Whether the database has a write-ahead log. A connection to files that do not change does not tell.
+    is_wal: bool,
     /// What holds the file that the connection reads, where it is not the database's own.
     _scratch: Option<Arc<Scratch>>,
 }
@@ -76,7 +80,9 @@ impl Moment {
 
     /// A connection in a read transaction on the database itself.
     pub(crate) fn of_live(connection: Connection, position: Position, notes: Vec<String>) -> Self {
-        Self { connection: Mutex::new(connection), position, notes, still: None, _scratch: None }
+        let is_wal = matches!(position, Position::Sqlite { .. });
+        let connection = Mutex::new(connection);
+        Self { connection, position, notes, still: None, is_wal, _scratch: None }
     }
 
     /// A moment of files that do not change: SQLite is told so, takes no locks, looks for no log and
@@ -90,11 +96,13 @@ impl Moment {
     ) -> Result<Self> {
         let failed = |error| Error::engine(ENGINE, format!("read {}", main.display()))(error);
         let connection = self::still(main).map_err(failed)?;
+        let is_wal = is_wal(main)?;
         match begin(&connection) {
             Ok(()) => {}
             Err(refusal) => return Err(refusal.into_error(main)),
         }
-        Ok(Self { connection: Mutex::new(connection), position, notes, still, _scratch: scratch })
+        let connection = Mutex::new(connection);
+        Ok(Self { connection, position, notes, still, is_wal, _scratch: scratch })
     }
 
     /// Reads with the connection, which nobody else has meanwhile.
@@ -110,6 +118,11 @@ impl Moment {
             still.check()?;
         }
         found
+    }
+
+    /// Whether the database has a write-ahead log.
+    pub(crate) fn is_wal(&self) -> bool {
+        self.is_wal
     }
 
     /// Where in the database's history it stands.
@@ -191,6 +204,14 @@ pub(crate) fn begin(connection: &Connection) -> Result<(), Refusal> {
 /// Ends a read transaction and lets its lock go.
 pub(crate) fn end(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("COMMIT")
+}
+
+/// Whether a database says that it has a write-ahead log. An empty one says nothing.
+fn is_wal(main: &Path) -> Result<bool> {
+    let file = descriptors::open(main)?;
+    let mut header = [0; HEADER_BYTES];
+    let read = read_up_to(&file, &mut header, 0).map_err(Error::io("read", main))?;
+    Ok(read == HEADER_BYTES && Header::parse(main, &header)?.is_wal())
 }
 
 /// The name under which SQLite takes a file for one that nobody changes.

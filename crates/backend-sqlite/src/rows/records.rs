@@ -52,7 +52,7 @@ impl RowRecords {
     pub(crate) fn read(moment: Arc<Moment>, context: &Context) -> Result<Self> {
         let schema = moment.with(|connection| {
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            Schema::read(connection)
+            Schema::read(connection, moment.is_wal())
         })?;
         let mut notes = moment.notes().to_vec();
         notes.extend(build::rehearse(&schema.objects, &schema.pragmas, context)?);

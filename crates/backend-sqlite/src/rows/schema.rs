@@ -52,9 +52,10 @@ impl Object {
 }
 
 impl Schema {
-    /// Reads the schema of a database.
-    pub(super) fn read(connection: &Connection) -> Result<Self> {
-        Ok(Self { pragmas: pragmas(connection)?, objects: objects(connection)? })
+    /// Reads the schema of a database, of which its connection does not always tell whether it has a
+    /// write-ahead log.
+    pub(super) fn read(connection: &Connection, is_wal: bool) -> Result<Self> {
+        Ok(Self { pragmas: pragmas(connection, is_wal)?, objects: objects(connection)? })
     }
 
     /// The schema as records, in order.
@@ -219,7 +220,7 @@ fn string(row: &Row<'_>, column: usize) -> Result<String> {
     })
 }
 
-fn pragmas(connection: &Connection) -> Result<Pragmas> {
+fn pragmas(connection: &Connection, is_wal: bool) -> Result<Pragmas> {
     let failed = |name: &str| Error::engine(ENGINE, format!("ask for {name}"));
     let number = |name: &str| {
         let answer = connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -237,6 +238,6 @@ fn pragmas(connection: &Connection) -> Result<Pragmas> {
         auto_vacuum: u8::try_from(number("auto_vacuum")?).unwrap_or_default(),
         application_id: signed("application_id")?,
         user_version: signed("user_version")?,
-        is_wal: word("journal_mode")?.eq_ignore_ascii_case("wal"),
+        is_wal,
     })
 }

@@ -149,12 +149,22 @@ impl Settings {
     }
 }
 
-/// Whether all of these are tables of SQLite databases, of whatever version.
-pub(crate) fn can_load(databases: &[DatabaseInfo]) -> bool {
-    let is_table = |info: &DatabaseInfo| {
+/// Whether these are tables of SQLite databases, of whatever version, and not databases of other engines.
+///
+/// # Errors
+/// [`Error::Unsupported`] where they are both.
+pub(crate) fn can_load(databases: &[DatabaseInfo]) -> Result<bool> {
+    let is_table = |info: &&DatabaseInfo| {
         info.settings.as_deref().is_some_and(|settings| settings.starts_with(WORD))
     };
-    !databases.is_empty() && databases.iter().all(is_table)
+    match databases.iter().filter(is_table).count() {
+        0 => Ok(false),
+        tables if tables == databases.len() => Ok(true),
+        tables => Err(Error::unsupported(
+            format!("restoring {tables} tables of SQLite together with other databases"),
+            "restore each of the others by itself (--database) into a file of its own",
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -209,9 +219,9 @@ mod tests {
     #[test]
     fn only_plans_of_tables_alone_are_taken() {
         let table = info("t", "sqlite-rows 1\n");
-        assert!(can_load(std::slice::from_ref(&table)));
-        assert!(!can_load(&[table, DatabaseInfo::new("default")]));
-        assert!(!can_load(&[info("default", "write_buffer_size=1")]));
-        assert!(!can_load(&[]));
+        assert!(can_load(std::slice::from_ref(&table)).unwrap());
+        assert!(can_load(&[table, DatabaseInfo::new("default")]).is_err());
+        assert!(!can_load(&[info("default", "write_buffer_size=1")]).unwrap());
+        assert!(!can_load(&[]).unwrap());
     }
 }

@@ -95,8 +95,9 @@ impl SqliteTarget {
                 format!("restore them into {engine}, or restore a records snapshot"),
             )),
             Content::Records { layout, databases } => {
+                let are_rows = can_load(&databases)?;
                 let staging = Staging::begin(disk, &self.path, FORM, existing)?;
-                if can_load(&databases) {
+                if are_rows {
                     let restore = RowsRestore::begin(staging, origin, layout, &databases, context)?;
                     return Ok(Box::new(restore));
                 }

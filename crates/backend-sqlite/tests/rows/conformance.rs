@@ -78,8 +78,8 @@ impl Place for Store {
 }
 
 fn abilities(of: Capabilities) -> Capabilities {
-    // How a moment is taken is not for these tests.
-    Capabilities { point_in_time: false, ..of }
+    // How a moment is taken, and pages, are not for these tests.
+    Capabilities { point_in_time: false, partitions: false, files: false, place_files: false, ..of }
 }
 
 /// The row's key: a blob.
