@@ -285,10 +285,21 @@ impl Session {
             return Ok(());
         }
         let catalog = self.repository.catalog();
+        // Also where the pin is not there: whether it was committed may be unknown, and this takes the number
+        // that it could still get.
         let decide = |_: &State, _: &[Entry]| Ok(Decision::Commit(unpin.clone()));
-        // Nothing is built on the base any more; what came since need not be kept.
-        let newest = catalog.head().await?;
-        let head = catalog.commit(&newest, decide).await?;
+        let mut unsure = false;
+        let head = loop {
+            // Nothing is built on the base any more; what came since need not be kept.
+            let newest = catalog.head().await?;
+            match catalog.commit(&newest, decide).await {
+                // It slept right here for longer than entries are kept, and nothing was committed.
+                Err(Error::StartOver { .. }) => {}
+                // Whether it was committed is not known; to do it twice does no harm.
+                Err(Error::Store { .. }) if !unsure => unsure = true,
+                ended => break ended?,
+            }
+        };
         *progress = Progress { base: head, parents: Vec::new(), checkpoint: None };
         Ok(())
     }

@@ -549,6 +549,42 @@ async fn a_session_that_slept_below_the_floor_can_be_abandoned() {
     assert_eq!(other.head().await.unwrap().state.pins.len(), before - 1);
 }
 
+/// Lost: the pins of a session that slept once more, between reading the newest state and committing on it.
+#[tokio::test]
+async fn a_session_that_sleeps_while_it_is_abandoned_is_abandoned_all_the_same() {
+    for moment in 0.. {
+        let (_, inner) = fresh_repository(1).await;
+        let (others, request) = (Arc::clone(&inner), Arc::new(AtomicU64::new(u64::MAX / 2)));
+        let counted = Arc::clone(&request);
+        let slow: Arc<dyn ObjectStore> = Faulty::new(&inner, move |_| {
+            if counted.fetch_add(1, Ordering::Relaxed) == moment {
+                let others = Arc::clone(&others);
+                let meanwhile = std::thread::spawn(move || {
+                    let runtime =
+                        tokio::runtime::Builder::new_current_thread().enable_time().build();
+                    runtime.unwrap().block_on(grow_beyond_stubs(&others));
+                });
+                meanwhile.join().unwrap();
+            }
+            Fault::None
+        });
+        let repository = reopen(&slow, 2).await.unwrap();
+        let base = repository.head().await.unwrap();
+        let session = Session::begin(&repository, &base, "memory:store", &[]).await.unwrap();
+        session.checkpoint(&manifest(1)).await.unwrap();
+        request.store(0, Ordering::Relaxed);
+        session.abandon().await.unwrap_or_else(|error| panic!("asleep before {moment}: {error}"));
+        let requests = request.load(Ordering::Relaxed);
+        let state = reopen(&inner, 3).await.unwrap().head().await.unwrap().state;
+        let own = state.pins.values().filter(|pin| pin.source == "memory:store").count();
+        assert_eq!(own, 0, "asleep before {moment}");
+        if moment >= requests {
+            assert!(moment > 3, "it made {requests} requests");
+            break;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_floor_that_sinks_is_damage() {
     let (_, inner) = with_entries(1).await;

@@ -62,6 +62,7 @@ async fn in_bucket(number: usize) -> Arc<dyn ObjectStore> {
 }
 
 #[cfg(not(feature = "aws"))]
+#[expect(clippy::unused_async, reason = "with the feature it waits for the bucket")]
 async fn in_bucket(_number: usize) -> Arc<dyn ObjectStore> {
     panic!("{VARIABLE}=s3 needs the feature aws")
 }
