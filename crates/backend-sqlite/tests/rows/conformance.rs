@@ -8,7 +8,7 @@ use backend_sqlite::{SqliteSource, SqliteTarget};
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, MAX_WHOLE_VALUE, Record, RecordBatch, RecordKey, parts};
 use backup_core::source::{
-    BatchStream, Capabilities, DatabaseInfo, SnapshotInfo, StoreDescription, View,
+    BatchStream, Capabilities, DatabaseInfo, SnapshotInfo, StoreDescription, View, no_such_view,
 };
 use backup_core::target::{Content, RestorePlan, Restored};
 use backup_core::{Error, Files, Records, Restore, Result, Snapshot, Source, Target};
@@ -133,6 +133,9 @@ impl Source for Mapped {
     }
 
     async fn snapshot(&self, view: View, context: &Context) -> Result<Box<dyn Snapshot>> {
+        if view.files() {
+            return Err(no_such_view("sqlite", view, "these are its rows alone"));
+        }
         let inner = self.inner.snapshot(view, context).await?;
         let mut info = inner.info().clone();
         let hidden = |info: &DatabaseInfo| info.name == "sqlite_schema" || info.name == ALWAYS;
@@ -262,6 +265,9 @@ impl Target for MappedTarget {
                     "sqlite-rows 1\nencoding UTF-8\nkey primary BINARY\nCREATE TABLE \"{name}\"(\"key\" BLOB PRIMARY KEY, value BLOB) {with}"
                 ));
             }
+        }
+        if let Content::Files { .. } = &plan.content {
+            return Err(Error::unsupported("placing files", "these are rows alone"));
         }
         let inner = self.inner.begin(plan, context).await?;
         let rowid = self.tables.with.is_empty().then_some(0);
