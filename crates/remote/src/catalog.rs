@@ -244,6 +244,8 @@ impl Catalog {
                 path: self.store.name(&Entry::path(number)),
                 source: "so much was committed meanwhile that it is no longer kept".into(),
             },
+            // Damage is what is found, and not what could not be looked at.
+            Err(failure) if !failure.is_damage() => failure,
             _ => error,
         }
     }

@@ -501,6 +501,24 @@ async fn a_listing_from_below_the_floor_is_no_damage() {
 /// the same number had become a stub: it called that damage. Whose the entry was is not known.
 #[tokio::test]
 async fn a_stub_in_the_place_of_one_s_own_entry_is_no_damage() {
+    let error = asleep_within_a_commit(|_| Fault::None).await;
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+}
+
+/// Lost: trust. So did one that then could not look whether it was a stub: one in 100,000 schedules.
+#[tokio::test]
+async fn a_stub_is_no_damage_where_nothing_more_can_be_read() {
+    let error = asleep_within_a_commit(|request| match request {
+        Request::List => Fault::Fail,
+        _ => Fault::None,
+    })
+    .await;
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+}
+
+/// How a commit fails that sleeps within storing its entry until that number is a stub; `then` is what the
+/// store does from then on.
+async fn asleep_within_a_commit(then: fn(&Request) -> Fault) -> Error {
     let inner = in_memory().await;
     let (others, asleep) = (Arc::clone(&inner), AtomicU64::new(0));
     let faulty: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| {
@@ -513,12 +531,11 @@ async fn a_stub_in_the_place_of_one_s_own_entry_is_no_damage() {
             });
             meanwhile.join().unwrap();
         }
-        Fault::None
+        if asleep.load(Ordering::Relaxed) > 0 { then(request) } else { Fault::None }
     });
     let repository = reopen(&faulty, 2).await.unwrap();
     let base = repository.head().await.unwrap();
-    let error = commit_pin(&repository, &base, 99).await.unwrap_err();
-    assert!(matches!(error, Error::Store { .. }), "{error}");
+    commit_pin(&repository, &base, 99).await.unwrap_err()
 }
 
 /// Commits 70 entries, and makes stubs of all before number 64.
