@@ -69,7 +69,14 @@ impl SqliteSource {
                 (Some(pages), Some(moment))
             }
         };
-        let records = moment.map(|moment| self.records(&moment, context)).transpose()?;
+        let records = match moment {
+            None => None,
+            Some(moment) => Some(match self.records(&moment, context) {
+                // SQLite calls a page damaged, too, that the disk failed to give it this once.
+                Err(Error::Damaged { .. }) => self.records(&moment, context)?,
+                found => found?,
+            }),
+        };
         SqliteSnapshot::new(pages, records)
     }
 

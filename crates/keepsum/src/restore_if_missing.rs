@@ -87,13 +87,12 @@ impl RestoreManager {
     /// false where there is no backup.
     ///
     /// # Errors
-    /// Whatever a restore may fail with; [`Error::Refused`] where there is no repository.
+    /// Whatever a restore may fail with, and that there is no repository.
     pub async fn restore(&self) -> Result<bool> {
         if self.is_there()? {
             return Ok(true);
         }
-        let opened = Repository::open(&self.repository, &self.host, &self.context).await;
-        let repository = opened.map_err(Error::from).map_err(no_repository)?;
+        let repository = Repository::open(&self.repository, &self.host, &self.context).await?;
         Ok(!matches!(self.restore_from(&repository).await?, Outcome::NoBackup(_)))
     }
 
@@ -133,16 +132,5 @@ impl RestoreManager {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-/// That there is no repository must not look like a repository without a backup.
-pub fn no_repository(error: Error) -> Error {
-    match error {
-        Error::Remote(remote::Error::NotFound { what, .. }) => Error::Refused {
-            what: format!("{what} is not there, which does not mean that there is no backup"),
-            instead: "check the address, or make a repository with `keepsum init`".into(),
-        },
-        error => error,
     }
 }

@@ -1,6 +1,6 @@
 //! Keys: what a table's rows are found by, as bytes that sort as SQLite sorts them.
 //!
-//! `ROWS.md` describes the same bytes for readers without Rust.
+//! `docs/FORMAT.md` describes the same bytes for readers without Rust.
 
 use std::borrow::Cow;
 

@@ -3,7 +3,7 @@
 //! The key of a record is what its row is found by, in bytes that sort as SQLite sorts rows; its value is
 //! the row, each column with its storage class. The schema is a database of its own, and each table carries
 //! the statement that makes it, so that a restore makes the tables, fills them, and builds all else on them.
-//! `ROWS.md` describes every byte.
+//! `docs/FORMAT.md` describes every byte.
 //!
 //! Nothing is carried that a restore could not make again: a backup makes the schema in memory first, by
 //! the same code.

@@ -1,6 +1,6 @@
 //! What a snapshot keeps of each table so that it can be made again, as text: `DatabaseInfo::settings`.
 //!
-//! `ROWS.md` describes it line by line.
+//! `docs/FORMAT.md` describes it line by line.
 
 use backup_core::source::DatabaseInfo;
 use backup_core::{Error, Result};

@@ -1,6 +1,6 @@
 //! Values: a row's columns as bytes, each with its storage class.
 //!
-//! `ROWS.md` describes the same bytes for readers without Rust.
+//! `docs/FORMAT.md` describes the same bytes for readers without Rust.
 
 use std::borrow::Cow;
 

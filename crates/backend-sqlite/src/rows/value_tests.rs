@@ -36,8 +36,8 @@ fn cells_are_read_as_they_were_written() {
 /// The worked example of the page: its bytes are those that the code writes.
 #[test]
 fn the_example_of_the_page_is_what_is_written() {
-    let page = include_str!("../../ROWS.md");
-    let example = page.split("```hex\n").skip(1).map(|block| {
+    let page = include_str!("../../../../docs/FORMAT.md");
+    let example = page.split("```hex row\n").skip(1).map(|block| {
         let block = block.split("```").next().unwrap_or_default();
         let bytes = block.lines().flat_map(|line| {
             let hex = line.split('#').next().unwrap_or_default();

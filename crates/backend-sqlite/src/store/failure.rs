@@ -19,7 +19,8 @@ pub(super) fn failed<'a>(
         },
         Some(ErrorCode::DatabaseCorrupt) => Error::damaged(
             what,
-            "SQLite has met a page that cannot be right; restore the file from a backup",
+            "SQLite has met a page that cannot be right, or that the disk did not give it; look at the \
+             disk, then restore the file from a backup",
         ),
         _ => Error::engine(ENGINE, format!("{action} {what}"))(error),
     }

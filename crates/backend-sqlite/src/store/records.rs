@@ -53,9 +53,11 @@ impl StoreRecords {
                 }
                 let mut info = DatabaseInfo::new(table.name());
                 if tables.len() <= ESTIMATED {
-                    let estimate = estimate(connection, table)?;
-                    info.estimated_records = Some(estimate.records);
-                    info.estimated_bytes = Some(estimate.bytes);
+                    // A page that cannot be read is found by who reads the records; SQLite's statistics
+                    // would call it damaged, whatever kept it from being read.
+                    let estimate = estimate(connection, table).ok();
+                    info.estimated_records = estimate.map(|estimate| estimate.records);
+                    info.estimated_bytes = estimate.map(|estimate| estimate.bytes);
                 }
                 databases.push(info);
             }

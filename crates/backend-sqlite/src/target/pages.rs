@@ -1,6 +1,7 @@
 //! Restoring pages as they were.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -92,9 +93,21 @@ fn check_pages(built: &Path, check: PageCheck) -> Result<()> {
         PageCheck::Full => ("PRAGMA integrity_check(1)", "integrity_check"),
     };
     let failed = |error| Error::engine(ENGINE, format!("check {}", built.display()))(error);
-    let connection = moment::still(built).map_err(failed)?;
-    let found: String = connection.query_row(pragma, [], |row| row.get(0)).map_err(failed)?;
-    if found == "ok" { Ok(()) } else { Err(damaged(format!("{wanted} says: {found}"))) }
+    let ask = || {
+        let connection = moment::still(built)?;
+        connection.query_row(pragma, [], |row| row.get::<_, String>(0))
+    };
+    if ask().map_err(failed)? == "ok" {
+        return Ok(());
+    }
+    // SQLite says in one word what is wrong in a page and that it could not be read. What cannot be read is
+    // an error of the disk, and what could not be read once is asked again.
+    let mut file = File::open(built).map_err(Error::io("open", built))?;
+    io::copy(&mut file, &mut io::sink()).map_err(Error::io("read", built))?;
+    match ask().map_err(failed)?.as_str() {
+        "ok" => Ok(()),
+        found => Err(damaged(format!("{wanted} says: {found}"))),
+    }
 }
 
 fn damaged(detail: String) -> Error {

@@ -4,7 +4,7 @@ use backup_core::source::Layout;
 use keepsum::location::TargetOptions;
 use keepsum::report::{AlreadyThere, RestoreReport};
 use keepsum::restore::{self as engine, RestoreOptions};
-use keepsum::restore_if_missing::{Outcome, RestoreManager, no_repository};
+use keepsum::restore_if_missing::{Outcome, RestoreManager};
 use keepsum::{ExitCode, SnapshotSpec, StoreLocation};
 
 use crate::args::{CheckChoice, Convert, Export, LayoutChoice, Restore, Writing};
@@ -80,8 +80,7 @@ async fn where_missing(
         session.print(&AlreadyThere::new(target))?;
         return Ok(ExitCode::Done);
     }
-    let repository =
-        session.try_repository().await?.map_err(|error| no_repository(error.into()))?;
+    let repository = session.repository().await?;
     match manager.restore_from(&repository).await? {
         Outcome::Restored(report) => print(&report, session),
         Outcome::AlreadyThere => {
