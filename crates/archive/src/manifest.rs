@@ -17,7 +17,9 @@ use crate::versioned::{self, at_most};
 use crate::{Error, Result};
 
 const WHAT: &str = "a manifest";
-const VERSION: u16 = 1;
+/// The newest version. A manifest without pages is written as the first, which older programs read.
+const VERSION: u16 = 2;
+const WITHOUT_PAGES: u16 = 1;
 const FILE: &str = "a file's description";
 
 /// All permission bits, with set-user-id, set-group-id and the sticky bit.
@@ -81,7 +83,26 @@ pub struct Manifest {
     /// What a person should know about it.
     #[serde(deserialize_with = "at_most::<_, _, MAX_NOTES>")]
     pub notes: Vec<String>,
+    /// The proof of its pages, where it is the one file of a database that is made of pages.
+    #[serde(skip)]
+    pub pages: Option<PageProof>,
 }
+
+/// The sum of the pages of a file, so that the next state can be proved from the pages that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageProof {
+    /// The length of a page in bytes.
+    pub page_bytes: u32,
+    /// The pages as records: the key is the page's number, counted from 1, as a big-endian u32, the value
+    /// the page, the tag [`PAGES_TAG`].
+    pub sum: DatabaseSum,
+    /// What later states bind to: drawn at random whenever the pages were read, and taken over where they
+    /// were not because nothing had changed.
+    pub generation: [u8; 16],
+}
+
+/// What binds the hash of a page to being one.
+pub const PAGES_TAG: &[u8] = b"keepsum pages";
 
 /// A database of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +178,10 @@ impl Manifest {
     /// Those of [`parse`](Self::parse): what could not be read is not written.
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.check()?;
-        versioned::encode(WHAT, VERSION, self)
+        match &self.pages {
+            None => versioned::encode(WHAT, WITHOUT_PAGES, self),
+            Some(pages) => versioned::encode(WHAT, VERSION, &(self, pages)),
+        }
     }
 
     /// Reads a manifest, and checks its limits and that its parts agree with each other.
@@ -165,7 +189,13 @@ impl Manifest {
     /// # Errors
     /// [`Error::Malformed`], [`Error::Mismatch`], [`Error::Newer`], [`Error::Limit`].
     pub fn parse(content: &[u8]) -> Result<Self> {
-        let manifest: Self = versioned::parse(WHAT, VERSION, content)?;
+        let (version, body) = versioned::open(WHAT, VERSION, content)?;
+        let manifest = if version == WITHOUT_PAGES {
+            versioned::read(WHAT, body)?
+        } else {
+            let (manifest, pages) = versioned::read(WHAT, body)?;
+            Self { pages: Some(pages), ..manifest }
+        };
         manifest.check()?;
         Ok(manifest)
     }
@@ -205,7 +235,26 @@ impl Manifest {
         if !total(|sum| sum.records) || !total(|sum| sum.bytes) {
             return Err(Error::mismatch(WHAT, "its databases have more than any store can"));
         }
-        self.shape.check(self.proved_from)
+        self.shape.check(self.proved_from)?;
+        self.pages.as_ref().map_or(Ok(()), |pages| pages.check(&self.shape))
+    }
+}
+
+impl PageProof {
+    /// One file of whole pages, each with its number.
+    fn check(&self, shape: &Shape) -> Result<()> {
+        let Self { page_bytes, sum, .. } = self;
+        let of_file = match shape {
+            Shape::Files { count: 1, bytes, .. } => Some(*bytes),
+            _ => None,
+        };
+        let page = u64::from(*page_bytes);
+        let content = page.checked_mul(sum.records);
+        let with_numbers = (page + 4).checked_mul(sum.records);
+        if page > 0 && content.is_some() && content == of_file && with_numbers == Some(sum.bytes) {
+            return Ok(());
+        }
+        Err(Error::mismatch(WHAT, "its pages are not those of one file"))
     }
 }
 

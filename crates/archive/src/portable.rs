@@ -73,7 +73,7 @@ pub struct Contents {
 }
 
 /// Whether a path that need not be there is meant as a file, not a folder.
-fn names_file(path: &Path) -> bool {
+pub fn names_file(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(EXTENSION.as_bytes())
 }
 

@@ -97,6 +97,15 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         detail: String,
     },
+    /// A source changed while it was read, and nothing could keep it from that. Nothing that was read of it
+    /// may be used; the same again may succeed.
+    #[error("{what} changed while it was read{hint}")]
+    Changed {
+        /// What changed.
+        what: String,
+        /// What would keep it from changing, beginning with `; `, or nothing.
+        hint: String,
+    },
     /// The caller cancelled.
     #[error("cancelled; nothing was changed")]
     Cancelled,

@@ -241,6 +241,12 @@ pub trait Files: Send + Sync {
     /// All files, sorted by path.
     fn list(&self) -> &[FileInfo];
 
+    /// The length in bytes of the pages that the one file is made of, where it is. They are summed as well,
+    /// so that a later state can be proved from the pages that changed.
+    fn page_bytes(&self) -> Option<u32> {
+        None
+    }
+
     /// The bytes `range` of the file with index `file`, all of them.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 //! and the entries are moved one by one, the one that makes the store a store last; what is left of
 //! that by a crash is taken back (`filling`).
 
+mod file;
 mod filling;
 mod leftovers;
 mod names;
@@ -30,7 +31,7 @@ use crate::{Error, Result};
 
 use names::{
     absolute, check_above, check_free, entries, exists, free_name, hidden_folder, is_mount_point,
-    lock, parent_of, sidecar_of,
+    lock, parent_of,
 };
 
 pub use placing::Placing;
@@ -38,10 +39,25 @@ pub use placing::Placing;
 /// The name of the sidecar in a restored folder.
 pub const SIDECAR: &str = "KEEPSUM_RESTORED";
 
+/// How the name of the sidecar of a restored file ends.
+const SIDECAR_OF_FILE: &str = ".keepsum";
+
 /// The name of the file that says that the folder it is in is being built, and, where a restore may go on
 /// from it, from what. A crash while the folder is put in place may leave it there; the next restore
 /// removes it.
 pub const MARK: &str = ".keepsum-restoring";
+
+/// Whether a restore would find something at a target that it must not replace unasked. Whatever a restore
+/// that was interrupted left there is nothing.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Invalid`] for a folder where a file is to be, or the other way round.
+pub fn is_occupied(target: &Path, form: Form) -> Result<bool> {
+    match check_free(&absolute(target)?, form, Existing::Refuse) {
+        Err(Error::Occupied { .. }) => Ok(true),
+        free => free.map(|()| false),
+    }
+}
 
 /// What a target is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +68,11 @@ pub enum Form {
         last: Option<&'static str>,
     },
     /// One file.
-    File,
+    File {
+        /// How the names of the files end that its engine keeps beside it (SQLite's `-wal`); what is
+        /// there is moved aside together with the file.
+        companions: &'static [&'static str],
+    },
 }
 
 /// A store being built beside its target.
@@ -123,7 +143,7 @@ impl Staging {
         let mut resumed = false;
         if exists(&folder)? {
             let _lock = lock(&folder, &target)?;
-            leftovers::undo(disk.as_ref(), &target, &folder, inside)?;
+            leftovers::undo(disk.as_ref(), &target, &folder, form, inside)?;
             resumed = mark.is_some_and(|mark| leftovers::is_marked(&folder, mark));
             if !resumed && exists(&folder)? {
                 leftovers::sweep(disk.as_ref(), &folder)?;
@@ -181,7 +201,7 @@ impl Staging {
                 sync_tree(self.disk.as_ref(), &self.folder)?;
                 if self.inside { self.fill(last)? } else { self.swap_folder()? }
             }
-            Form::File => self.swap_file(origin)?,
+            Form::File { companions } => self.swap_file(companions, origin)?,
         };
         self.end = End::Published;
         // The store is in its place and durable: what cannot be tidied up does not undo that.
@@ -236,61 +256,6 @@ impl Staging {
         Ok(Some(aside))
     }
 
-    fn swap_file(&self, origin: &Origin) -> Result<Option<PathBuf>> {
-        let built = self.file();
-        let parent = parent_of(&self.target);
-        self.write_sidecar(&sidecar_of(&built), origin)?;
-        self.disk.sync_file(&built)?;
-        let mut aside = None;
-        if exists(&self.target)? {
-            self.still_allowed()?;
-            let name = free_name(&self.target)?;
-            self.disk.rename(&self.target, &name)?;
-            aside = Some(name);
-        }
-        let placed = self.place_file(&built, aside.as_deref(), parent);
-        if let (Err(_), Some(aside)) = (&placed, &aside) {
-            if !exists(&sidecar_of(&built))? {
-                // The new one's, which says nothing of the old store.
-                self.disk.remove(&sidecar_of(&self.target))?;
-            }
-            self.put_back(&sidecar_of(aside), &sidecar_of(&self.target));
-            self.put_back(aside, &self.target);
-        }
-        placed?;
-        self.disk.sync_folder(parent)?;
-        Ok(aside)
-    }
-
-    /// Puts the file that was built in the place that is free now.
-    fn place_file(&self, built: &Path, aside: Option<&Path>, parent: &Path) -> Result<()> {
-        let sidecar = sidecar_of(&self.target);
-        if let Some(aside) = aside
-            && exists(&sidecar)?
-        {
-            self.disk.rename(&sidecar, &sidecar_of(aside))?;
-        }
-        self.disk.sync_folder(parent)?;
-        self.disk.rename(&sidecar_of(built), &sidecar)?;
-        self.disk.sync_folder(parent)?;
-        self.disk.rename(built, &self.target)
-    }
-
-    /// After an error: what was moved aside goes back, unless something has its place by now.
-    fn put_back(&self, aside: &Path, place: &Path) {
-        let back = || -> Result<()> {
-            if exists(aside)? && !exists(place)? {
-                self.disk.rename(aside, place)?;
-                self.disk.sync_folder(parent_of(place))?;
-            }
-            Ok(())
-        };
-        if let Err(error) = back() {
-            let aside = aside.display();
-            tracing::warn!(%error, %aside, "what was there before stays aside");
-        }
-    }
-
     /// The target may have been filled by somebody since [`begin`](Self::begin).
     fn still_allowed(&self) -> Result<()> {
         match self.existing {
@@ -307,7 +272,7 @@ impl Staging {
             return Ok(());
         }
         let disk = self.disk.as_ref();
-        leftovers::undo(disk, &self.target, &self.folder, self.inside)?;
+        leftovers::undo(disk, &self.target, &self.folder, self.form, self.inside)?;
         if !exists(&self.folder)? {
             return Ok(());
         }

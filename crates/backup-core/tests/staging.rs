@@ -122,7 +122,7 @@ fn a_file_is_published_with_its_sidecar_beside_it() {
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("copy.bcs");
     for (content, aside) in [("one", None), ("two", Some("copy.bcs.keepsum-old"))] {
-        let staging = begin(&target, Form::File, Existing::KeepAside).unwrap();
+        let staging = begin(&target, Form::File { companions: &[] }, Existing::KeepAside).unwrap();
         fs::write(staging.file(), content).unwrap();
         let kept = staging.publish(&origin()).unwrap();
         assert_eq!(kept, aside.map(|name| home.path().join(name)));
@@ -130,7 +130,7 @@ fn a_file_is_published_with_its_sidecar_beside_it() {
     }
     let aside = ["copy.bcs.keepsum-old", "copy.bcs.keepsum-old.keepsum"];
     assert_eq!(names(home.path()), [&["copy.bcs", "copy.bcs.keepsum"][..], &aside].concat());
-    let folder = begin(home.path(), Form::File, Existing::KeepAside);
+    let folder = begin(home.path(), Form::File { companions: &[] }, Existing::KeepAside);
     assert!(matches!(folder, Err(Error::Invalid { .. })), "a folder where a file is to be");
 }
 

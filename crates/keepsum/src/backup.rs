@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use archive::catalog::State;
 use archive::limits::MAX_NOTES;
-use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotId};
+use archive::manifest::{Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, SnapshotId};
 use archive::node::Tree;
 use archive::object::ObjectRef;
 use backup_core::Source;
@@ -18,6 +18,7 @@ use remote::tree::{Reading, write_files, write_records};
 use remote::{Committed, Host, Repository, Root, Session};
 
 use crate::checkpoint::{CheckpointEvery, Pace, Saving};
+use crate::pages::PagesRead;
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
 use crate::sums::{self, sum_databases};
 use crate::{Error, Result, time};
@@ -28,7 +29,8 @@ const MAX_CANDIDATES: usize = 16;
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
 
-/// How often a backup starts over when a collection took away what it had reused or stored.
+/// How often a backup starts over when a collection took away what it had reused or stored, or a source
+/// changed while it was read.
 const ATTEMPTS: u32 = 5;
 
 /// A shape that was asked for.
@@ -82,14 +84,24 @@ pub async fn backup(
     // An interrupted backup is found by the host that its pins name.
     let repository = &repository.clone().on_host(host);
     let view = view(source, options)?;
-    context.phase("taking a snapshot", None);
-    let snapshot = source.snapshot(view, context).await?;
     let mut attempt = 0;
+    let mut taken = None;
     loop {
         attempt += 1;
+        let snapshot = match &mut taken {
+            Some(snapshot) => snapshot,
+            none => {
+                context.phase("taking a snapshot", None);
+                none.insert(source.snapshot(view, context).await?)
+            }
+        };
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
         match taking.store(source.describe(), started).await {
+            Err(error) if error.is_change() && attempt < ATTEMPTS => {
+                context.note(format!("starting over: {error}"));
+                taken = None;
+            }
             Err(Error::Remote(remote::Error::StartOver { why })) if attempt < ATTEMPTS => {
                 context.note(format!("starting over: {why}"));
             }
@@ -221,12 +233,14 @@ impl Taking<'_> {
             shape: Shape::Records,
             proved_from: None,
             notes: kept_notes(&info.notes),
+            pages: None,
         };
         if self.view.files() {
             let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
             self.begin_files(files);
             let copied = self.files(session, parents, files, &manifest);
-            (manifest.shape, manifest.databases) = future::try_join(copied, self.prove()).await?;
+            ((manifest.shape, manifest.pages), manifest.databases) =
+                future::try_join(copied, self.prove()).await?;
         } else {
             manifest.proved_from = Some(ProvedFrom::Source);
             self.records(session, parents, &mut manifest).await?;
@@ -254,12 +268,19 @@ impl Taking<'_> {
         parents: &[Manifest],
         files: &dyn Files,
         manifest: &Manifest,
-    ) -> Result<Shape> {
+    ) -> Result<(Shape, Option<PageProof>)> {
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
         let pace = Pace::new(self.options.checkpoint_every, session);
         let saving = Saving::new(session, &pace, manifest, None);
+        let paged = PagesRead::of(files);
+        let files = paged.as_ref().map_or(files, |paged| paged as &dyn Files);
         let written = write_files(session, files, &trees, &saving, self.context).await?;
-        Ok(Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes })
+        let shape = Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes };
+        let proof = match paged {
+            Some(paged) => Some(paged.proof(&shape, parents, self.host).await?),
+            None => None,
+        };
+        Ok((shape, proof))
     }
 
     async fn records(

@@ -19,7 +19,7 @@ pub async fn convert(
 ) -> Result<RestoreReport> {
     let started = host.clock.now_ms();
     let from = source.source(&SourceOptions::default())?;
-    let into = Into { target: target.target()?, options, context };
+    let into = Into { target: target.target_with(&options.target)?, options, context };
     if !into.target.capabilities().load_records {
         let what = format!("a {} store takes no records", target.engine());
         return Err(Error::Refused { what, instead: "convert into rocksdb: or memory:".into() });

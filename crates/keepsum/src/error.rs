@@ -88,6 +88,15 @@ pub enum ExitCode {
 }
 
 impl Error {
+    /// Whether a source changed while it was read, so that reading it again may succeed.
+    pub(crate) fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Core(backup_core::Error::Changed { .. })
+                | Self::Remote(remote::Error::Core(backup_core::Error::Changed { .. }))
+        )
+    }
+
     /// The exit code that the command answers with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -128,6 +137,7 @@ fn of_core(error: &backup_core::Error) -> ExitCode {
         backup_core::Error::Damaged { .. } => ExitCode::Damaged,
         backup_core::Error::Occupied { .. }
         | backup_core::Error::InUse { .. }
+        | backup_core::Error::Changed { .. }
         | backup_core::Error::Unsupported { .. } => ExitCode::Refused,
         _ => ExitCode::Failed,
     }

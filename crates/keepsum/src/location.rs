@@ -1,11 +1,12 @@
-//! Where stores are: `rocksdb:PATH`, `memory:FILE.bcs`, `memory:FOLDER`, `files:PATH`.
+//! Where stores are: `sqlite:FILE`, `rocksdb:PATH`, `memory:FILE.bcs`, `memory:FOLDER`, `files:PATH`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "files")]
+#[cfg(any(feature = "files", feature = "sqlite"))]
 use std::sync::Arc;
 
 use archive::portable::{PortableSource, PortableTarget};
+use backup_core::staging::{Form, is_occupied};
 use backup_core::{Source, Target};
 
 use crate::{Error, Result};
@@ -28,10 +29,11 @@ pub struct StoreLocation {
 enum Engine {
     Memory,
     Rocksdb,
+    Sqlite,
     Files,
 }
 
-/// How the files of `files:PATH` are chosen and made quiet.
+/// How a store is read: which files of `files:PATH`, and what the writers of `sqlite:FILE` bear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceOptions {
     /// Only files that one of these globs matches; all where there are none.
@@ -40,6 +42,17 @@ pub struct SourceOptions {
     pub exclude: Vec<String>,
     /// A command that makes the store quiet and lets it go on.
     pub quiesce: Option<String>,
+    /// The writers of a SQLite database in rollback-journal mode wait until it is read.
+    pub block_writers: bool,
+    /// Where scratch copies of a SQLite database are made.
+    pub scratch: Option<PathBuf>,
+}
+
+/// How a store is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TargetOptions {
+    /// SQLite checks every index of pages that are restored, and not their structure alone.
+    pub full_check: bool,
 }
 
 #[cfg(feature = "files")]
@@ -65,7 +78,44 @@ impl SourceOptions {
     }
 }
 
-const FORMS: &str = "write rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH";
+#[cfg(feature = "sqlite")]
+impl SourceOptions {
+    fn sqlite_source(&self, path: &Path) -> Result<Box<dyn Source>> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "whether a file was changed just now is asked of the clock it was changed by"
+        )]
+        let clock = || std::time::SystemTime::now();
+        let mut source = backend_sqlite::SqliteSource::path(path)?.with_clock(Arc::new(clock));
+        if self.block_writers {
+            source = source.block_writers();
+        }
+        if let Some(folder) = &self.scratch {
+            source = source.scratch_in(folder);
+        }
+        Ok(Box::new(source))
+    }
+}
+
+impl SourceOptions {
+    /// Checks that what is asked goes together with the engine.
+    fn check(&self, engine: Engine) -> Result<()> {
+        let refuse = |what: &str, detail: &str| {
+            Err(Error::Usage { what: what.into(), detail: detail.into() })
+        };
+        let of_files =
+            !self.include.is_empty() || !self.exclude.is_empty() || self.quiesce.is_some();
+        if of_files && engine != Engine::Files {
+            return refuse("--include, --exclude and --quiesce", "go together with files:PATH");
+        }
+        if (self.block_writers || self.scratch.is_some()) && engine != Engine::Sqlite {
+            return refuse("--block-writers and --scratch", "go together with sqlite:FILE");
+        }
+        Ok(())
+    }
+}
+
+const FORMS: &str = "write sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH";
 
 impl StoreLocation {
     /// The portable file or folder at `path`.
@@ -78,6 +128,7 @@ impl StoreLocation {
         match self.engine {
             Engine::Memory => "memory",
             Engine::Rocksdb => "rocksdb",
+            Engine::Sqlite => "sqlite",
             Engine::Files => "files",
         }
     }
@@ -88,18 +139,19 @@ impl StoreLocation {
     /// [`Error::Usage`] for an engine that this build does not have; whatever the backend says of
     /// the path.
     pub fn source(&self, options: &SourceOptions) -> Result<Box<dyn Source>> {
-        if self.engine != Engine::Files && *options != SourceOptions::default() {
-            let what = "--include, --exclude and --quiesce".into();
-            return Err(Error::Usage { what, detail: "go together with files:PATH".into() });
-        }
+        options.check(self.engine)?;
         match self.engine {
             Engine::Memory => Ok(Box::new(PortableSource::new(&self.path, std::env::temp_dir())?)),
             #[cfg(feature = "rocksdb")]
             Engine::Rocksdb => Ok(Box::new(backend_rocksdb::RocksSource::path(&self.path)?)),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => options.sqlite_source(&self.path),
             #[cfg(feature = "files")]
             Engine::Files => options.files_source(&self.path),
             #[cfg(not(feature = "rocksdb"))]
             Engine::Rocksdb => Err(self.not_built()),
+            #[cfg(not(feature = "sqlite"))]
+            Engine::Sqlite => Err(self.not_built()),
             #[cfg(not(feature = "files"))]
             Engine::Files => Err(self.not_built()),
         }
@@ -110,14 +162,35 @@ impl StoreLocation {
     /// # Errors
     /// As [`source`](Self::source).
     pub fn target(&self) -> Result<Box<dyn Target>> {
+        self.target_with(&TargetOptions::default())
+    }
+
+    /// The store as a target that is written so.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub fn target_with(&self, options: &TargetOptions) -> Result<Box<dyn Target>> {
+        if options.full_check && self.engine != Engine::Sqlite {
+            let detail =
+                "goes together with sqlite:FILE; --check alone reads any store again".into();
+            return Err(Error::Usage { what: "--check full".into(), detail });
+        }
         match self.engine {
             Engine::Memory => Ok(Box::new(PortableTarget::new(&self.path)?)),
             #[cfg(feature = "rocksdb")]
             Engine::Rocksdb => Ok(Box::new(backend_rocksdb::RocksTarget::path(&self.path)?)),
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite => {
+                use backend_sqlite::{PageCheck, SqliteTarget};
+                let check = if options.full_check { PageCheck::Full } else { PageCheck::Quick };
+                Ok(Box::new(SqliteTarget::path(&self.path)?.checked(check)))
+            }
             #[cfg(feature = "files")]
             Engine::Files => Ok(Box::new(backend_files::FilesTarget::new(&self.path))),
             #[cfg(not(feature = "rocksdb"))]
             Engine::Rocksdb => Err(self.not_built()),
+            #[cfg(not(feature = "sqlite"))]
+            Engine::Sqlite => Err(self.not_built()),
             #[cfg(not(feature = "files"))]
             Engine::Files => Err(self.not_built()),
         }
@@ -125,10 +198,29 @@ impl StoreLocation {
 
     /// Whether this build reads the records in this engine's files.
     pub(crate) fn reads_records_of_files(&self) -> bool {
-        self.engine == Engine::Rocksdb && cfg!(feature = "rocksdb")
+        match self.engine {
+            Engine::Rocksdb => cfg!(feature = "rocksdb"),
+            Engine::Sqlite => cfg!(feature = "sqlite"),
+            Engine::Memory | Engine::Files => false,
+        }
     }
 
-    #[cfg(not(all(feature = "rocksdb", feature = "files")))]
+    /// Whether something is there that a restore must not replace unasked.
+    ///
+    /// # Errors
+    /// [`Error::Core`] where that cannot be found out, or what is there is of another form.
+    pub fn is_occupied(&self) -> Result<bool> {
+        let one_file = match self.engine {
+            Engine::Sqlite => true,
+            Engine::Memory => archive::portable::names_file(&self.path),
+            Engine::Rocksdb | Engine::Files => false,
+        };
+        let form =
+            if one_file { Form::File { companions: &[] } } else { Form::Folder { last: None } };
+        Ok(is_occupied(&self.path, form)?)
+    }
+
+    #[cfg(not(all(feature = "rocksdb", feature = "sqlite", feature = "files")))]
     fn not_built(&self) -> Error {
         let detail = format!("needs a keepsum that was built with the feature {}", self.engine());
         Error::Usage { what: format!("the store {self}"), detail }
@@ -151,8 +243,9 @@ impl std::str::FromStr for StoreLocation {
         let engine = match scheme {
             "memory" => Engine::Memory,
             "rocksdb" => Engine::Rocksdb,
+            "sqlite" => Engine::Sqlite,
             "files" => Engine::Files,
-            "sqlite" | "scylla" => {
+            "scylla" => {
                 return Err(wrong(format!("{scheme} is not supported by this version; {FORMS}")));
             }
             _ => return Err(wrong(format!("{scheme:?} is no engine; {FORMS}"))),

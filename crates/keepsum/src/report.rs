@@ -51,6 +51,22 @@ pub struct BackupReport {
     pub notes: Vec<String>,
 }
 
+/// What `restore --if-missing` says where a store is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AlreadyThere {
+    /// The store.
+    pub target: String,
+    /// Always true: nothing was restored, and nothing touched.
+    pub already_there: bool,
+}
+
+impl AlreadyThere {
+    /// For the store at a location.
+    pub fn new(target: &impl ToString) -> Self {
+        Self { target: target.to_string(), already_there: true }
+    }
+}
+
 /// What `hash` found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HashReport {

@@ -10,7 +10,8 @@ use futures_util::TryStreamExt;
 use remote::tree::{FileContent, file_contents, files_of, scan};
 use remote::{Host, Repository};
 
-use crate::location::SourceOptions;
+use crate::location::{SourceOptions, TargetOptions};
+use crate::pages::PagesPlaced;
 use crate::report::{DatabaseReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
@@ -29,6 +30,8 @@ pub struct RestoreOptions {
     pub rename: Option<String>,
     /// Prove once more from the restored store, by reading it.
     pub check: bool,
+    /// How the engine writes it.
+    pub target: TargetOptions,
 }
 
 /// What a restore is going to do.
@@ -74,7 +77,7 @@ pub async fn restore(
     let plan = make_plan(repository, spec, target, options).await?;
     let mut report = plan.report(target);
     report.dry_run = false;
-    let into = Into { target: target.target()?, options, context };
+    let into = Into { target: target.target_with(&options.target)?, options, context };
     let brought = plan.bring(repository, target, &into, &mut report).await;
     snapshots::explained(repository, plan.manifest.id, brought).await?;
     if options.check {
@@ -91,7 +94,7 @@ async fn make_plan(
     options: &RestoreOptions,
 ) -> Result<Plan> {
     let manifest = snapshots::find(repository, spec).await?;
-    let can = target.target()?.capabilities();
+    let can = target.target_with(&options.target)?.capabilities();
     let same_engine = manifest.source.engine == target.engine();
     let part = options.database.is_some() || options.rename.is_some();
     let how = match &manifest.shape {
@@ -362,7 +365,7 @@ impl Into<'_> {
         restore: &mut dyn Restore,
     ) -> Result<u64> {
         let Shape::Files { tree: Some(tree), .. } = &manifest.shape else { return Ok(0) };
-        let mut left_over = 0;
+        let (mut left_over, mut pages) = (0, PagesPlaced::of(manifest));
         let mut contents = file_contents(repository.objects(), tree, restore.left_over());
         while let Some(content) = contents.try_next().await? {
             self.context.check()?;
@@ -370,8 +373,12 @@ impl Into<'_> {
             let length = bytes.len() as u64;
             left_over += if was_there { length } else { 0 };
             self.context.advance(length, 0);
+            if let Some(pages) = &mut pages {
+                pages.add(offset, &bytes).await?;
+            }
             restore.place(file, offset, bytes).await?;
         }
+        pages.map_or(Ok(()), PagesPlaced::prove)?;
         Ok(left_over)
     }
 

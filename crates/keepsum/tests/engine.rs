@@ -1,6 +1,6 @@
 //! The engine over every backend: what goes into a repository comes out of it, in any engine.
 
-#![cfg(feature = "rocksdb")]
+#![cfg(all(feature = "rocksdb", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 use std::path::Path;
@@ -28,7 +28,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use testkit::contents::{Contents, contents};
 use testkit::transfer::transfer;
 
-const ENGINES: [&str; 2] = ["rocksdb", "memory"];
+const ENGINES: [&str; 3] = ["rocksdb", "memory", "sqlite"];
 
 fn host() -> Host {
     Host::system("test")

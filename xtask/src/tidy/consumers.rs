@@ -17,13 +17,14 @@ const ENGINES: &[(&str, &str)] = &[
 ];
 
 /// Crates that name no async runtime, so that they work under any.
-const WITHOUT_RUNTIME: [&str; 7] = [
+const WITHOUT_RUNTIME: [&str; 8] = [
     "lthash",
     "backup-core",
     "archive",
     "layers",
     "backend-memory",
     "backend-rocksdb",
+    "backend-sqlite",
     "backend-files",
 ];
 const RUNTIME: &str = "tokio";

@@ -59,7 +59,7 @@ impl<S: Source + ?Sized> DatabaseBackup for S {
         };
         let databases: Vec<_> = info.databases.iter().map(|found| found.name.clone()).collect();
         let form = match &databases[..] {
-            [name] if name == FILE_DATABASE => Form::File,
+            [name] if name == FILE_DATABASE => Form::File { companions: &[] },
             _ => Form::Folder { last: None },
         };
         let path = dir.join(format!("{}_backup{EXTENSION}", encode(&store.engine)));

@@ -51,13 +51,13 @@ impl Build {
     pub(super) fn begin(building: Building<'_>) -> Result<Self> {
         let Building { disk, path, form, existing, databases, memory, context } = building;
         let (names, notes) = match form {
-            Form::File => (Vec::new(), one_database(path, &databases)?),
+            Form::File { .. } => (Vec::new(), one_database(path, &databases)?),
             Form::Folder { .. } => (file_names(&databases)?, Vec::new()),
         };
         let staging = Staging::begin(disk, path, form, existing)?;
         let folder = staging.folder();
         let files = match form {
-            Form::File => vec![staging.file()],
+            Form::File { .. } => vec![staging.file()],
             Form::Folder { .. } => names.iter().map(|name| folder.join(name)).collect(),
         };
         let writer = PortableWriter::new(folder, memory, &context);

@@ -17,6 +17,9 @@ use super::build::{Build, Building};
 use super::{abilities, describe, names_file};
 use crate::sort::{SORT_MEMORY, shown};
 
+/// Nothing is kept beside a portable file.
+const FILE: Form = Form::File { companions: &[] };
+
 /// A portable file, or a folder with one for each database, that is restored into.
 ///
 /// A file takes exactly one database, whatever its name; it is read back as `default`. Spill files
@@ -43,7 +46,7 @@ impl PortableTarget {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn file(path: &Path) -> Result<Self> {
-        Self::of_form(path, Form::File)
+        Self::of_form(path, FILE)
     }
 
     /// The folder at `path`, whatever its name.
@@ -79,7 +82,7 @@ impl Target for PortableTarget {
     }
 
     fn capabilities(&self) -> Capabilities {
-        abilities(self.form != Form::File)
+        abilities(matches!(self.form, Form::Folder { .. }))
     }
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {

@@ -13,7 +13,7 @@ use backup_core::source::FileNature;
 use proptest::prelude::*;
 
 use crate::samples::{
-    entry, files_manifest, key, records_manifest, small_leaf, small_node, stored,
+    entry, files_manifest, key, paged_manifest, records_manifest, small_leaf, small_node, stored,
 };
 
 /// Calls `look` with each single flip of `bytes`: lowest bit, highest bit, all bits.
@@ -165,7 +165,7 @@ fn a_node_has_no_byte_without_meaning() {
 
 #[test]
 fn a_manifest_has_no_byte_without_meaning() {
-    for manifest in [records_manifest(), files_manifest()] {
+    for manifest in [records_manifest(), files_manifest(), paged_manifest()] {
         let content = manifest.encode().unwrap();
         no_silent_flip(&content, Manifest::parse);
         no_other_length(&content, Manifest::parse);

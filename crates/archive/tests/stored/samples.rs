@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, RepositoryId, SnapshotEntry, State};
 use archive::leaf::{FinishedLeaf, LeafBuilder, LeafRecord, LeafValue};
-use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape, SnapshotId};
+use archive::manifest::{Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, SnapshotId};
 use archive::node::{Child, Node, NodeBuilder, Tree};
 use archive::object::{Hashed, Kind, ObjectHash, ObjectKey, ObjectName, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
@@ -144,6 +144,7 @@ fn described() -> Manifest {
         shape: Shape::Records,
         proved_from: Some(ProvedFrom::Source),
         notes: vec!["a note".into()],
+        pages: None,
     }
 }
 
@@ -164,6 +165,18 @@ pub(crate) fn files_manifest() -> Manifest {
         shape: Shape::Files { tree: Some(tree_of(b"CURRENT", None)), count: 4, bytes: 123_000 },
         proved_from: None,
         ..described()
+    }
+}
+
+/// A manifest of one file that is made of pages.
+pub(crate) fn paged_manifest() -> Manifest {
+    let file = tree_of(b"database.sqlite", None);
+    let sum = DatabaseSum { records: 3, bytes: 3 * (4096 + 4), ..sum_of(&small_records()) };
+    Manifest {
+        position: Position::Sqlite { salts: [1, 2], frame: 3 },
+        shape: Shape::Files { tree: Some(file), count: 1, bytes: 3 * 4096 },
+        pages: Some(PageProof { page_bytes: 4096, sum, generation: [7; 16] }),
+        ..files_manifest()
     }
 }
 
@@ -344,6 +357,7 @@ pub(crate) fn any_manifest() -> impl Strategy<Value = Manifest> {
                 shape: if files { Shape::Files { tree, count, bytes } } else { Shape::Records },
                 proved_from: (proved || !files).then_some(ProvedFrom::Repository),
                 notes,
+                pages: None,
             }
         },
     )

@@ -3,17 +3,26 @@
 use std::fs;
 use std::path::Path;
 
-use super::MARK;
-use super::filling;
 use super::names::{entries, exists, free_name, parent_of};
+use super::{Form, MARK, file, filling};
 use crate::Result;
 use crate::disk::Disk;
 
 /// Takes back what a restore that did not end began of publishing, for who has the lock of the folder.
 /// Where the folder is the store that was there before, it is kept aside, and no folder is left.
-pub(super) fn undo(disk: &dyn Disk, target: &Path, folder: &Path, inside: bool) -> Result<()> {
-    if inside {
-        return filling::undo(disk, target, folder);
+pub(super) fn undo(
+    disk: &dyn Disk,
+    target: &Path,
+    folder: &Path,
+    form: Form,
+    inside: bool,
+) -> Result<()> {
+    match form {
+        Form::File { companions } => {
+            return file::finish_moves(disk, target, folder, companions);
+        }
+        Form::Folder { .. } if inside => return filling::undo(disk, target, folder),
+        Form::Folder { .. } => {}
     }
     if exists(&folder.join(MARK))? || entries(folder)?.is_empty() {
         return Ok(());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::{Form, MARK};
+use super::{Form, MARK, SIDECAR_OF_FILE};
 use crate::target::Existing;
 use crate::{Error, Result};
 
@@ -29,15 +29,20 @@ pub(super) fn hidden_folder(target: &Path, inside: bool) -> Result<PathBuf> {
 
 /// The sidecar of a file.
 pub(super) fn sidecar_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".keepsum");
+    with_suffix(file, SIDECAR_OF_FILE)
+}
+
+/// The path whose name ends in `suffix` as well.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
     PathBuf::from(name)
 }
 
 pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Result<()> {
     let Some(found) = metadata(target)? else { return Ok(()) };
     let occupied = match form {
-        Form::File if found.is_dir() => {
+        Form::File { .. } if found.is_dir() => {
             let detail = "is a folder, and this restores one file; name a file";
             return Err(Error::invalid(target.display().to_string(), detail));
         }
@@ -45,7 +50,7 @@ pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Resul
             let detail = "is a file, and this restores a folder; name a folder";
             return Err(Error::invalid(target.display().to_string(), detail));
         }
-        Form::File => true,
+        Form::File { .. } => true,
         Form::Folder { .. } => {
             let hidden = hidden_folder(target, true)?;
             let ours = |path: &PathBuf| *path == hidden || path.ends_with(MARK) || is_aside(path);
@@ -74,11 +79,20 @@ pub(super) fn lock(folder: &Path, target: &Path) -> Result<File> {
 
 /// The first name beside `target` that nothing has: `<name>.keepsum-old`, `<name>.keepsum-old-2`, …
 pub(super) fn free_name(target: &Path) -> Result<PathBuf> {
+    free_name_of(target, &[])
+}
+
+/// The same, where no name that ends in one of `companions` as well is taken either.
+pub(super) fn free_name_of(target: &Path, companions: &[&str]) -> Result<PathBuf> {
     let name = name_of(target)?;
     for number in 1_u32.. {
         let suffix = if number == 1 { String::new() } else { format!("-{number}") };
         let aside = target.with_file_name(format!("{name}.keepsum-old{suffix}"));
-        if !exists(&aside)? {
+        let mut taken = exists(&aside)?;
+        for suffix in companions {
+            taken |= exists(&with_suffix(&aside, suffix))?;
+        }
+        if !taken {
             return Ok(aside);
         }
     }

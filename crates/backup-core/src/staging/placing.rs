@@ -150,6 +150,22 @@ impl Placing {
         Ok(self.staging)
     }
 
+    /// As [`complete`](Self::complete), for a plan of one file, which gets the name that the target has, and
+    /// where it is now. Blocking.
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete).
+    pub fn complete_file(self) -> Result<(Staging, PathBuf)> {
+        let placed: Vec<_> =
+            self.files.iter().map(|file| file.info.path.below(&self.staging.folder)).collect();
+        let staging = self.complete()?;
+        let built = staging.file();
+        for placed in placed.iter().filter(|placed| **placed != built) {
+            staging.disk.rename(placed, &built)?;
+        }
+        Ok((staging, built))
+    }
+
     /// As [`Restore::interrupt`](crate::Restore::interrupt).
     pub fn interrupt(mut self) {
         // The same again would fail again, and a full disk must not stay full.

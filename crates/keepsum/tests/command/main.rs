@@ -1,6 +1,6 @@
 //! The command as a person or a script meets it: every test runs the built binary.
 
-#![cfg(all(feature = "cli", feature = "rocksdb", feature = "files"))]
+#![cfg(all(feature = "cli", feature = "rocksdb", feature = "files", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod bad_input;
@@ -15,4 +15,5 @@ mod pyoxigraph;
 mod rocksdb;
 #[cfg(feature = "aws")]
 mod s3;
+mod sqlite;
 mod terminal;

@@ -102,3 +102,28 @@ async fn a_restore_of_files_into_rocksdb_cut_off() {
 async fn a_restore_of_files_into_portable_files_cut_off() {
     everywhere(&RESTORES[4]).await;
 }
+
+#[tokio::test]
+async fn a_backup_of_records_from_sqlite_cut_off() {
+    everywhere(&BACKUPS[3]).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_pages_from_sqlite_cut_off() {
+    everywhere(&BACKUPS[4]).await;
+}
+
+#[tokio::test]
+async fn a_restore_of_records_into_sqlite_cut_off() {
+    everywhere(&RESTORES[5]).await;
+}
+
+#[tokio::test]
+async fn a_restore_of_pages_into_sqlite_cut_off() {
+    everywhere(&RESTORES[6]).await;
+}
+
+#[tokio::test]
+async fn a_restore_of_pages_into_rocksdb_cut_off() {
+    everywhere(&RESTORES[7]).await;
+}

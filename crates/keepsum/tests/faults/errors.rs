@@ -134,3 +134,23 @@ async fn a_restore_of_files_into_rocksdb_failed() {
 async fn a_restore_of_files_into_portable_files_failed() {
     everywhere(&RESTORES[4], faults(&RESTORES[4])).await;
 }
+
+#[tokio::test]
+async fn a_backup_of_records_from_sqlite_failed() {
+    everywhere(&BACKUPS[3], faults(&BACKUPS[3])).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_pages_from_sqlite_failed() {
+    everywhere(&BACKUPS[4], faults(&BACKUPS[4])).await;
+}
+
+#[tokio::test]
+async fn a_restore_of_records_into_sqlite_failed() {
+    everywhere(&RESTORES[5], faults(&RESTORES[5])).await;
+}
+
+#[tokio::test]
+async fn a_restore_of_pages_into_sqlite_failed() {
+    everywhere(&RESTORES[6], faults(&RESTORES[6])).await;
+}

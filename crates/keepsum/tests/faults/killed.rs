@@ -28,7 +28,9 @@ async fn killed_at_random_moments() {
     let asked = std::env::var("KEEPSUM_KILLS").ok().map(|rounds| rounds.parse().unwrap());
     let rounds: u64 = asked.unwrap_or(ROUNDS);
     let mut prepared = Vec::new();
-    let scenarios = [BACKUPS[0], BACKUPS[1], BACKUPS[2], RESTORES[0], RESTORES[2], RESTORES[3]];
+    let backups = [BACKUPS[0], BACKUPS[1], BACKUPS[2], BACKUPS[4]];
+    let restores = [RESTORES[0], RESTORES[2], RESTORES[3], RESTORES[5], RESTORES[6]];
+    let scenarios = [&backups[..], &restores[..]].concat();
     for scenario in &scenarios {
         prepared.push((scenario, beginning(scenario).await));
     }

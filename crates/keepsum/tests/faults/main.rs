@@ -3,7 +3,13 @@
 //!
 //! `KEEPSUM_FAULTS=all` tries more of what may survive a crash.
 
-#![cfg(all(target_os = "linux", feature = "cli", feature = "rocksdb", feature = "files"))]
+#![cfg(all(
+    target_os = "linux",
+    feature = "cli",
+    feature = "rocksdb",
+    feature = "files",
+    feature = "sqlite"
+))]
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod crashes;

@@ -93,7 +93,8 @@ async fn kept_aside(scenario: &Scenario, place: &Place) -> bool {
     let engine = scenario.target.split(':').next().unwrap();
     let file = is_portable_file(scenario.target);
     for name in names.iter().filter(|name| name.contains(".keepsum-old")) {
-        if name.ends_with(".keepsum") {
+        // Its sidecar, and what SQLite keeps beside a file.
+        if [".keepsum", "-wal", "-shm", "-journal"].iter().any(|ending| name.ends_with(ending)) {
             continue;
         }
         // A portable file is known by the end of its name.

@@ -353,6 +353,17 @@ async fn requests_of_reading_files() {
     World::new(BACKUPS[2]).await.everywhere(&works).await;
 }
 
+#[tokio::test]
+async fn requests_of_a_backup_of_pages() {
+    World::new(BACKUPS[4]).await.everywhere(&[Work::Backup]).await;
+}
+
+#[tokio::test]
+async fn requests_of_reading_pages() {
+    let works = [Work::Restore, Work::VerifyFull, Work::Diff];
+    World::new(BACKUPS[4]).await.everywhere(&works).await;
+}
+
 /// What is read is removed at every moment: the work is done, or says that the snapshot was removed, and
 /// never that it is damaged. A backup whose parent goes goes on without it.
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(crate) enum Work {
     Restore,
 }
 
-pub(crate) const BACKUPS: [Scenario; 3] = [
+pub(crate) const BACKUPS: [Scenario; 5] = [
     Scenario {
         name: "backup of records from memory",
         work: Work::Backup,
@@ -52,9 +52,23 @@ pub(crate) const BACKUPS: [Scenario; 3] = [
         source: "rocksdb:source",
         target: "rocksdb:target",
     },
+    Scenario {
+        name: "backup of records from SQLite",
+        work: Work::Backup,
+        shape: "records",
+        source: "sqlite:source.db",
+        target: "memory:target",
+    },
+    Scenario {
+        name: "backup of pages from SQLite",
+        work: Work::Backup,
+        shape: "files",
+        source: "sqlite:source.db",
+        target: "sqlite:target.db",
+    },
 ];
 
-pub(crate) const RESTORES: [Scenario; 5] = [
+pub(crate) const RESTORES: [Scenario; 8] = [
     Scenario {
         name: "restore of records into a portable file",
         work: Work::Restore,
@@ -89,6 +103,27 @@ pub(crate) const RESTORES: [Scenario; 5] = [
         shape: "files",
         source: "rocksdb:source",
         target: "memory:target",
+    },
+    Scenario {
+        name: "restore of records into SQLite",
+        work: Work::Restore,
+        shape: "records",
+        source: "rocksdb:source",
+        target: "sqlite:target.db",
+    },
+    Scenario {
+        name: "restore of pages into SQLite",
+        work: Work::Restore,
+        shape: "files",
+        source: "sqlite:source.db",
+        target: "sqlite:target.db",
+    },
+    Scenario {
+        name: "restore of pages into RocksDB",
+        work: Work::Restore,
+        shape: "files",
+        source: "sqlite:source.db",
+        target: "rocksdb:target",
     },
 ];
 
@@ -138,6 +173,9 @@ impl Scenario {
         let _ = fs::remove_dir_all(place.path("source"));
         let _ = fs::remove_file(place.path("source.bcs"));
         let _ = fs::remove_file(place.path("source.bcs.keepsum"));
+        for ending in ["", ".keepsum", "-wal", "-shm"] {
+            let _ = fs::remove_file(place.path(&format!("source.db{ending}")));
+        }
         fill(&place.store(self.source), content).await;
     }
 

@@ -130,6 +130,7 @@ pub(crate) fn manifest(id: u8) -> Manifest {
         shape: Shape::Files { tree: None, count: 0, bytes: 0 },
         proved_from: None,
         notes: Vec::new(),
+        pages: None,
     }
 }
 

@@ -169,6 +169,7 @@ pub(crate) fn manifest(id: SnapshotId, tree: Option<Tree>) -> Manifest {
         shape: Shape::Files { tree, count, bytes },
         proved_from: None,
         notes: Vec::new(),
+        pages: None,
     }
 }
 

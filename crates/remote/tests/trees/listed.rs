@@ -123,6 +123,7 @@ pub(crate) fn manifest(shape: Shape) -> Manifest {
         shape,
         proved_from: Some(archive::manifest::ProvedFrom::Source),
         notes: Vec::new(),
+        pages: None,
     }
 }
 

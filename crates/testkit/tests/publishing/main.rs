@@ -21,6 +21,9 @@ use store::{Case, NEW, OLD, Place};
 
 const FOLDER: Form = Form::Folder { last: Some("CURRENT") };
 
+const FILE: Form = Form::File { companions: &[] };
+const DATABASE: Form = Form::File { companions: &["-wal", "-journal"] };
+
 /// Everything that was tried, to be printed.
 #[derive(Debug, Default)]
 struct Tried {
@@ -121,7 +124,14 @@ fn everywhere(case: &Case) {
 
 #[test]
 fn a_folder_where_nothing_was() {
-    everywhere(&Case { name: "a folder", form: FOLDER, old: false, exchange: true, mounted: None });
+    everywhere(&Case {
+        name: "a folder",
+        form: FOLDER,
+        old: false,
+        orphans: false,
+        exchange: true,
+        mounted: None,
+    });
 }
 
 #[test]
@@ -130,6 +140,7 @@ fn a_folder_in_exchange_for_another() {
         name: "a folder exchanged",
         form: FOLDER,
         old: true,
+        orphans: false,
         exchange: true,
         mounted: None,
     });
@@ -141,6 +152,7 @@ fn a_folder_in_place_of_another_where_the_system_cannot_exchange() {
         name: "a folder renamed",
         form: FOLDER,
         old: true,
+        orphans: false,
         exchange: false,
         mounted: None,
     });
@@ -150,8 +162,9 @@ fn a_folder_in_place_of_another_where_the_system_cannot_exchange() {
 fn a_file_where_nothing_was() {
     everywhere(&Case {
         name: "a file",
-        form: Form::File,
+        form: FILE,
         old: false,
+        orphans: false,
         exchange: true,
         mounted: None,
     });
@@ -161,8 +174,34 @@ fn a_file_where_nothing_was() {
 fn a_file_in_place_of_another() {
     everywhere(&Case {
         name: "a file replaced",
-        form: Form::File,
+        form: FILE,
         old: true,
+        orphans: false,
+        exchange: true,
+        mounted: None,
+    });
+}
+
+/// A database goes aside with its logs. None of them is ever beside the new one, or beside another old one.
+#[test]
+fn a_database_in_place_of_another_with_its_logs() {
+    everywhere(&Case {
+        name: "a database with logs replaced",
+        form: DATABASE,
+        old: true,
+        orphans: false,
+        exchange: true,
+        mounted: None,
+    });
+}
+
+#[test]
+fn a_database_where_only_logs_were() {
+    everywhere(&Case {
+        name: "a database beside orphaned logs",
+        form: DATABASE,
+        old: false,
+        orphans: true,
         exchange: true,
         mounted: None,
     });
@@ -183,7 +222,7 @@ fn a_mount_point_that_is_filled() {
     let outcome = std::panic::catch_unwind(|| {
         for (name, old) in [("a mount point", false), ("a mount point replaced", true)] {
             let mounted = Some(target.clone());
-            everywhere(&Case { name, form: FOLDER, old, exchange: true, mounted });
+            everywhere(&Case { name, form: FOLDER, old, orphans: false, exchange: true, mounted });
         }
     });
     let unmounted = Command::new("umount").arg(&target).status().unwrap();

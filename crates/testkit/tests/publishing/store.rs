@@ -20,6 +20,8 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) form: Form,
     pub(crate) old: bool,
+    /// What an engine keeps beside a file is there, and the file is not.
+    pub(crate) orphans: bool,
     pub(crate) exchange: bool,
     /// The target is a mount point.
     pub(crate) mounted: Option<PathBuf>,
@@ -44,7 +46,7 @@ impl Case {
         let disk = Arc::clone(staging.disk());
         for name in self.files() {
             let path = match self.form {
-                Form::File => staging.file(),
+                Form::File { .. } => staging.file(),
                 Form::Folder { .. } => staging.folder().join(name),
             };
             disk.create_folder(path.parent().unwrap())?;
@@ -60,7 +62,7 @@ impl Case {
 
     fn files(&self) -> &'static [&'static str] {
         match self.form {
-            Form::File => &[""],
+            Form::File { .. } => &[""],
             Form::Folder { .. } => &FILES,
         }
     }
@@ -77,9 +79,34 @@ impl Case {
             // A mount point is filled entry by entry; without its first file, no engine finds a store.
             return None;
         }
-        let whole = found.iter().all(|content| *content == first);
+        let whole = found.iter().all(|content| *content == first)
+            && self.has_its_own(path, first.as_deref());
         if whole { first } else { Some(format!("between: {found:?}")) }
     }
+
+    /// Whether beside a file there is what is its own: the logs of the old store beside the old one, none
+    /// beside the new one. While the old one is moved, some may still be where it was.
+    fn has_its_own(&self, path: &Path, content: Option<&str>) -> bool {
+        let Form::File { companions } = self.form else { return true };
+        companions.iter().all(|suffix| {
+            let log = |file: &Path| fs::read_to_string(beside(file, suffix)).ok();
+            match content {
+                Some(OLD) => {
+                    let was = path.with_file_name("store");
+                    let late = if was.exists() { None } else { log(&was) };
+                    log(path).or(late).as_deref() == Some(OLD)
+                }
+                Some(_) => log(path).is_none(),
+                // Logs without a file are moved by the restore that finishes.
+                None => true,
+            }
+        })
+    }
+}
+
+/// The path of what an engine keeps beside a file.
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    file.with_file_name(format!("{}{suffix}", file.file_name().unwrap().display()))
 }
 
 impl Place {
@@ -114,6 +141,11 @@ impl Place {
                 fs::write(path, OLD).unwrap();
             }
         }
+        if let (Form::File { companions }, true) = (case.form, case.old || case.orphans) {
+            for suffix in companions {
+                fs::write(beside(&place.target(), suffix), OLD).unwrap();
+            }
+        }
         place
     }
 
@@ -139,12 +171,14 @@ impl Place {
         let aside = |name: &String| name.starts_with("store.keepsum-old");
         let at = |name: String| case.at(&self.home.join(name));
         let kept: Vec<String> = self.names().into_iter().filter(aside).collect();
-        let stores = kept.into_iter().filter(|name| !name.ends_with(".keepsum"));
+        let is_store = |name: &String| !name.ends_with(".keepsum") && !is_companion(case, name);
+        let stores = kept.into_iter().filter(is_store);
         stores.map(|name| known(at(name).as_deref())).collect()
     }
 
     /// Whatever is neither the target nor kept aside nor a sidecar.
     pub(crate) fn leftovers(&self, case: &Case) -> Vec<String> {
+        // Beside a new store the log of an old one is what must not be there.
         let told = |name: &String| name == "store" || name.starts_with("store.keepsum");
         let of_store = |name: &String| {
             name == SIDECAR || FILES.iter().any(|file| file.starts_with(name.as_str()))
@@ -152,7 +186,7 @@ impl Place {
         let mut left: Vec<String> = self.names().into_iter().filter(|name| !told(name)).collect();
         if case.mounted.is_some() {
             left.retain(|name| !of_store(name));
-        } else if case.form != Form::File {
+        } else if matches!(case.form, Form::Folder { .. }) {
             left.extend(names(&self.target).into_iter().filter(|name| !of_store(name)));
         }
         left
@@ -164,7 +198,8 @@ impl Place {
         match self.found(case) {
             Some(OLD) => {
                 assert!(case.old, "{what}");
-                let beside = case.form == Form::File && self.sidecar(case).is_some();
+                let is_file = matches!(case.form, Form::File { .. });
+                let beside = is_file && self.sidecar(case).is_some();
                 assert!(!beside, "{what}: the old store with the new one's sidecar");
             }
             Some(NEW) => assert!(self.sidecar(case).is_some(), "{what}: without its sidecar"),
@@ -178,11 +213,16 @@ impl Place {
 
     fn sidecar(&self, case: &Case) -> Option<String> {
         let path = match case.form {
-            Form::File => self.home.join("store.keepsum"),
+            Form::File { .. } => self.home.join("store.keepsum"),
             Form::Folder { .. } => self.target().join(SIDECAR),
         };
         fs::read_to_string(path).ok().filter(|text| text.ends_with("taken then\n"))
     }
+}
+
+fn is_companion(case: &Case, name: &str) -> bool {
+    let Form::File { companions } = case.form else { return false };
+    companions.iter().any(|suffix| name.ends_with(suffix))
 }
 
 fn known(found: Option<&str>) -> &'static str {

@@ -7,11 +7,17 @@ use backup_core::source::FileNature;
 use lthash::LtHash;
 
 use super::{Is, limit, malformed, mismatch, newer, refused};
-use crate::samples::{database, files_manifest, records_manifest, small_records, sum_of, tree_of};
+use crate::samples::{
+    database, files_manifest, paged_manifest, records_manifest, small_records, sum_of, tree_of,
+};
 
 /// A manifest's bytes without the checks of `encode`.
 fn unchecked(manifest: &Manifest) -> Vec<u8> {
-    [vec![1, 0], bcs::to_bytes(manifest).unwrap()].concat()
+    let (version, body) = match &manifest.pages {
+        None => (1_u16, bcs::to_bytes(manifest)),
+        Some(pages) => (2, bcs::to_bytes(&(manifest, pages))),
+    };
+    [&version.to_le_bytes()[..], &body.unwrap()].concat()
 }
 
 /// Both directions: it is not written, and bytes that say so are not read.
@@ -83,6 +89,40 @@ fn files_that_are_not_those_counted() {
     neither_way(&Manifest { databases, ..files_manifest() }, mismatch);
 }
 
+fn pages(manifest: &mut Manifest) -> &mut archive::manifest::PageProof {
+    manifest.pages.as_mut().unwrap()
+}
+
+#[test]
+fn pages_that_are_not_those_of_one_file() {
+    let with = |change: fn(&mut Manifest)| {
+        let mut manifest = paged_manifest();
+        change(&mut manifest);
+        manifest
+    };
+    neither_way(&with(|manifest| pages(manifest).page_bytes = 0), mismatch);
+    neither_way(&with(|manifest| pages(manifest).page_bytes = 512), mismatch);
+    neither_way(&with(|manifest| pages(manifest).sum.records = 4), mismatch);
+    neither_way(&with(|manifest| pages(manifest).sum.records = u64::MAX), mismatch);
+    neither_way(&with(|manifest| pages(manifest).sum.bytes += 1), mismatch);
+    let two = |manifest: &mut Manifest| {
+        let Shape::Files { count, .. } = &mut manifest.shape else { panic!() };
+        *count = 2;
+    };
+    neither_way(&with(two), mismatch);
+    neither_way(&Manifest { pages: paged_manifest().pages, ..records_manifest() }, mismatch);
+}
+
+/// Programs that know no pages read every manifest that has none.
+#[test]
+fn without_pages_a_manifest_is_of_the_first_version() {
+    assert_eq!(files_manifest().encode().unwrap()[..2], [1, 0]);
+    assert_eq!(paged_manifest().encode().unwrap()[..2], [2, 0]);
+    let mut newer = paged_manifest().encode().unwrap();
+    newer[0] = 3;
+    assert!(matches!(Manifest::parse(&newer), Err(archive::Error::Newer { found: 3, .. })));
+}
+
 #[test]
 fn trees_that_cannot_be() {
     let with_tree = |change: fn(&mut archive::node::Tree)| {
@@ -150,8 +190,11 @@ fn sequences_that_only_claim() {
 #[test]
 fn versions() {
     let mut content = records_manifest().encode().unwrap();
-    content[0] = 2;
+    content[0] = 3;
     refused(Manifest::parse(&content), newer);
+    // The second has pages behind the rest.
+    content[0] = 2;
+    refused(Manifest::parse(&content), malformed);
     content[..2].fill(0);
     refused(Manifest::parse(&content), malformed);
     refused(Manifest::parse(&[1]), malformed);

@@ -1,5 +1,7 @@
 //! What can be written on the command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
@@ -17,7 +19,7 @@ pub(crate) struct Cli {
 }
 
 const PLACES: &str = "\
-SOURCE and TARGET are rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH.
+SOURCE and TARGET are sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH.
 SNAPSHOT is an id or the beginning of one, `latest`, or a time like @2026-11-21T12:00.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damage found, 4 nothing there, 5 refused.
@@ -132,7 +134,7 @@ Examples:
   keepsum backup rocksdb:/var/lib/app/db --files --proof logical
   keepsum backup files:/var/lib/app --include '*.dat' --quiesce 'app-ctl pause'")]
 pub(crate) struct Backup {
-    /// The store: rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH
+    /// The store: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH
     pub(crate) source: String,
     /// Store the records, which restore into any engine
     #[arg(long, conflicts_with = "files")]
@@ -175,7 +177,7 @@ pub(crate) struct Remarks {
     pub(crate) host: Option<String>,
 }
 
-/// Which files of a folder are backed up, and how they are made quiet.
+/// How a store is read: which files of a folder, and what a database's writers bear.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// files: only those that match; `*` stays in a folder, `**` does not; may be repeated
@@ -187,6 +189,12 @@ pub(crate) struct Selection {
     /// files: a shell command that makes the engine quiet while the files are linked or copied
     #[arg(long, value_name = "COMMAND", value_hint = ValueHint::CommandString)]
     pub(crate) quiesce: Option<String>,
+    /// sqlite: writers of a database in rollback-journal mode wait until it is read
+    #[arg(long)]
+    pub(crate) block_writers: bool,
+    /// sqlite: where scratch copies are made
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 /// Arguments of `verify`.
@@ -226,14 +234,18 @@ Examples:
   keepsum restore latest rocksdb:/tmp/db
   keepsum restore 3fa2b1 memory:/tmp/users.bcs --database users --as default
   keepsum restore @2026-11-21 rocksdb:/var/lib/app/db --replace --dry-run
+  keepsum restore latest sqlite:/var/lib/app/app.db --if-missing
   keepsum restore 3fa2b1 rocksdb:/tmp/what-is-left --salvage")]
 pub(crate) struct Restore {
     /// An id or the beginning of one, `latest`, or @TIME
     pub(crate) snapshot: String,
-    /// The store to make: rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH
+    /// The store to make: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    /// Do nothing where a store is there already; where there is no snapshot, exit with 4
+    #[arg(long, conflicts_with_all = ["replace", "dry_run", "salvage"])]
+    pub(crate) if_missing: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -253,9 +265,19 @@ pub(crate) struct Writing {
     pub(crate) layout: Option<LayoutChoice>,
     #[command(flatten)]
     pub(crate) part: Part,
-    /// Prove once more, from the finished store
-    #[arg(long)]
-    pub(crate) check: bool,
+    /// Prove once more, from the finished store; `full`: have SQLite check every index as well
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_missing_value = "again")]
+    pub(crate) check: Option<CheckChoice>,
+}
+
+/// How a restored store is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckChoice {
+    /// Its records are read again and proved
+    Again,
+    /// The same, and SQLite's integrity_check of pages before they are put in place
+    Full,
 }
 
 /// A part of a store.
@@ -302,7 +324,7 @@ pub(crate) struct Diff {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  keepsum hash rocksdb:/var/lib/app/db")]
 pub(crate) struct Hash {
-    /// The store: rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
+    /// The store: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
     pub(crate) source: String,
 }
 
@@ -312,9 +334,9 @@ pub(crate) struct Hash {
 Example:
   keepsum convert rocksdb:/var/lib/app/db memory:/tmp/app")]
 pub(crate) struct Convert {
-    /// The store to read: rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
+    /// The store to read: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
     pub(crate) source: String,
-    /// The store to make: rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
+    /// The store to make: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) writing: Writing,

@@ -82,5 +82,7 @@ fn selection(selection: &Selection) -> SourceOptions {
         include: selection.include.clone(),
         exclude: selection.exclude.clone(),
         quiesce: selection.quiesce.clone(),
+        block_writers: selection.block_writers,
+        scratch: selection.scratch.clone(),
     }
 }

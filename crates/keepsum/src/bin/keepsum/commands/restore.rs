@@ -1,11 +1,13 @@
 //! Commands that make a store: `restore`, `export`, `convert`.
 
 use backup_core::source::Layout;
-use keepsum::report::RestoreReport;
+use keepsum::location::TargetOptions;
+use keepsum::report::{AlreadyThere, RestoreReport};
 use keepsum::restore::{self as engine, RestoreOptions};
+use keepsum::restore_if_missing::{Outcome, RestoreManager};
 use keepsum::{ExitCode, SnapshotSpec, StoreLocation};
 
-use crate::args::{Convert, Export, LayoutChoice, Restore, Writing};
+use crate::args::{CheckChoice, Convert, Export, LayoutChoice, Restore, Writing};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -15,6 +17,9 @@ pub(crate) async fn restore(args: &Restore, session: &Session) -> Result<ExitCod
     let options = options(&args.writing);
     if args.salvage {
         return salvage(&snapshot, &target, &options, session).await;
+    }
+    if args.if_missing {
+        return where_missing(&snapshot, &target, &options, session).await;
     }
     if !args.dry_run {
         return write(&snapshot, &target, &options, session).await;
@@ -59,6 +64,33 @@ async fn write(
     print(&report, session)
 }
 
+/// A container's start: whatever is there stays, and what went wrong is never taken for "no backup".
+async fn where_missing(
+    snapshot: &SnapshotSpec,
+    target: &StoreLocation,
+    options: &RestoreOptions,
+    session: &Session,
+) -> Result<ExitCode, Failure> {
+    let (repository, host) = (session.location()?, session.host.clone());
+    let manager = RestoreManager::new(repository, target.clone(), host)
+        .snapshot(snapshot.clone())
+        .options(options.clone())
+        .context(session.context.clone());
+    if manager.is_there()? {
+        session.print(&AlreadyThere::new(target))?;
+        return Ok(ExitCode::Done);
+    }
+    let repository = session.repository().await?;
+    match manager.restore_from(&repository).await? {
+        Outcome::Restored(report) => print(&report, session),
+        Outcome::AlreadyThere => {
+            session.print(&AlreadyThere::new(target))?;
+            Ok(ExitCode::Done)
+        }
+        Outcome::NoBackup(error) => Err(error.into()),
+    }
+}
+
 async fn salvage(
     snapshot: &SnapshotSpec,
     target: &StoreLocation,
@@ -88,6 +120,7 @@ fn options(writing: &Writing) -> RestoreOptions {
         }),
         database: writing.part.database.clone(),
         rename: writing.part.rename.clone(),
-        check: writing.check,
+        check: writing.check.is_some(),
+        target: TargetOptions { full_check: writing.check == Some(CheckChoice::Full) },
     }
 }

@@ -1,6 +1,6 @@
 //! What `restore`, `export` and `convert` print.
 
-use keepsum::report::{LossReport, RestoreReport};
+use keepsum::report::{AlreadyThere, LossReport, RestoreReport};
 
 use super::Page;
 use super::table::{Align, Facts, Table};
@@ -24,6 +24,14 @@ impl Page for RestoreReport {
         facts.add_some("old one kept", self.kept_aside.as_ref());
         let databases = databases::table(&self.databases);
         sections([facts.to_string(), databases, losses(&self.losses), amount(self)])
+    }
+}
+
+impl Page for AlreadyThere {
+    fn page(&self) -> String {
+        let mut facts = Facts::default();
+        facts.add("already there", &self.target);
+        facts.to_string()
     }
 }
 

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod file;
+mod moment;
+pub mod pages;
+mod rows;
+mod source;
+mod store;
+mod target;
+mod version;
+
+pub use source::SqliteSource;
+pub use store::{Durability, SqliteStore, StoreOptions};
+pub use target::{PageCheck, SqliteTarget};
+
+/// The engine's name in locations.
+const ENGINE: &str = "sqlite";

@@ -1,0 +1,95 @@
+//! Copies of a database in a scratch folder.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backup_core::progress::Context;
+use backup_core::scratch::Scratch;
+use backup_core::{Error, Result};
+
+use super::Options;
+use super::image::{Image, Over};
+use super::state::Kept;
+
+/// How the names of scratch folders begin.
+const PREFIX: &str = ".keepsum-sqlite-";
+
+/// How much is copied at a time.
+const STEP: u64 = 1 << 20;
+
+/// A copy that nobody else has.
+pub(crate) struct Copied {
+    pub(crate) path: PathBuf,
+    pub(crate) main: Arc<File>,
+    pub(crate) scratch: Arc<Scratch>,
+}
+
+/// The copy in a scratch folder.
+pub(crate) fn file_in(scratch: &Scratch) -> PathBuf {
+    scratch.folder().join("database.sqlite")
+}
+
+/// Copies all pages.
+pub(crate) fn copy(
+    image: &Image,
+    kept: &Kept,
+    options: &Options,
+    context: &Context,
+) -> Result<Copied> {
+    let folder = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
+    let scratch = Scratch::create(&folder, PREFIX.as_ref())?;
+    let (path, mut file) = create(&scratch)?;
+    let mut at = 0;
+    while at < image.bytes() {
+        context.check()?;
+        let end = (at + STEP).min(image.bytes());
+        file.write_all(&kept.read(image, at..end)?).map_err(Error::io("write to", &path))?;
+        at = end;
+    }
+    Ok(Copied { path, main: Arc::new(file), scratch: Arc::new(scratch) })
+}
+
+/// Makes a file that shares its blocks with a database, where the file system can. None where not.
+pub(crate) fn reflink(main: &File, folder: &Path) -> Result<Option<Copied>> {
+    let scratch = Scratch::create(folder, PREFIX.as_ref())?;
+    let (path, file) = create(&scratch)?;
+    if !share_blocks(&file, main) {
+        return Ok(None);
+    }
+    Ok(Some(Copied { path, main: Arc::new(file), scratch: Arc::new(scratch) }))
+}
+
+fn create(scratch: &Scratch) -> Result<(PathBuf, File)> {
+    let path = file_in(scratch);
+    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+    let file = made.map_err(Error::io("create", &path))?;
+    Ok((path, file))
+}
+
+#[cfg(target_os = "linux")]
+fn share_blocks(copy: &File, main: &File) -> bool {
+    // Whatever the reason that it cannot be: there are other ways, and no part of it was made.
+    rustix::fs::ioctl_ficlone(copy, main).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn share_blocks(_copy: &File, _main: &File) -> bool {
+    false
+}
+
+impl Image {
+    /// The image of a copy of another one.
+    pub(crate) fn of_copy(main: Arc<File>, of: &Image) -> Self {
+        Self {
+            database: of.database.clone(),
+            main,
+            over: Over::Nothing,
+            page_size: of.page_size,
+            pages: of.pages,
+            main_bytes: if of.is_main_alone() { of.main_bytes } else { of.bytes() },
+        }
+    }
+}

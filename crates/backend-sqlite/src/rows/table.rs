@@ -1,0 +1,298 @@
+//! A table as a database of records: its columns, and what its rows are found by.
+
+use std::collections::BTreeSet;
+
+use backup_core::{Error, Result};
+use rusqlite::Connection;
+
+use super::cell;
+use super::encoding::Encoding;
+use super::key::{self, Collation, Part};
+use super::value::Cell;
+use crate::ENGINE;
+
+/// A table, as far as its rows are concerned.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    /// Its name.
+    pub(super) name: String,
+    /// The encoding of its database.
+    pub(super) encoding: Encoding,
+    /// What SQL calls its rowid; none WITHOUT ROWID.
+    pub(super) rowid: Option<String>,
+    /// The columns that a value holds: those that are stored, but for the one that is the rowid.
+    pub(super) columns: Vec<Column>,
+    /// What its rows are found by.
+    pub(super) key: Key,
+    /// Whether it has columns that are computed of others.
+    pub(super) is_generated: bool,
+}
+
+/// A column that is stored.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    pub(super) name: String,
+    affinity: Affinity,
+    not_null: bool,
+}
+
+/// What the rows of a table are found by.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    /// The rowid.
+    Rowid,
+    /// The columns of the primary key.
+    Primary {
+        /// The name of its index.
+        index: String,
+        /// The columns.
+        parts: Vec<KeyColumn>,
+        /// Whether the rowid tells rows apart that have a NULL.
+        is_nullable: bool,
+    },
+}
+
+/// A column of a primary key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyColumn {
+    /// Its index in [`Table::columns`].
+    pub(super) column: usize,
+    /// How its text is compared.
+    pub(super) collation: Collation,
+}
+
+/// What a column makes of what is put there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Affinity {
+    Text,
+    Numeric,
+    None,
+}
+
+impl Affinity {
+    /// By the rules of "Determination Of Column Affinity" in SQLite's documentation.
+    fn of(declared: &str) -> Self {
+        let declared = declared.to_ascii_uppercase();
+        let has = |word| declared.contains(word);
+        if has("INT") {
+            Self::Numeric
+        } else if has("CHAR") || has("CLOB") || has("TEXT") {
+            Self::Text
+        } else if has("BLOB") || declared.is_empty() || declared == "ANY" {
+            Self::None
+        } else {
+            Self::Numeric
+        }
+    }
+
+    /// Whether the column keeps such a value as it is. SQLite treats what a column is compared with as what
+    /// is put there, so that a row could be looked for in the wrong place if not.
+    fn keeps(self, part: &Part<'_>) -> bool {
+        match (self, part) {
+            (Self::Text, Part::Integer(_) | Part::Real(_)) => false,
+            (Self::Numeric, Part::Text(text)) => !looks_like_a_number(text),
+            _ => true,
+        }
+    }
+}
+
+/// Whether SQLite might take text for a number. It errs on the side of numbers.
+fn looks_like_a_number(text: &[u8]) -> bool {
+    // Of UTF-16, the zero bytes between are no part of a number either way.
+    let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
+    std::str::from_utf8(&text).is_ok_and(|text| {
+        let text = text.trim();
+        text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
+            && text.parse::<f64>().is_ok()
+    })
+}
+
+/// A name as it stands in SQL.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Table {
+    /// Looks at a table of the database.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where its rows have no key that travels.
+    pub(super) fn read(
+        connection: &Connection,
+        name: &str,
+        has_rowid: bool,
+        encoding: Encoding,
+    ) -> Result<Self> {
+        let found = columns(connection, name).map_err(looking(name))?;
+        let index = primary_index(connection, name).map_err(looking(name))?;
+        // A primary key without an index is the rowid itself.
+        let alias = found.iter().find(|column| column.in_key && index.is_none());
+        let rowid = match (has_rowid, alias) {
+            (false, _) => None,
+            (true, Some(alias)) => Some(quoted(&alias.column.name)),
+            (true, None) => Some(free_rowid(name, &found)?.to_owned()),
+        };
+        let alias = alias.map(|alias| alias.column.name.clone());
+        let is_generated = found.iter().any(|column| !column.is_stored);
+        let columns: Vec<Column> = found
+            .into_iter()
+            .filter(|found| found.is_stored && Some(&found.column.name) != alias.as_ref())
+            .map(|found| found.column)
+            .collect();
+        let key = match index {
+            None => Key::Rowid,
+            Some(index) => primary_key(connection, name, index, &columns)?,
+        };
+        Ok(Self { name: name.to_owned(), encoding, rowid, columns, key, is_generated })
+    }
+
+    /// Whether the value begins with the rowid, which the key does not give.
+    pub(super) fn value_has_rowid(&self) -> bool {
+        self.rowid.is_some() && !matches!(self.key, Key::Rowid)
+    }
+
+    /// The number of columns of a value.
+    pub(super) fn value_columns(&self) -> usize {
+        self.columns.len() + usize::from(self.value_has_rowid())
+    }
+
+    /// Its name as it stands in SQL.
+    pub(super) fn sql_name(&self) -> String {
+        format!("\"main\".{}", quoted(&self.name))
+    }
+
+    /// What its settings say of the key.
+    pub(super) fn key_line(&self) -> String {
+        match &self.key {
+            Key::Rowid => "rowid".to_owned(),
+            Key::Primary { parts, .. } => {
+                let mut line = "primary".to_owned();
+                for part in parts {
+                    line.push(' ');
+                    line.push_str(part.collation.name());
+                }
+                line
+            }
+        }
+    }
+
+    /// Makes the key of a row.
+    pub(super) fn push_key<'a>(
+        &self,
+        into: &mut Vec<u8>,
+        rowid: i64,
+        cell: impl Fn(usize) -> Result<Cell<'a>>,
+    ) -> Result<()> {
+        let Key::Primary { parts, .. } = &self.key else {
+            key::push_rowid(into, rowid);
+            return Ok(());
+        };
+        let mut has_null = false;
+        for part in parts {
+            let cell = cell(part.column)?;
+            let compared = cell::compared(&cell, self.encoding, part.collation)
+                .ok_or_else(|| self.has_odd_key())?;
+            if !self.columns.get(part.column).is_some_and(|at| at.affinity.keeps(&compared)) {
+                return Err(self.has_odd_key());
+            }
+            has_null |= compared == Part::Null;
+            key::push(into, &compared, part.collation);
+        }
+        if has_null && self.rowid.is_some() {
+            key::push_rowid(into, rowid);
+        }
+        Ok(())
+    }
+
+    /// Whether a column of the key keeps such a value as it is.
+    pub(super) fn key_keeps(&self, part: KeyColumn, value: &Part<'_>) -> bool {
+        self.columns.get(part.column).is_some_and(|column| column.affinity.keeps(value))
+    }
+
+    fn has_odd_key(&self) -> Error {
+        Error::unsupported(
+            format!("reading rows of table {:?}", self.name),
+            "its primary key holds a value that its column's type or collation would change; back up the files (--files)",
+        )
+    }
+}
+
+/// A column as SQLite tells of it.
+struct Found {
+    column: Column,
+    is_stored: bool,
+    in_key: bool,
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Found>> {
+    let mut statement = connection.prepare_cached(
+        r#"SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid"#,
+    )?;
+    let found = statement.query_map([table], |row| {
+        let affinity = Affinity::of(&row.get::<_, String>(1)?);
+        let column = Column { name: row.get(0)?, affinity, not_null: row.get(2)? };
+        // 2 and 3 are computed, at each reading or when the row is written.
+        let is_stored = row.get::<_, i64>(4)? < 2;
+        Ok(Found { column, is_stored, in_key: row.get::<_, i64>(3)? > 0 })
+    })?;
+    found.collect()
+}
+
+fn primary_index(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection
+        .prepare_cached("SELECT name FROM pragma_index_list(?1, 'main') WHERE origin = 'pk'")?;
+    let mut names = statement.query_map([table], |row| row.get(0))?;
+    names.next().transpose()
+}
+
+/// A name of the rowid that no column has taken.
+fn free_rowid(table: &str, columns: &[Found]) -> Result<&'static str> {
+    let taken: BTreeSet<_> =
+        columns.iter().map(|found| found.column.name.to_ascii_lowercase()).collect();
+    ["_rowid_", "rowid", "oid"].into_iter().find(|name| !taken.contains(*name)).ok_or_else(|| {
+        Error::unsupported(
+            format!("reading rows of table {table:?}"),
+            "its columns have taken all three names of the rowid; back up the files (--files)",
+        )
+    })
+}
+
+fn primary_key(
+    connection: &Connection,
+    table: &str,
+    index: String,
+    columns: &[Column],
+) -> Result<Key> {
+    let mut parts = Vec::new();
+    for (name, collation) in index_columns(connection, &index).map_err(looking(table))? {
+        let column = columns.iter().position(|column| column.name == name);
+        let collation = Collation::named(&collation).ok_or_else(|| {
+            Error::unsupported(
+                format!("reading rows of table {table:?}"),
+                format!(
+                    "its primary key is sorted by the collation {collation:?}, which only its own program has; back up the files (--files)"
+                ),
+            )
+        })?;
+        let column = column.ok_or_else(|| {
+            let what = format!("the primary key of table {table:?}");
+            Error::damaged(what, format!("it names a column {name:?} that is not stored"))
+        })?;
+        parts.push(KeyColumn { column, collation });
+    }
+    let not_null = |part: &KeyColumn| columns.get(part.column).is_some_and(|at| at.not_null);
+    let is_nullable = !parts.iter().all(not_null);
+    Ok(Key::Primary { index, parts, is_nullable })
+}
+
+fn index_columns(connection: &Connection, index: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let mut statement = connection.prepare_cached(
+        r#"SELECT name, coll FROM pragma_index_xinfo(?1, 'main') WHERE "key" ORDER BY seqno"#,
+    )?;
+    let found = statement.query_map([index], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    found.collect()
+}
+
+fn looking(table: &str) -> impl FnOnce(rusqlite::Error) -> Error + use<'_> {
+    move |error| Error::engine(ENGINE, format!("look at table {table:?}"))(error)
+}

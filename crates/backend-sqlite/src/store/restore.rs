@@ -1,0 +1,188 @@
+//! Restoring records: a store's file is written beside its target, key after key, and then put in place.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+
+use async_channel::{Receiver, Sender};
+use async_trait::async_trait;
+use backup_core::progress::Context;
+use backup_core::record::RecordBatch;
+use backup_core::source::{DatabaseInfo, Layout};
+use backup_core::staging::Staging;
+use backup_core::target::{Origin, Restored};
+use backup_core::{Error, Restore, Result};
+use bytes::Bytes;
+use rusqlite::{Connection, OpenFlags};
+
+use super::build::Build;
+use super::failure::failed;
+use super::layout;
+use super::table::Table;
+use crate::ENGINE;
+
+/// How many batches wait for the writer.
+const AHEAD: usize = 2;
+
+/// What a file that is thrown away after a failure needs: no journal, no sync (publishing syncs it), no
+/// lock that is given back in between, and no log while pages are written.
+const BUILDING: &str = "
+    PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA cache_size = -16384;
+    BEGIN;
+";
+
+/// A restore of records into a key-value store under way.
+pub(crate) struct StoreRestore {
+    databases: usize,
+    origin: Origin,
+    context: Context,
+    /// The database that the last batch was for.
+    current: usize,
+    // The writer ends before the folder it writes into is swept: fields drop in this order.
+    writer: Writer,
+    staging: Staging,
+}
+
+/// The thread that writes the file.
+struct Writer {
+    batches: Sender<(usize, RecordBatch)>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl StoreRestore {
+    /// Begins to build the file in `staging`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a database without a name, or one that comes twice.
+    pub(crate) fn begin(
+        staging: Staging,
+        origin: Origin,
+        layout: Layout,
+        databases: &[DatabaseInfo],
+        context: &Context,
+    ) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        for DatabaseInfo { name, .. } in databases {
+            layout::check_name(name)?;
+            if !names.insert(name.as_str()) {
+                let detail = "comes twice in one restore; restore one of them under another name";
+                return Err(Error::invalid(format!("the database {name:?}"), detail));
+            }
+        }
+        let path = staging.file();
+        let (batches, incoming) = async_channel::bounded(AHEAD);
+        let plan: Vec<_> = databases.iter().map(|info| info.name.clone()).collect();
+        let thread = thread::Builder::new()
+            .name("sqlite restore".into())
+            .spawn(move || write_store(&path, layout, &plan, &incoming))
+            .map_err(Error::engine("keepsum", "start a thread that writes a store"))?;
+        let writer = Writer { batches, thread: Some(thread) };
+        let (databases, context) = (databases.len(), context.clone());
+        Ok(Self { databases, origin, context, current: 0, writer, staging })
+    }
+
+    fn publish(mut self) -> Result<Restored> {
+        self.writer.join()?;
+        self.context.check()?;
+        let kept_aside = self.staging.publish(&self.origin)?;
+        Ok(Restored { kept_aside, notes: Vec::new() })
+    }
+}
+
+#[async_trait]
+impl Restore for StoreRestore {
+    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
+        self.context.check()?;
+        if database >= self.databases || database < self.current {
+            // What was refused must not be published without it.
+            self.writer.give_up();
+            let detail = format!("database number {database} is not in the plan, or came before");
+            return Err(Error::invalid("a restore of records", detail));
+        }
+        self.current = database;
+        if self.writer.batches.send((database, batch)).await.is_ok() {
+            return Ok(());
+        }
+        // The writer has ended, so it has an error, and joining it does not wait.
+        self.writer.join()
+    }
+
+    async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
+        self.writer.give_up();
+        Err(Error::invalid("a restore of records", "takes no files; it was begun for records"))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Restored> {
+        backup_core::thread::call("sqlite restore", move || self.publish()).await
+    }
+}
+
+impl Writer {
+    fn join(&mut self) -> Result<()> {
+        self.batches.close();
+        let stopped = || {
+            let cause = "its thread panicked; the message was printed before";
+            Error::Engine { engine: ENGINE, action: "write a store".into(), source: cause.into() }
+        };
+        match self.thread.take() {
+            Some(thread) => thread.join().unwrap_or_else(|_| Err(stopped())),
+            None => Err(Error::invalid("a restore of records", "goes on after it failed")),
+        }
+    }
+
+    /// Ends the thread; nothing that it wrote can be published any more.
+    fn give_up(&mut self) {
+        if self.thread.is_some()
+            && let Err(error) = self.join()
+        {
+            tracing::debug!(%error, "a restore that was given up had failed");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// Writes what comes into a new file, in one transaction.
+fn write_store(
+    path: &Path,
+    layout: Layout,
+    databases: &[String],
+    incoming: &Receiver<(usize, RecordBatch)>,
+) -> Result<()> {
+    let store = path.display().to_string();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed("make", &store))?;
+    connection.execute_batch(BUILDING).map_err(failed("make", &store))?;
+    layout::make(&connection)?;
+    let tables: Vec<Table> = databases
+        .iter()
+        .map(|name| layout::add_database(&connection, name))
+        .collect::<Result<_>>()?;
+    let mut current = 0;
+    let mut build = Build::new(&connection, layout);
+    while let Ok((number, batch)) = incoming.recv_blocking() {
+        if number != current {
+            build.finish()?;
+            build = Build::new(&connection, layout);
+            current = number;
+        }
+        // Databases come in order and are all of the plan: that was checked before.
+        let table = &tables[number];
+        batch.iter().try_for_each(|record| build.add(table, &record))?;
+    }
+    build.finish()?;
+    drop(build);
+    connection.execute_batch("COMMIT").map_err(failed("write", &store))?;
+    // Said in the header alone: nothing is written after it, so there is no log to leave behind.
+    connection
+        .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        .map_err(failed("write", &store))?;
+    connection.close().map_err(|(_, error)| failed("close", &store)(error))
+}

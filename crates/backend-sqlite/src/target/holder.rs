@@ -1,0 +1,36 @@
+//! Which process has a database open, as far as this one can see.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use backup_core::{Error, Result};
+
+use crate::file::descriptors;
+
+/// A process that has the file open; none where there is no file, or the system shows no such thing.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be looked at.
+pub(super) fn of(path: &Path) -> Result<Option<u32>> {
+    let file = match fs::metadata(path) {
+        Ok(found) => (found.dev(), found.ino()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("look at", path)(error)),
+    };
+    let own = std::process::id();
+    if descriptors::is_open_elsewhere(file)? {
+        return Ok(Some(own));
+    }
+    let Ok(processes) = fs::read_dir("/proc") else { return Ok(None) };
+    let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(numbers.filter(|number| *number != own).find(|number| has_open(*number, file)))
+}
+
+/// Whether a process has a file open. One that has ended, or that belongs to another user, shows nothing.
+fn has_open(process: u32, file: (u64, u64)) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    descriptors
+        .filter_map(|entry| fs::metadata(entry.ok()?.path()).ok())
+        .any(|found| (found.dev(), found.ino()) == file)
+}

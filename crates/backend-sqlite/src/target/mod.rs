@@ -1,0 +1,124 @@
+//! SQLite as something that is restored into.
+
+mod holder;
+mod pages;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backup_core::disk::{Disk, LocalDisk};
+use backup_core::progress::Context;
+use backup_core::source::{Capabilities, StoreDescription};
+use backup_core::staging::{Form, Placing, Staging};
+use backup_core::target::{Content, RestorePlan};
+use backup_core::{Error, Restore, Result, Target, thread};
+
+use self::pages::PagesRestore;
+use crate::ENGINE;
+use crate::rows::{RowsRestore, can_load};
+use crate::source::{abilities, describe};
+use crate::store::StoreRestore;
+
+/// One file, and what SQLite keeps beside it: its logs, which must not meet another database, and the
+/// memory of its log.
+const FORM: Form = Form::File { companions: &["-wal", "-shm", "-journal"] };
+
+/// A file that a database is restored into.
+///
+/// It is built in a hidden folder beside it and put in its place only when it is complete, checked and
+/// durable. What was there goes aside together with its logs. A database that a process has open is
+/// refused, as far as this process can see: processes of other users, of other containers and of other
+/// hosts that share a file system are not seen.
+#[derive(Debug, Clone)]
+pub struct SqliteTarget {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    check: PageCheck,
+}
+
+/// How a database is checked by SQLite once its pages are in place and before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PageCheck {
+    /// `quick_check`: the structure of every page.
+    #[default]
+    Quick,
+    /// `integrity_check`: that every index holds what its table does, too.
+    Full,
+}
+
+impl SqliteTarget {
+    /// The file that the restored database gets.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the path cannot be made absolute.
+    pub fn path(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let path = std::path::absolute(path).map_err(Error::io("find", path))?;
+        Ok(Self { path, disk: Arc::new(LocalDisk), check: PageCheck::default() })
+    }
+
+    /// Does keepsum's own file operations through `disk`; the engine does its own itself.
+    #[must_use]
+    pub fn on_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// Has SQLite check placed pages so. Rows are always checked in full.
+    #[must_use]
+    pub fn checked(mut self, check: PageCheck) -> Self {
+        self.check = check;
+        self
+    }
+
+    fn start(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
+        context.check()?;
+        crate::version::check()?;
+        if let Some(process) = holder::of(&self.path)? {
+            return Err(Error::InUse {
+                what: format!("the database {}", self.path.display()),
+                hint: format!("; process {process} has it open: stop it first"),
+            });
+        }
+        let RestorePlan { content, existing, origin } = plan;
+        let disk = Arc::clone(&self.disk);
+        match content {
+            Content::Files { engine, files } if engine == ENGINE => {
+                pages::check_plan(&files)?;
+                let placing =
+                    Placing::begin(disk, &self.path, FORM, files, existing, &origin, context)?;
+                Ok(Box::new(PagesRestore { placing, origin, check: self.check }))
+            }
+            Content::Files { engine, .. } => Err(Error::unsupported(
+                format!("placing files of {engine} as a SQLite database"),
+                format!("restore them into {engine}, or restore a records snapshot"),
+            )),
+            Content::Records { layout, databases } => {
+                let are_rows = can_load(&databases)?;
+                let staging = Staging::begin(disk, &self.path, FORM, existing)?;
+                if are_rows {
+                    let restore = RowsRestore::begin(staging, origin, layout, &databases, context)?;
+                    return Ok(Box::new(restore));
+                }
+                Ok(Box::new(StoreRestore::begin(staging, origin, layout, &databases, context)?))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Target for SqliteTarget {
+    fn describe(&self) -> StoreDescription {
+        describe(&self.path)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        abilities()
+    }
+
+    async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
+        let (target, context) = (self.clone(), context.clone());
+        thread::call("sqlite restore", move || target.start(plan, &context)).await
+    }
+}

@@ -1,0 +1,14 @@
+//! What the crate promises of databases as pages, tried on databases that SQLite itself wrote, in this
+//! process and in others.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod changed;
+mod fire;
+mod ground;
+mod killed;
+mod left;
+mod locks;
+mod quiet;
+mod refused;
+mod writer;

@@ -1,0 +1,191 @@
+//! Schemas: what is built on tables comes back, and what cannot is named.
+
+use backup_core::Error;
+use rusqlite::Connection;
+
+use crate::ground::Ground;
+
+#[test]
+fn sequences_keep_their_numbers() {
+    let ground = Ground::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT, a); CREATE TABLE u(id INTEGER PRIMARY KEY AUTOINCREMENT);
+         INSERT INTO t(a) VALUES(1), (2), (3); DELETE FROM t WHERE id > 1; INSERT INTO u VALUES(5);
+         UPDATE sqlite_sequence SET seq = 2 WHERE name = 'u';",
+    );
+    ground.assert_round_trip();
+    let copy = Connection::open(ground.copy()).unwrap();
+    copy.execute("INSERT INTO t(a) VALUES('next')", []).unwrap();
+    assert_eq!(
+        ground.ask::<i64>("SELECT max(id) FROM t"),
+        4,
+        "a number that was used comes never again"
+    );
+    let ground = Ground::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t VALUES(9); DROP TABLE t; CREATE TABLE u(a);",
+    );
+    ground.assert_round_trip();
+}
+
+#[test]
+fn triggers_do_not_fire_and_come_back() {
+    let ground = Ground::new(
+        "CREATE TABLE t(a); CREATE TABLE log(a);
+         CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO log VALUES(new.a); END;
+         CREATE TRIGGER refuse BEFORE INSERT ON log WHEN new.a = 'restored' BEGIN SELECT raise(ABORT, 'fired'); END;
+         CREATE VIEW v AS SELECT a FROM t;
+         CREATE TRIGGER through INSTEAD OF INSERT ON v BEGIN INSERT INTO t VALUES(new.a); END;
+         CREATE TRIGGER r2 AFTER INSERT ON t BEGIN UPDATE t SET a = 'second' WHERE rowid = new.rowid; END;
+         INSERT INTO v VALUES('x'); DELETE FROM log; DROP TRIGGER refuse;
+         INSERT INTO log VALUES('restored');
+         CREATE TRIGGER refuse BEFORE INSERT ON log WHEN new.a = 'restored' BEGIN SELECT raise(ABORT, 'fired'); END;",
+    );
+    ground.assert_round_trip();
+    let copy = Connection::open(ground.copy()).unwrap();
+    copy.execute("INSERT INTO v VALUES('y')", []).unwrap();
+    assert_eq!(ground.ask::<i64>("SELECT count(*) FROM log"), 2, "they fire again afterwards");
+}
+
+#[test]
+fn foreign_keys_in_circles_and_broken_ones_are_told() {
+    let ground = Ground::new(
+        "CREATE TABLE a(id INTEGER PRIMARY KEY, b REFERENCES b(id)); CREATE TABLE b(id INTEGER PRIMARY KEY, a REFERENCES a(id) ON DELETE CASCADE);
+         INSERT INTO a VALUES(1, 1), (2, 2); INSERT INTO b VALUES(1, 2), (2, 1);",
+    );
+    assert!(ground.assert_round_trip().notes.is_empty());
+    let ground = Ground::new(
+        "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p); INSERT INTO c VALUES(1), (2), (NULL);",
+    );
+    let notes = ground.assert_round_trip().notes;
+    assert!(notes[0].contains("2 rows of table \"c\"") && notes[0].contains("\"p\""), "{notes:?}");
+}
+
+#[test]
+fn rows_that_checks_would_not_let_in_are_told() {
+    let ground = Ground::new(
+        "CREATE TABLE t(a CHECK(a < 10)); PRAGMA ignore_check_constraints = 1; INSERT INTO t VALUES(1), (100);",
+    );
+    let notes = ground.assert_round_trip().notes;
+    assert!(notes[0].contains("CHECK constraint failed in t"), "{notes:?}");
+}
+
+#[test]
+fn indexes_of_every_kind_and_statistics() {
+    let ground = Ground::new(
+        "CREATE TABLE t(a, b TEXT, c UNIQUE, UNIQUE(a, b) ON CONFLICT REPLACE);
+         WITH n(i) AS (VALUES(0) UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+         INSERT INTO t SELECT i % 10, 'b' || i, i FROM n;
+         CREATE INDEX part ON t(a) WHERE a > 3; CREATE INDEX expr ON t(lower(b), a + 1 DESC);
+         CREATE UNIQUE INDEX nocase ON t(b COLLATE NOCASE); DROP INDEX part; CREATE INDEX part ON t(a) WHERE a > 4;
+         ANALYZE;",
+    );
+    ground.assert_round_trip();
+    let plan = "EXPLAIN QUERY PLAN SELECT 1 FROM t WHERE lower(b) = 'b7'";
+    let copy = Connection::open(ground.copy()).unwrap();
+    let plan: String = copy.query_row(plan, [], |row| row.get(3)).unwrap();
+    assert!(plan.contains("expr"), "{plan}");
+    // Statistics alone, of one kind.
+    let ground = Ground::new(
+        "CREATE TABLE t(a); CREATE INDEX i ON t(a); INSERT INTO t VALUES(1); ANALYZE; DROP TABLE sqlite_stat4;",
+    );
+    ground.assert_round_trip();
+}
+
+#[test]
+fn full_text_search_with_content_without_and_with_that_of_another_table() {
+    let ground = Ground::new(
+        "CREATE TABLE doc(id INTEGER PRIMARY KEY, body TEXT);
+         CREATE VIRTUAL TABLE own USING fts5(body);
+         CREATE VIRTUAL TABLE none USING fts5(body, content='');
+         CREATE VIRTUAL TABLE ext USING fts5(body, content='doc', content_rowid='id');
+         CREATE VIRTUAL TABLE old USING fts4(body);
+         CREATE TRIGGER doc_ai AFTER INSERT ON doc BEGIN INSERT INTO ext(rowid, body) VALUES(new.id, new.body); END;
+         INSERT INTO doc(body) VALUES('the quick brown fox'), ('jumps over'), ('the lazy dog');
+         INSERT INTO own(body) SELECT body FROM doc; INSERT INTO none(rowid, body) SELECT id, body FROM doc;
+         INSERT INTO old(body) SELECT body FROM doc; DELETE FROM own WHERE rowid = 2;",
+    );
+    assert!(ground.assert_round_trip().notes.is_empty());
+    for table in ["own", "none", "ext", "old"] {
+        let found = format!("SELECT group_concat(rowid) FROM {table} WHERE {table} MATCH 'the'");
+        assert_eq!(ground.ask::<String>(&found), "1,3", "{table}");
+    }
+    let copy = Connection::open(ground.copy()).unwrap();
+    copy.execute("INSERT INTO doc(body) VALUES('another fox')", []).unwrap();
+    assert_eq!(ground.ask::<i64>("SELECT count(*) FROM ext WHERE ext MATCH 'fox'"), 2);
+}
+
+/// A restore that fails for what the original was already would be none when it is needed.
+#[test]
+fn a_virtual_table_at_odds_with_itself_comes_back_and_is_told() {
+    let ground = Ground::new(
+        "CREATE VIRTUAL TABLE f USING fts5(body); INSERT INTO f VALUES('one'), ('two'); DELETE FROM f_content WHERE id = 1;",
+    );
+    let notes = ground.assert_round_trip().notes;
+    assert!(notes[0].contains("FTS5 table main.f"), "{notes:?}");
+}
+
+#[test]
+fn rtrees() {
+    let ground = Ground::new(
+        "CREATE VIRTUAL TABLE r USING rtree(id, x0, x1, +note);
+         WITH n(i) AS (VALUES(0) UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+         INSERT INTO r SELECT i, i, i + 10, 'note ' || i FROM n;",
+    );
+    assert!(ground.assert_round_trip().notes.is_empty());
+    assert_eq!(ground.ask::<i64>("SELECT count(*) FROM r WHERE x0 <= 500 AND x1 >= 500"), 11);
+}
+
+#[test]
+fn a_virtual_table_whose_module_is_missing_is_carried_and_named() {
+    let ground = Ground::new(
+        "CREATE TABLE \"geo_data\"(a, b); INSERT INTO geo_data VALUES(1, 2);
+         PRAGMA writable_schema = ON;
+         INSERT INTO sqlite_schema VALUES('table', 'geo', 'geo', 0, 'CREATE VIRTUAL TABLE geo USING no_such_module(a, b)');
+         PRAGMA writable_schema = OFF;",
+    );
+    let notes = ground.assert_round_trip().notes;
+    assert!(notes[0].contains("geo") && notes[0].contains("no_such_module"), "{notes:?}");
+}
+
+#[test]
+fn what_cannot_be_made_again_is_refused_by_its_name() {
+    for (sql, words) in [
+        ("CREATE TABLE t(a TEXT PRIMARY KEY COLLATE \"BINARY\");", ["t", "mine"]),
+        ("CREATE TABLE t(a TEXT COLLATE \"BINARY\");", ["t", "mine"]),
+        ("CREATE TABLE t(a); CREATE INDEX i ON t(a COLLATE \"BINARY\");", ["\"i\"", "mine"]),
+        ("CREATE TABLE t(a, g AS (abs(a)));", ["\"t\"", "mine"]),
+        ("CREATE TABLE t(a CHECK(abs(a) > 1));", ["\"t\"", "mine"]),
+        ("CREATE TABLE t(a); CREATE INDEX i ON t(abs(a));", ["\"i\"", "mine"]),
+    ] {
+        let ground = Ground::new(sql);
+        let schema = "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(replace(sql, '\"BINARY\"', 'mine'), 'abs(', 'mine(');";
+        ground.connection().execute_batch(schema).unwrap();
+        let error = ground.transfer().unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Unsupported { .. }), "{sql}: {text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{sql}: {text}");
+        assert!(text.contains("--files"), "{sql}: {text}");
+    }
+}
+
+#[test]
+fn settings_of_the_database() {
+    for page in [512, 1024, 65536] {
+        for vacuum in [0, 1, 2] {
+            for mode in ["wal", "delete"] {
+                let ground = Ground::new(&format!(
+                    "PRAGMA page_size = {page}; PRAGMA auto_vacuum = {vacuum}; PRAGMA journal_mode = {mode};
+                     CREATE TABLE t(a); INSERT INTO t VALUES(zeroblob(100000)); PRAGMA application_id = -5; PRAGMA user_version = 7;"
+                ));
+                ground.transfer().unwrap();
+                for left in ["copy.db-wal", "copy.db-shm", "copy.db-journal"] {
+                    assert!(!ground.folder.path().join(left).exists(), "{left}");
+                }
+                for made in ["copy.db", "copy.db.keepsum"] {
+                    std::fs::remove_file(ground.folder.path().join(made)).unwrap();
+                }
+                ground.assert_round_trip();
+            }
+        }
+    }
+}

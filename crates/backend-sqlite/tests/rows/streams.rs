@@ -1,0 +1,160 @@
+//! Scans from anywhere, and cuts, over tables of every kind of key.
+
+use backend_sqlite::SqliteSource;
+use backup_core::progress::Context;
+use backup_core::record::RecordKey;
+use backup_core::source::View;
+use backup_core::{Records, Snapshot, Source};
+use futures_util::TryStreamExt;
+use pollster::FutureExt as _;
+use testkit::contents::records_of;
+
+use crate::ground::Ground;
+
+const TABLES: &str = "
+    CREATE TABLE dense(id INTEGER PRIMARY KEY, b);
+    CREATE TABLE sparse(id INTEGER PRIMARY KEY, b);
+    CREATE TABLE texts(a TEXT COLLATE NOCASE PRIMARY KEY DESC, b);
+    CREATE TABLE pairs(a, b, c, PRIMARY KEY(a DESC, b));
+    CREATE TABLE apart(a, b, c, PRIMARY KEY(a, b DESC)) WITHOUT ROWID;
+    CREATE TABLE none(id INTEGER PRIMARY KEY);
+    WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO dense SELECT i, zeroblob(300) FROM n;
+    INSERT INTO sparse SELECT (id * 7919) % 100003 * 4611686018427 + 1, b FROM dense; INSERT INTO sparse VALUES(-9e18, 1);
+    INSERT INTO texts SELECT hex(id) || 'x' || id, b FROM dense; INSERT INTO texts SELECT NULL, b FROM dense LIMIT 100;
+    INSERT INTO pairs SELECT CASE id % 50 WHEN 7 THEN NULL ELSE id % 50 END, CASE id % 11 WHEN 3 THEN NULL WHEN 4 THEN id + 0.5 ELSE id END, b FROM dense;
+    INSERT INTO apart SELECT id % 3, id, b FROM dense;";
+
+fn snapshot(ground: &Ground) -> Box<dyn Snapshot> {
+    let source = SqliteSource::path(ground.original()).unwrap();
+    source.snapshot(View::Records, &Context::default()).block_on().unwrap()
+}
+
+fn scan(records: &dyn Records, database: usize, from: Option<&RecordKey>) -> Vec<RecordKey> {
+    let batches: Vec<_> = records.scan(database, from).try_collect().block_on().unwrap();
+    let keys = batches.iter().flat_map(|batch| batch.iter().map(|at| RecordKey::new(b"", at.key)));
+    keys.collect()
+}
+
+#[test]
+fn a_scan_begins_at_any_key() {
+    let ground = Ground::new(TABLES);
+    let snapshot = snapshot(&ground);
+    let records = records_of(snapshot.as_ref()).unwrap();
+    for database in 0..snapshot.info().databases.len() {
+        let all = scan(records, database, None);
+        assert!(all.is_sorted_by(|one, next| one < next));
+        let mut starts: Vec<Vec<u8>> =
+            vec![vec![], vec![0], vec![1], vec![2], vec![3], vec![4], vec![5], vec![0xff; 64]];
+        for at in all.iter().step_by(all.len() / 20 + 1) {
+            let end = at.key.len();
+            starts.push(at.key.clone());
+            starts.push([&at.key, &b"\0 between"[..]].concat());
+            starts.extend(
+                [1, 2, 3, end / 2, end - 1].map(|length| at.key[..length.min(end)].to_vec()),
+            );
+            starts.push([&at.key[..end - 1], &[0xff]].concat());
+        }
+        for start in starts {
+            let start = RecordKey::new(b"", &start);
+            let expected = &all[all.partition_point(|at| *at < start)..];
+            let found = scan(records, database, Some(&start));
+            let name = &snapshot.info().databases[database].name;
+            assert!(
+                found == expected,
+                "{name} from {start:?}: {} and {}",
+                found.len(),
+                expected.len()
+            );
+        }
+        let beyond = RecordKey::new(b"x", b"");
+        assert_eq!(scan(records, database, Some(&beyond)), []);
+    }
+}
+
+#[test]
+fn cuts_make_ranges_of_similar_size() {
+    let ground = Ground::new(TABLES);
+    let snapshot = snapshot(&ground);
+    let records = records_of(snapshot.as_ref()).unwrap();
+    for (database, info) in snapshot.info().databases.iter().enumerate() {
+        let all = scan(records, database, None);
+        for parts in [0, 1, 2, 8, 100] {
+            let cuts = records.splits(database, parts).block_on().unwrap();
+            assert!(cuts.len() < parts.max(1) && cuts.is_sorted_by(|one, next| one < next));
+            if !["dense", "sparse", "texts", "pairs"].contains(&info.name.as_str()) || parts < 2 {
+                continue;
+            }
+            assert!(cuts.len() >= parts / 2, "{}: {} cuts for {parts}", info.name, cuts.len());
+            let mut places: Vec<_> =
+                cuts.iter().map(|cut| all.partition_point(|at| at < cut)).collect();
+            places.push(all.len());
+            let largest = places.iter().scan(0, |last, place| {
+                let length = place - *last;
+                *last = *place;
+                Some(length)
+            });
+            let largest = largest.max().unwrap();
+            let even = all.len() / parts;
+            assert!(largest <= 4 * even + 100, "{}: a range of {largest}, not {even}", info.name);
+        }
+    }
+}
+
+#[test]
+fn estimates_are_near() {
+    let ground = Ground::new(TABLES);
+    let snapshot = snapshot(&ground);
+    let records = records_of(snapshot.as_ref()).unwrap();
+    for (database, info) in snapshot.info().databases.iter().enumerate() {
+        if info.name == "apart" || info.name == "sqlite_schema" {
+            continue;
+        }
+        let found = scan(records, database, None).len() as u64;
+        let estimated = info.estimated_records.unwrap();
+        assert!(
+            estimated <= 3 * found && estimated * 3 >= found,
+            "{}: {estimated} of {found}",
+            info.name
+        );
+        let bytes = info.estimated_bytes.unwrap();
+        assert!(
+            bytes <= 1000 * found && bytes >= 80 * found.saturating_sub(10),
+            "{}: {bytes}",
+            info.name
+        );
+    }
+}
+
+#[test]
+fn an_index_out_of_order_is_found() {
+    let ground =
+        Ground::new("CREATE TABLE t(a TEXT PRIMARY KEY); INSERT INTO t VALUES('a'), ('B'), ('c');");
+    let schema = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t(a TEXT PRIMARY KEY COLLATE NOCASE)' WHERE name = 't';";
+    ground.connection().execute_batch(schema).unwrap();
+    let answer = ground.transfer();
+    assert!(matches!(answer, Err(backup_core::Error::Damaged { .. })), "{answer:?}");
+}
+
+/// `cargo test --release -- --ignored ten_thousand` tells how long it takes.
+#[test]
+fn many_tables() {
+    let ground = Ground::new(&tables(300));
+    ground.assert_round_trip();
+}
+
+#[test]
+#[ignore = "takes half a minute"]
+fn ten_thousand_tables() {
+    let ground = Ground::new(&tables(10_000));
+    ground.assert_round_trip();
+}
+
+fn tables(count: usize) -> String {
+    let table = |number: usize| {
+        format!(
+            "CREATE TABLE t{number}(id INTEGER PRIMARY KEY, a TEXT UNIQUE); INSERT INTO t{number}(a) VALUES('x'), ('y');"
+        )
+    };
+    let all: String = (0..count).map(table).collect();
+    format!("BEGIN; {all} COMMIT;")
+}

@@ -1,0 +1,136 @@
+//! A restore at the start of a program or a container: where the store is missing, and only there.
+
+use std::time::Duration;
+
+use backup_core::progress::Context;
+use remote::{Host, Repository, RepositoryLocation};
+
+use crate::report::RestoreReport;
+use crate::restore::{self, RestoreOptions};
+use crate::{Error, Result, SnapshotSpec, StoreLocation};
+
+/// How long another start that restores into the same place is waited for before it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The store was restored.
+    Restored(Box<RestoreReport>),
+    /// There is a store, which was not touched.
+    AlreadyThere,
+    /// The repository has no such snapshot; the error says so.
+    NoBackup(Error),
+}
+
+/// Restores a store where it is missing.
+///
+/// An existing store is never touched, and the repository not even asked. Of several that start at once
+/// one restores, and the others wait for it. Whatever fails is an error: that nothing can be read, or that
+/// there is no repository, is never taken for "there is no backup", after which a program would start with
+/// an empty store.
+///
+/// ```no_run
+/// # async fn start() -> keepsum::Result<()> {
+/// use keepsum::restore_if_missing::RestoreManager;
+/// use keepsum::{Host, RepositoryLocation};
+/// let repository = RepositoryLocation::parse("s3://backups/app")?;
+/// let target = "sqlite:/var/lib/app/app.db".parse()?;
+/// if !RestoreManager::new(repository, target, Host::system("app-1")).restore().await? {
+///     println!("there is no backup yet: starting with an empty store");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct RestoreManager {
+    repository: RepositoryLocation,
+    target: StoreLocation,
+    host: Host,
+    snapshot: SnapshotSpec,
+    options: RestoreOptions,
+    context: Context,
+}
+
+impl RestoreManager {
+    /// For the newest snapshot of a repository.
+    pub fn new(repository: RepositoryLocation, target: StoreLocation, host: Host) -> Self {
+        Self {
+            repository,
+            target,
+            host,
+            snapshot: SnapshotSpec::Latest,
+            options: RestoreOptions::default(),
+            context: Context::default(),
+        }
+    }
+
+    /// For another snapshot than the newest.
+    #[must_use]
+    pub fn snapshot(self, snapshot: SnapshotSpec) -> Self {
+        Self { snapshot, ..self }
+    }
+
+    /// How it is restored. That something is replaced is not asked for.
+    #[must_use]
+    pub fn options(self, options: RestoreOptions) -> Self {
+        Self { options: RestoreOptions { replace: false, ..options }, ..self }
+    }
+
+    /// What is told of the progress, and can cancel it.
+    #[must_use]
+    pub fn context(self, context: Context) -> Self {
+        Self { context, ..self }
+    }
+
+    /// Restores the store where it is missing. True where there is one afterwards, restored or there before;
+    /// false where there is no backup.
+    ///
+    /// # Errors
+    /// Whatever a restore may fail with, and that there is no repository.
+    pub async fn restore(&self) -> Result<bool> {
+        if self.is_there()? {
+            return Ok(true);
+        }
+        let repository = Repository::open(&self.repository, &self.host, &self.context).await?;
+        Ok(!matches!(self.restore_from(&repository).await?, Outcome::NoBackup(_)))
+    }
+
+    /// Whether there is a store.
+    ///
+    /// # Errors
+    /// [`Error::Core`] where that cannot be found out.
+    pub fn is_there(&self) -> Result<bool> {
+        self.target.is_occupied()
+    }
+
+    /// As [`restore`](Self::restore), from a repository that is open already.
+    ///
+    /// # Errors
+    /// Whatever a restore may fail with.
+    pub async fn restore_from(&self, repository: &Repository) -> Result<Outcome> {
+        let Self { target, host, snapshot, options, context, .. } = self;
+        let mut waits = false;
+        loop {
+            if self.is_there()? {
+                return Ok(Outcome::AlreadyThere);
+            }
+            context.check()?;
+            let done = restore::restore(repository, snapshot, target, options, host, context).await;
+            match done {
+                Ok(report) => return Ok(Outcome::Restored(Box::new(report))),
+                Err(error @ Error::NoSnapshot { .. }) => return Ok(Outcome::NoBackup(error)),
+                // Somebody was faster.
+                Err(Error::Core(backup_core::Error::Occupied { .. })) if self.is_there()? => {}
+                Err(Error::Core(backup_core::Error::InUse { .. })) if !self.is_there()? => {
+                    if !waits {
+                        context.note("another one restores into the same place; waiting for it");
+                        waits = true;
+                    }
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
