@@ -172,6 +172,11 @@ impl Staging {
         })
     }
 
+    /// Where the store is put.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The hidden folder: what is in it becomes the target. For [`Form::File`] it must end up with
     /// one file named as the target.
     pub fn folder(&self) -> &Path {

@@ -20,7 +20,7 @@ use super::load::{Loader, in_order};
 use super::schema::{self, Object};
 use super::settings::{Pragmas, SCHEMA, Settings};
 use super::table::Table;
-use crate::ENGINE;
+use crate::{ENGINE, target};
 
 /// How many batches wait for the writer.
 const AHEAD: usize = 2;
@@ -95,7 +95,7 @@ impl RowsRestore {
         let Written { build, plan } = self.writer.join()?;
         self.context.check()?;
         let notes = finish::finish(build, &plan, &self.context)?;
-        let kept_aside = self.staging.publish(&self.origin)?;
+        let kept_aside = target::publish(self.staging, &self.origin)?;
         Ok(Restored { kept_aside, notes })
     }
 }

@@ -19,7 +19,7 @@ use super::build::Build;
 use super::failure::failed;
 use super::layout;
 use super::table::Table;
-use crate::ENGINE;
+use crate::{ENGINE, target};
 
 /// How many batches wait for the writer.
 const AHEAD: usize = 2;
@@ -85,7 +85,7 @@ impl StoreRestore {
     fn publish(mut self) -> Result<Restored> {
         self.writer.join()?;
         self.context.check()?;
-        let kept_aside = self.staging.publish(&self.origin)?;
+        let kept_aside = target::publish(self.staging, &self.origin)?;
         Ok(Restored { kept_aside, notes: Vec::new() })
     }
 }

@@ -8,11 +8,22 @@ use backup_core::{Error, Result};
 
 use crate::file::descriptors;
 
-/// A process that has the file open; none where there is no file, or the system shows no such thing.
+/// Refuses to put something in the place of a file that a process has open.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be looked at.
-pub(super) fn of(path: &Path) -> Result<Option<u32>> {
+/// [`Error::InUse`]; [`Error::Io`] where the file cannot be looked at.
+pub(super) fn refuse_open(path: &Path) -> Result<()> {
+    match holder(path)? {
+        None => Ok(()),
+        Some(process) => Err(Error::InUse {
+            what: format!("the database {}", path.display()),
+            hint: format!("; process {process} has it open: stop it first"),
+        }),
+    }
+}
+
+/// A process that has the file open; none where there is no file, or the system shows no such thing.
+fn holder(path: &Path) -> Result<Option<u32>> {
     let file = match fs::metadata(path) {
         Ok(found) => (found.dev(), found.ino()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

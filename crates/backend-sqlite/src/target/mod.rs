@@ -11,7 +11,7 @@ use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
 use backup_core::staging::{Form, Placing, Staging};
-use backup_core::target::{Content, RestorePlan};
+use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
 use self::pages::PagesRestore;
@@ -75,12 +75,7 @@ impl SqliteTarget {
     fn start(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
         crate::version::check()?;
-        if let Some(process) = holder::of(&self.path)? {
-            return Err(Error::InUse {
-                what: format!("the database {}", self.path.display()),
-                hint: format!("; process {process} has it open: stop it first"),
-            });
-        }
+        holder::refuse_open(&self.path)?;
         let RestorePlan { content, existing, origin } = plan;
         let disk = Arc::clone(&self.disk);
         match content {
@@ -105,6 +100,12 @@ impl SqliteTarget {
             }
         }
     }
+}
+
+/// Puts a database that is complete and checked in its place, unless somebody opened what is there meanwhile.
+pub(crate) fn publish(staging: Staging, origin: &Origin) -> Result<Option<PathBuf>> {
+    holder::refuse_open(staging.target())?;
+    staging.publish(origin)
 }
 
 #[async_trait]

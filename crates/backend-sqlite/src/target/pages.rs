@@ -58,7 +58,7 @@ impl Restore for PagesRestore {
         thread::call("sqlite restore", move || {
             let (staging, built) = placing.complete_file()?;
             check_pages(&built, check)?;
-            let kept_aside = staging.publish(&origin)?;
+            let kept_aside = super::publish(staging, &origin)?;
             Ok(Restored { kept_aside, notes: Vec::new() })
         })
         .await

@@ -114,11 +114,12 @@ fn no_new_file_meets_an_old_log() {
     let again = begin(&file, Existing::KeepAside).map(drop);
     assert!(matches!(again, Err(Error::InUse { .. })), "open: {again:?}");
     assert_eq!(partition(&open).get(b"key").block_on().unwrap().unwrap(), b"in the log");
-    // A log whose file is gone.
+    // A log whose file is gone goes aside.
     let gone = folder.path().join("gone.db");
     fs::copy(companion(&file, "-wal"), companion(&gone, "-wal")).unwrap();
-    let orphan = begin(&gone, Existing::Refuse).map(drop);
-    assert!(matches!(orphan, Err(Error::Occupied { .. })), "orphan: {orphan:?}");
+    begin(&gone, Existing::Refuse).unwrap().finish().block_on().unwrap();
+    assert!(companion(&folder.path().join("gone.db.keepsum-old"), "-wal").exists());
+    assert!(SqliteStore::open(&gone).unwrap().databases().block_on().unwrap().is_empty());
     drop(open);
     begin(&file, Existing::KeepAside).unwrap().finish().block_on().unwrap();
     assert!(SqliteStore::open(&file).unwrap().databases().block_on().unwrap().is_empty());

@@ -102,6 +102,13 @@ fn pages_that_are_not_those_of_one_file() {
     };
     neither_way(&with(|manifest| pages(manifest).page_bytes = 0), mismatch);
     neither_way(&with(|manifest| pages(manifest).page_bytes = 512), mismatch);
+    // As many bytes in pages of one byte, which would be as many elements to hash.
+    let bytes = |manifest: &mut Manifest| {
+        let proof = pages(manifest);
+        (proof.page_bytes, proof.sum.records) = (1, 3 * 4096);
+        proof.sum.bytes = 3 * 4096 * 5;
+    };
+    neither_way(&with(bytes), mismatch);
     neither_way(&with(|manifest| pages(manifest).sum.records = 4), mismatch);
     neither_way(&with(|manifest| pages(manifest).sum.records = u64::MAX), mismatch);
     neither_way(&with(|manifest| pages(manifest).sum.bytes += 1), mismatch);
