@@ -9,6 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 
 use crate::artifacts::Artifacts;
 use crate::environment::Environment;
@@ -17,6 +18,9 @@ use crate::workspace::Workspace;
 /// Arguments of `demo`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// The engine of the store; SQLite is built in a few minutes, RocksDB takes longer the first time
+    #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
+    engine: Engine,
     /// Millions of bytes of real data to take; about six times as much disk is used
     #[arg(long, default_value_t = 300)]
     limit_mb: u64,
@@ -25,13 +29,52 @@ pub(crate) struct Args {
     folder: Option<PathBuf>,
 }
 
+/// An engine that the demo knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// SQLite, with a write-ahead log
+    Sqlite,
+    /// RocksDB, with three column families
+    Rocksdb,
+}
+
+impl Engine {
+    /// Its name in locations.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Rocksdb => "rocksdb",
+        }
+    }
+
+    /// Its name for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Rocksdb => "RocksDB",
+        }
+    }
+}
+
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let environment = Environment::prepare(workspace)?;
-    let artifacts = Artifacts::build(&environment, &[writer::PROGRAM])?;
+    let environment = match args.engine {
+        Engine::Sqlite => Environment::prepare_without_rocksdb(workspace)?,
+        Engine::Rocksdb => Environment::prepare(workspace)?,
+    };
+    // One engine alone is built, as its users may.
+    let features = match args.engine {
+        Engine::Sqlite => "cli,sqlite",
+        Engine::Rocksdb => "cli,rocksdb",
+    };
+    let args_of_cargo = ["--no-default-features", "--features", features];
+    let artifacts = Artifacts::build_with(&environment, &args_of_cargo, &[writer::PROGRAM])?;
     let folder = folder(&environment, args)?;
+    let writer =
+        writer::Writer { program: artifacts.program(writer::PROGRAM)?, engine: args.engine.word() };
     story::tell(&story::Setting {
         keepsum: artifacts.program("keepsum")?,
-        writer: artifacts.program(writer::PROGRAM)?,
+        writer,
+        engine: args.engine,
         folder: &folder,
         limit_mb: args.limit_mb,
     })

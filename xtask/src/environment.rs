@@ -39,6 +39,16 @@ impl<'a> Environment<'a> {
         Ok(Self { workspace, cache, target, variables, _turn: turn })
     }
 
+    /// The same for what is built without RocksDB, which then needs neither it nor libclang.
+    pub(crate) fn prepare_without_rocksdb(workspace: &'a Workspace) -> Result<Self> {
+        let cache = Cache::open()?;
+        eprintln!("cache: {}; removing it is always safe", cache.root().display());
+        let (target, turn) = target_folder(workspace, &cache)?;
+        eprintln!("target folder: {}", target.display());
+        let variables = vec![("CARGO_TARGET_DIR".to_owned(), target.clone().into())];
+        Ok(Self { workspace, cache, target, variables, _turn: turn })
+    }
+
     /// The same for a workspace whose builds share their target folder with nobody, as long as `turn`
     /// is held.
     pub(crate) fn prepare_apart(

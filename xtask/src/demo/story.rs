@@ -1,5 +1,6 @@
 //! The demo's chapters.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 
 use super::keepsum::{Answer, Content, Keepsum, Size};
-use super::{real_data, writer};
+use super::{Engine, real_data, writer};
 use crate::environment::size_of;
 
 /// Changes made while a backup runs, and the time they take.
@@ -19,29 +20,33 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// What the demo works with.
 pub(crate) struct Setting<'a> {
     pub(crate) keepsum: &'a Path,
-    pub(crate) writer: &'a Path,
+    pub(crate) writer: writer::Writer<'a>,
+    pub(crate) engine: Engine,
     pub(crate) folder: &'a Path,
     pub(crate) limit_mb: u64,
 }
 
 pub(crate) fn tell(setting: &Setting) -> Result<()> {
     let repository = setting.folder.join("repository");
-    let store = setting.folder.join("store");
+    let store = setting.folder.join(match setting.engine {
+        Engine::Sqlite => "store.db",
+        Engine::Rocksdb => "store",
+    });
     let state = setting.folder.join("state");
     let keepsum = Keepsum { program: setting.keepsum, repository: &repository, state: &state };
-    let source = format!("rocksdb:{}", store.display());
+    let source = format!("{}:{}", setting.engine.word(), store.display());
 
     make_store(setting, &store)?;
     chapter("A repository, and a first backup");
     keepsum.call(&["init"])?;
     let first = keepsum.call(&["backup", &source, "--label", "first"])?;
-    say_backup(&first, size_of(&store))?;
+    say_backup(&first, stored(&store))?;
 
     let changing = while_it_changes(setting, &keepsum, &store, &source)?;
 
     chapter("A backup after the changes, with the LtHash of every record");
     let proved = keepsum.call(&["backup", &source, "--proof", "logical", "--label", "changed"])?;
-    say_backup(&proved, size_of(&store))?;
+    say_backup(&proved, stored(&store))?;
     chapter("The same records once more, in the portable shape that any engine takes");
     let records = keepsum.call(&["backup", &source, "--records", "--label", "records"])?;
     say_backup(&records, records.content()?.bytes())?;
@@ -53,12 +58,22 @@ pub(crate) fn tell(setting: &Setting) -> Result<()> {
     Ok(())
 }
 
+/// The bytes of a store: of a folder, or of a file and the log beside it.
+fn stored(store: &Path) -> u64 {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    if store.is_dir() {
+        size_of(store)
+    } else {
+        length(store) + length(&store.with_extension("db-wal"))
+    }
+}
+
 fn chapter(title: &str) {
     println!("\n== {title}");
 }
 
 fn make_store(setting: &Setting, store: &Path) -> Result<()> {
-    chapter("A RocksDB store of real data");
+    chapter(&format!("A {} store of real data", setting.engine.name()));
     let folders = real_data::folders();
     ensure!(!folders.is_empty(), "found no folder of real data on this machine");
     for folder in &folders {
@@ -96,7 +111,7 @@ fn while_it_changes(
     let before = changing.last_change();
     let backup = keepsum.call(&["backup", source, "--label", "while-changing"])?;
     let after = changing.last_change();
-    say_backup(&backup, size_of(store))?;
+    say_backup(&backup, stored(store))?;
     let all = changing.finish()?;
     println!(
         "changes made: {before} before the backup, {} during it, {all} in all",
@@ -128,7 +143,11 @@ fn check_snapshot_of_changing_store(
 ) -> Result<()> {
     chapter("What did the backup under writes catch?");
     let restored = setting.folder.join("restored-while-changing");
-    keepsum.call(&["restore", &taken.snapshot, &format!("rocksdb:{}", restored.display())])?;
+    keepsum.call(&[
+        "restore",
+        &taken.snapshot,
+        &format!("{}:{}", setting.engine.word(), restored.display()),
+    ])?;
     let changes = writer::check(setting.writer, &restored)?;
     ensure!(
         changes >= taken.before,
@@ -148,13 +167,17 @@ fn restore_and_compare(
     source: &str,
     [files, records]: [&Answer; 2],
 ) -> Result<()> {
-    chapter("Restored into RocksDB from the files, and into memory from the records");
+    let engine = setting.engine;
+    chapter(&format!(
+        "Restored into {} from the files, and into memory from the records",
+        engine.name()
+    ));
     let place = |engine: &str, name: &str| {
         format!("{engine}:{}", PathBuf::from(setting.folder).join(name).display())
     };
-    let rocksdb = place("rocksdb", "restored-rocksdb");
+    let same_engine = place(engine.word(), "restored-from-files");
     let memory = place("memory", "restored-memory");
-    for (backup, target) in [(files, &rocksdb), (records, &memory)] {
+    for (backup, target) in [(files, &same_engine), (records, &memory)] {
         let restored = keepsum.call(&["restore", backup.text("snapshot")?, target])?;
         let (bytes, seconds) = (restored.number("bytes")?, restored.seconds("elapsed_seconds")?);
         println!(
@@ -173,7 +196,7 @@ fn restore_and_compare(
     println!("  all      {}", original.global);
     same(&original, &files.content()?, "the files snapshot")?;
     same(&original, &records.content()?, "the records snapshot")?;
-    for target in [&rocksdb, &memory] {
+    for target in [&same_engine, &memory] {
         same(&original, &keepsum.call(&["hash", target])?.content()?, target)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The program that owns the demo's store: an example of the `keepsum` crate that knows RocksDB and
+//! The program that owns the demo's store: an example of the `keepsum` crate that knows engines and
 //! nothing of backups.
 
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,23 @@ use serde_json::Value;
 use crate::process;
 
 /// The example's name.
-pub(crate) const PROGRAM: &str = "fill_rocksdb";
+pub(crate) const PROGRAM: &str = "fill";
+
+/// The program, and the engine it writes with.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) engine: &'a str,
+}
+
+impl Writer<'_> {
+    /// The program with a task, on a store.
+    fn command(self, task: &str, store: &Path) -> Command {
+        let mut command = Command::new(self.program);
+        command.args([task, "--engine", self.engine, "--store"]).arg(store);
+        command
+    }
+}
 
 /// What a new store holds.
 pub(crate) struct Filled {
@@ -26,13 +42,13 @@ pub(crate) struct Filled {
 
 /// Makes a store of the files below `folders`.
 pub(crate) fn fill(
-    program: &Path,
+    writer: Writer<'_>,
     store: &Path,
     folders: &[PathBuf],
     limit_mb: u64,
 ) -> Result<Filled> {
-    let mut command = Command::new(program);
-    command.args(["fill", "--limit-mb", &limit_mb.to_string(), "--store"]).arg(store);
+    let mut command = writer.command("fill", store);
+    command.args(["--limit-mb", &limit_mb.to_string()]);
     for folder in folders {
         command.arg("--from").arg(folder);
     }
@@ -45,8 +61,8 @@ pub(crate) fn fill(
 }
 
 /// How many changes a store holds, checked to be a state that it really had.
-pub(crate) fn check(program: &Path, store: &Path) -> Result<u64> {
-    let text = process::read(Command::new(program).args(["check", "--store"]).arg(store))?;
+pub(crate) fn check(writer: Writer<'_>, store: &Path) -> Result<u64> {
+    let text = process::read(&mut writer.command("check", store))?;
     number(&parse(&text)?, "changes")
 }
 
@@ -60,18 +76,18 @@ pub(crate) struct Changing {
 impl Changing {
     /// Starts to change `store` and waits for the first change.
     pub(crate) fn start(
-        program: &Path,
+        writer: Writer<'_>,
         store: &Path,
         changes: u64,
         duration: Duration,
     ) -> Result<Self> {
-        let mut child = Command::new(program)
-            .args(["change", "--change", &changes.to_string()])
-            .args(["--for-seconds", &duration.as_secs().to_string(), "--store"])
-            .arg(store)
+        let mut child = writer
+            .command("change", store)
+            .args(["--change", &changes.to_string()])
+            .args(["--for-seconds", &duration.as_secs().to_string()])
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
+            .with_context(|| format!("cannot start {}", writer.program.display()))?;
         let mut lines = BufReader::new(child.stdout.take().context("a piped child has an output")?);
         let mut first = String::new();
         lines.read_line(&mut first).context("cannot read what the writer says")?;
