@@ -122,11 +122,12 @@ impl RestoreManager {
                 Err(error @ Error::NoSnapshot { .. }) => return Ok(Outcome::NoBackup(error)),
                 // Somebody was faster.
                 Err(Error::Core(backup_core::Error::Occupied { .. })) if self.is_there()? => {}
-                Err(Error::Core(backup_core::Error::InUse { .. })) if !self.is_there()? => {
+                Err(Error::Core(backup_core::Error::InUse { .. })) => {
                     if !waits {
                         context.note("another one restores into the same place; waiting for it");
                         waits = true;
                     }
+                    // It may have ended by now: what is there then is looked at first.
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 Err(error) => return Err(error),

@@ -15,7 +15,7 @@ fn a_source_that_is_none() {
     for (source, words) in [
         ("/var/lib/db", ["has no engine", "rocksdb:PATH"]),
         ("leveldb:/var/lib/db", ["\"leveldb\" is no engine", "rocksdb:PATH"]),
-        ("sqlite:/var/lib/db", ["not supported by this version", "rocksdb:PATH"]),
+        ("scylla:/var/lib/db", ["not supported by this version", "rocksdb:PATH"]),
         ("memory:", ["has no path", "memory:FILE.bcs"]),
     ] {
         place.run(["backup", source]).fails(2, &[source, words[0], words[1]]);
