@@ -140,8 +140,11 @@ impl World {
     }
 
     fn target(&self) -> StoreLocation {
-        let path = self.folder.path().join("target");
-        let _ = std::fs::remove_dir_all(&path);
+        let path = |name: &str| self.folder.path().join(name);
+        let _ = std::fs::remove_dir_all(path("target"));
+        for file in ["target.db", "target.db.keepsum"] {
+            let _ = std::fs::remove_file(path(file));
+        }
         at(self.folder.path(), self.scenario.target)
     }
 
