@@ -570,7 +570,7 @@ async fn a_session_that_slept_below_the_floor_can_be_abandoned() {
 #[tokio::test]
 async fn a_session_that_sleeps_while_it_is_abandoned_is_abandoned_all_the_same() {
     for moment in 0.. {
-        let (_, inner) = fresh_repository(1).await;
+        let inner = in_memory().await;
         let (others, request) = (Arc::clone(&inner), Arc::new(AtomicU64::new(u64::MAX / 2)));
         let counted = Arc::clone(&request);
         let slow: Arc<dyn ObjectStore> = Faulty::new(&inner, move |_| {
