@@ -30,22 +30,25 @@ pub(crate) struct Environment<'a> {
 impl<'a> Environment<'a> {
     /// Prepares all that compiling the workspace needs, saying what is used and where it is.
     pub(crate) fn prepare(workspace: &'a Workspace) -> Result<Self> {
-        let cache = Cache::open()?;
-        eprintln!("cache: {}; removing it is always safe", cache.root().display());
-        let mut variables = linking(workspace, &cache)?;
-        let (target, turn) = target_folder(workspace, &cache)?;
-        eprintln!("target folder: {}", target.display());
-        variables.push(("CARGO_TARGET_DIR".to_owned(), target.clone().into()));
-        Ok(Self { workspace, cache, target, variables, _turn: turn })
+        let cache = opened_cache()?;
+        // Before the turn is taken: compiling RocksDB for the first time takes long.
+        let variables = linking(workspace, &cache)?;
+        Self::at_its_turn(workspace, cache, variables)
     }
 
     /// The same for what is built without RocksDB, which then needs neither it nor libclang.
     pub(crate) fn prepare_without_rocksdb(workspace: &'a Workspace) -> Result<Self> {
-        let cache = Cache::open()?;
-        eprintln!("cache: {}; removing it is always safe", cache.root().display());
+        Self::at_its_turn(workspace, opened_cache()?, Vec::new())
+    }
+
+    fn at_its_turn(
+        workspace: &'a Workspace,
+        cache: Cache,
+        mut variables: Vec<(String, OsString)>,
+    ) -> Result<Self> {
         let (target, turn) = target_folder(workspace, &cache)?;
         eprintln!("target folder: {}", target.display());
-        let variables = vec![("CARGO_TARGET_DIR".to_owned(), target.clone().into())];
+        variables.push(("CARGO_TARGET_DIR".to_owned(), target.clone().into()));
         Ok(Self { workspace, cache, target, variables, _turn: turn })
     }
 
@@ -78,6 +81,12 @@ impl<'a> Environment<'a> {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
+}
+
+fn opened_cache() -> Result<Cache> {
+    let cache = Cache::open()?;
+    eprintln!("cache: {}; removing it is always safe", cache.root().display());
+    Ok(cache)
 }
 
 /// Prints the variables for calling cargo by hand, for a shell to evaluate. The target folder is not

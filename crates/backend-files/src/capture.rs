@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use backup_core::path::FilePath;
 use backup_core::progress::Context;
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::selection::{Change, Listing, Seen, Selection, Stamp};
+use crate::selection::{Change, Listing, Seen, Selection};
 
 /// How much is copied between two looks at the cancellation, in bytes.
 const STEP: u64 = 16 << 20;

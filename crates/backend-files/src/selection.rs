@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, FileType, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use backup_core::path::FilePath;
 use backup_core::source::FileNature;
 use backup_core::staging::SIDECAR;
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -82,38 +83,14 @@ pub(crate) struct Seen {
     pub(crate) stamp: Stamp,
 }
 
-/// What tells a file that changed from one that did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) bytes: u64,
-    /// Seconds and nanoseconds.
-    pub(crate) modified: (i64, i64),
-    /// When anything of it changed, the number of its links included.
-    pub(crate) changed: (i64, i64),
-    pub(crate) mode: u32,
-}
-
-impl Stamp {
-    pub(crate) fn new(seen: &Metadata) -> Self {
-        Self {
-            device: seen.dev(),
-            inode: seen.ino(),
-            bytes: seen.size(),
-            modified: (seen.mtime(), seen.mtime_nsec()),
-            changed: (seen.ctime(), seen.ctime_nsec()),
-            mode: seen.mode() & 0o777,
-        }
-    }
-}
-
 impl Seen {
-    /// Whether a file is as it was. A hard link to a file, this crate's or another's, changes when it
-    /// was last changed; where the caller promises how the file is written, that says nothing.
+    /// Whether a file is as it was. Where the caller promises how the file is written, a hard link to it,
+    /// this crate's or another's, says nothing.
     pub(crate) fn is_still(&self, now: &Stamp) -> bool {
-        let changed = if self.change == Change::InPlace { now.changed } else { self.stamp.changed };
-        self.stamp == Stamp { changed, ..*now }
+        if self.change == Change::InPlace {
+            return self.stamp == *now;
+        }
+        self.stamp.is_same_but_for_links(now)
     }
 }
 

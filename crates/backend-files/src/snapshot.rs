@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_core::source::{FileInfo, SnapshotInfo, read_range};
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Files, Records, Result, Snapshot, thread};
 use bytes::Bytes;
 
 use crate::capture::{Capture, Captured, Way};
 use crate::scratch::Scratch;
-use crate::selection::{Change, Stamp};
+use crate::selection::Change;
 
 /// The captured files, until it is dropped.
 pub(crate) struct FilesSnapshot {

@@ -14,12 +14,13 @@ use backup_core::progress::Context;
 use backup_core::source::{
     Capabilities, Layout, SnapshotInfo, StoreDescription, View, no_such_view,
 };
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result, Snapshot, Source, thread};
 
 use crate::capture::{Capture, Outcome, Way, capture};
 use crate::quiesce::{Clock, Quiesce, Quieting};
 use crate::scratch::Scratch;
-use crate::selection::{ListedFile, Patterns, Selection, Stamp};
+use crate::selection::{ListedFile, Patterns, Selection};
 use crate::snapshot::FilesSnapshot;
 use crate::{ABILITIES, ENGINE, describe};
 

@@ -4,6 +4,7 @@ pub mod disk;
 mod error;
 pub mod integrity;
 pub mod kv;
+pub mod loading;
 pub mod path;
 pub mod position;
 pub mod progress;
@@ -11,6 +12,7 @@ pub mod record;
 pub mod scratch;
 pub mod source;
 pub mod staging;
+pub mod stamp;
 pub mod target;
 pub mod thread;
 

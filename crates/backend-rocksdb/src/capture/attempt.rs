@@ -9,10 +9,11 @@ use backup_core::path::FilePath;
 use backup_core::progress::Context;
 use backup_core::source::{FileInfo, FileNature};
 use backup_core::staging::SIDECAR;
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 
 use super::Whereabouts;
-use super::place::{Placer, Stamp};
+use super::place::Placer;
 use crate::format::file_name::{self, CURRENT, FileKind, IDENTITY};
 use crate::format::manifest::{LiveState, Unreadable};
 use crate::format::options::{self, OptionsFile};

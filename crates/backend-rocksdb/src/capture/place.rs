@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use backup_core::source::FileInfo;
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 
 /// Puts files into a scratch folder, and remembers across tries what is there already.
@@ -17,32 +17,6 @@ pub(crate) struct Placer {
     /// Why links do not work, once that was found.
     no_links: Option<String>,
     copied: u64,
-}
-
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    device: u64,
-    inode: u64,
-    modified: (i64, i64),
-    pub(crate) bytes: u64,
-    pub(crate) mode: u32,
-}
-
-impl Stamp {
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        fs::metadata(path).map(|found| Self::of_metadata(&found))
-    }
-
-    fn of_metadata(found: &fs::Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            bytes: found.len(),
-            mode: found.mode() & 0o777,
-        }
-    }
 }
 
 impl Placer {
@@ -57,7 +31,7 @@ impl Placer {
     /// Places a file that never changes again. None where it is not there.
     pub(crate) fn immutable(&mut self, from: &Path, name: &str) -> Result<Option<Stamp>> {
         let Some(stamp) = there(Stamp::of(from), from)? else { return Ok(None) };
-        if self.immutable.get(name) == Some(&stamp) {
+        if self.immutable.get(name).is_some_and(|known| known.is_same_but_for_links(&stamp)) {
             return Ok(Some(stamp));
         }
         let to = self.folder.join(name);
@@ -77,7 +51,8 @@ impl Placer {
         }
         let Some(copied) = there(copy(from, &to, stamp.bytes), from)? else { return Ok(None) };
         let after = there(Stamp::of(from), from)?;
-        if copied != stamp.bytes || after != Some(stamp) {
+        let is_still = after.is_some_and(|after| after.is_same_but_for_links(&stamp));
+        if copied != stamp.bytes || !is_still {
             return Ok(None);
         }
         self.copied += copied;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
-use async_channel::{Receiver, Sender};
 use async_trait::async_trait;
+use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, Layout};
@@ -22,16 +22,11 @@ use crate::format::options::FamilyOptions;
 use crate::layout::{self, DEFAULT, MARK_FAMILY, MARK_KEY, PARTITIONED};
 use crate::settings::{Applied, REVERSE_BYTEWISE};
 
-/// How many batches wait for the writer.
-const AHEAD: usize = 2;
-
 /// The folder for tables that the engine has not taken in yet, in the staging folder.
 const TABLES: &str = "keepsum-tables";
 
 /// The most threads that compress a table.
 const MAX_COMPRESSORS: usize = 8;
-
-type Loaded = Result<Vec<Written>>;
 
 /// A restore of records under way.
 pub(super) struct RecordsRestore {
@@ -39,17 +34,9 @@ pub(super) struct RecordsRestore {
     layout: Layout,
     origin: Origin,
     context: Context,
-    /// The database that the last batch was for.
-    current: usize,
-    // The writer ends before the folder it writes into is swept: fields drop in this order.
-    writer: Writer,
+    // The thread ends before the folder it writes into is swept: fields drop in this order.
+    loading: Loading<Vec<Written>>,
     staging: Staging,
-}
-
-/// The thread that writes tables.
-struct Writer {
-    batches: Sender<(usize, RecordBatch)>,
-    thread: Option<JoinHandle<Loaded>>,
 }
 
 impl RecordsRestore {
@@ -70,20 +57,14 @@ impl RecordsRestore {
         }
         let folder = staging.folder().join(TABLES);
         staging.disk().create_folder(&folder)?;
-        let (batches, incoming) = async_channel::bounded(AHEAD);
         let plan = databases.clone();
-        let thread = thread::Builder::new()
-            .name("rocksdb tables".into())
-            .spawn(move || write_tables(&folder, layout, &plan, &incoming))
-            .map_err(Error::engine("keepsum", "start a thread that writes tables"))?;
-        let writer = Writer { batches, thread: Some(thread) };
-        let context = context.clone();
-        Ok(Self { databases, layout, origin, context, current: 0, writer, staging })
+        let work = move |batches: &Batches| write_tables(&folder, layout, &plan, batches);
+        let loading = Loading::start(ENGINE, databases.len(), context, work)?;
+        Ok(Self { databases, layout, origin, context: context.clone(), loading, staging })
     }
 
     fn publish(mut self) -> Result<Restored> {
-        let written = self.writer.join()?;
-        self.context.check()?;
+        let written = self.loading.finish()?;
         let folder = self.staging.folder();
         self.take_in(folder, written)?;
         self.staging.disk().remove(&folder.join(TABLES))?;
@@ -136,59 +117,15 @@ impl RecordsRestore {
 #[async_trait]
 impl Restore for RecordsRestore {
     async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
-        self.context.check()?;
-        if database >= self.databases.len() || database < self.current {
-            // What was refused must not be published without it.
-            self.writer.give_up();
-            let detail = format!("database number {database} is not in the plan, or came before");
-            return Err(Error::invalid("a restore of records", detail));
-        }
-        self.current = database;
-        if self.writer.batches.send((database, batch)).await.is_ok() {
-            return Ok(());
-        }
-        // The writer has ended, so it has an error, and joining it does not wait.
-        self.writer.join().map(drop)
+        self.loading.load(database, batch).await
     }
 
     async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        self.writer.give_up();
-        Err(Error::invalid("a restore of records", "takes no files; it was begun for records"))
+        Err(self.loading.refuse_files())
     }
 
     async fn finish(self: Box<Self>) -> Result<Restored> {
         backup_core::thread::call("rocksdb restore", move || self.publish()).await
-    }
-}
-
-impl Writer {
-    fn join(&mut self) -> Loaded {
-        self.batches.close();
-        let stopped = || {
-            let cause = "its thread panicked; the message was printed before";
-            Error::Engine { engine: ENGINE, action: "write tables".into(), source: cause.into() }
-        };
-        match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(stopped())),
-            None => Err(Error::invalid("a restore of records", "goes on after it failed")),
-        }
-    }
-}
-
-impl Writer {
-    /// Ends the thread; nothing that it wrote can be published any more.
-    fn give_up(&mut self) {
-        if self.thread.is_some()
-            && let Err(error) = self.join()
-        {
-            tracing::debug!(%error, "a restore that was given up had failed");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.give_up();
     }
 }
 
@@ -197,10 +134,10 @@ fn write_tables(
     folder: &Path,
     layout: Layout,
     databases: &[DatabaseInfo],
-    incoming: &Receiver<(usize, RecordBatch)>,
-) -> Loaded {
+    batches: &Batches,
+) -> Result<Vec<Written>> {
     let mut written: Vec<Written> = Vec::new();
-    let mut next = incoming.recv_blocking().ok();
+    let mut next = batches.next();
     while let Some((number, first)) = next.take() {
         // Databases come in order and are all of the plan: that was checked before.
         let info = &databases[number];
@@ -211,7 +148,7 @@ fn write_tables(
         let place = Place { options: &options, order, layout, folder, database, number };
         let mut tables = Tables::begin(place);
         tables.add(&first)?;
-        while let Ok((other, batch)) = incoming.recv_blocking() {
+        while let Some((other, batch)) = batches.next() {
             if other != number {
                 next = Some((other, batch));
                 break;

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 
 use super::header::named;
@@ -24,19 +24,6 @@ pub(crate) struct Place {
     pub(crate) wal: PathBuf,
     pub(crate) shm: PathBuf,
     pub(crate) journal: PathBuf,
-}
-
-/// What tells one state of a file from another without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) bytes: u64,
-    /// Seconds and nanoseconds.
-    pub(crate) modified: (i64, i64),
-    /// When anything of it changed.
-    pub(crate) changed: (i64, i64),
-    pub(crate) mode: u32,
 }
 
 /// All files of a database as they are at one moment.
@@ -78,10 +65,10 @@ impl Place {
     /// Looks at all files.
     pub(crate) fn look(&self) -> Result<Seen> {
         Ok(Seen {
-            main: Stamp::of(&self.main)?.ok_or_else(|| missing(&self.main))?,
-            wal: Stamp::of(&self.wal)?,
-            shm: Stamp::of(&self.shm)?,
-            journal: Stamp::of(&self.journal)?,
+            main: stamp(&self.main)?.ok_or_else(|| missing(&self.main))?,
+            wal: stamp(&self.wal)?,
+            shm: stamp(&self.shm)?,
+            journal: stamp(&self.journal)?,
         })
     }
 
@@ -109,52 +96,24 @@ impl Seen {
     /// How long to wait until a later change has a later time; none where it has already.
     fn tick_left(&self, now: SystemTime) -> Option<Duration> {
         let files = [Some(self.main), self.wal, self.shm, self.journal];
-        files.into_iter().flatten().filter_map(|stamp| stamp.tick_left(now)).max()
+        files.into_iter().flatten().filter_map(|stamp| tick_left(&stamp, now)).max()
     }
 }
 
-impl Stamp {
-    /// None where there is no file.
-    pub(crate) fn of(path: &Path) -> Result<Option<Self>> {
-        match fs::metadata(path) {
-            Ok(found) => Ok(Some(Self::new(&found))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("look at", path)(error)),
-        }
+/// The file at a path; none where there is none.
+pub(crate) fn stamp(path: &Path) -> Result<Option<Stamp>> {
+    match Stamp::of(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("look at", path)(error)),
     }
+}
 
-    pub(crate) fn new(found: &fs::Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-            bytes: found.len(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-            mode: found.mode() & 0o777,
-        }
-    }
-
-    /// Which file it is, whatever its name and content.
-    pub(crate) fn file(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-
-    /// Whether its last change lies further back than `age`, by a clock.
-    pub(crate) fn is_older(&self, age: Duration, now: SystemTime) -> bool {
-        let old = |(seconds, nanos): (i64, i64)| {
-            let (seconds, nanos) = (u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
-            let changed = UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))?;
-            // A time that is yet to come tells nothing.
-            Some(now.duration_since(changed).ok()? > age)
-        };
-        old(self.modified) == Some(true) && old(self.changed) == Some(true)
-    }
-
-    fn tick_left(&self, now: SystemTime) -> Option<Duration> {
-        let coarse = self.modified.1 == 0 && self.changed.1 == 0;
-        let tick = if coarse { LONG_TICK } else { TICK };
-        (!self.is_older(tick, now)).then_some(tick)
-    }
+/// How long to wait until a later change of a file has a later time; none where it has already.
+fn tick_left(stamp: &Stamp, now: SystemTime) -> Option<Duration> {
+    let coarse = stamp.modified.1 == 0 && stamp.changed.1 == 0;
+    let tick = if coarse { LONG_TICK } else { TICK };
+    (!stamp.is_older(tick, now)).then_some(tick)
 }
 
 fn missing(database: &Path) -> Error {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backup_core::position::Position;
+use backup_core::stamp::Stamp;
 
 use super::Clock;
 use crate::file::header::Header;
@@ -23,7 +24,7 @@ pub(crate) fn identity(
     clock: &Clock,
 ) -> Option<Vec<u8>> {
     let now = clock();
-    let old = |stamp: &crate::file::place::Stamp| stamp.is_older(AGE, now);
+    let old = |stamp: &Stamp| stamp.is_older(AGE, now);
     if !old(&seen.main) || !seen.wal.as_ref().is_none_or(old) {
         return None;
     }

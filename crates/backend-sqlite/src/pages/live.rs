@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 use backup_core::position::Position;
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 use rusqlite::Connection;
 
@@ -12,7 +13,7 @@ use super::identity::identity;
 use super::image::{Image, Over, read_header};
 use super::state::{Asked, Kept, State};
 use crate::file::header::named;
-use crate::file::place::Stamp;
+use crate::file::place;
 use crate::file::shm::WalIndex;
 use crate::file::wal::{self, WalHeader};
 use crate::file::{descriptors, read_up_to};
@@ -32,7 +33,7 @@ struct Begun {
 /// The state at the moment of the call. None where the log is in use no more.
 pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>> {
     let place = asked.place;
-    let Some(shm_stamp) = Stamp::of(&place.shm)? else { return Ok(None) };
+    let Some(shm_stamp) = place::stamp(&place.shm)? else { return Ok(None) };
     let shm = descriptors::open(&place.shm)?;
     let Some(begun) = begin(asked, &shm)? else { return Ok(None) };
     // The lock keeps the database in this mode, so it is the log of this index from now on.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backup_core::position::Position;
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 use rusqlite::Connection;
 
@@ -19,7 +20,7 @@ use super::state::{Asked, Kept, State};
 use super::{Clock, left};
 use crate::ENGINE;
 use crate::file::header::Header;
-use crate::file::place::Stamp;
+use crate::file::place;
 use crate::moment::{self, Moment, Refusal};
 
 /// How long a writer is kept waiting for a slice, about.
@@ -158,7 +159,7 @@ impl Slices {
 
     /// Every commit changes the counter in the header, and nearly every write a time.
     fn is_unchanged(&self, image: &Image) -> Result<bool> {
-        let same = Stamp::of(&image.database)? == Some(self.main);
+        let same = place::stamp(&image.database)? == Some(self.main);
         Ok(same && read_header(&image.main, &image.database)? == self.header)
     }
 

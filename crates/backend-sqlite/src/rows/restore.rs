@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
 
-use async_channel::{Receiver, Sender};
 use async_trait::async_trait;
+use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout};
@@ -22,9 +21,6 @@ use super::settings::{Pragmas, SCHEMA, Settings};
 use super::table::Table;
 use crate::{ENGINE, target};
 
-/// How many batches wait for the writer.
-const AHEAD: usize = 2;
-
 /// How many bytes of rows are written in one transaction.
 const TRANSACTION_BYTES: usize = 64 << 20;
 
@@ -37,23 +33,14 @@ const MAX_SCHEMA_BYTES: usize = 512 << 20;
 
 /// A restore of rows under way.
 pub(crate) struct RowsRestore {
-    databases: usize,
     origin: Origin,
     context: Context,
-    /// The database that the last batch was for.
-    current: usize,
-    // The writer ends before the folder it writes into is swept: fields drop in this order.
-    writer: Writer,
+    // The thread ends before the folder it writes into is swept: fields drop in this order.
+    loading: Loading<Written>,
     staging: Staging,
 }
 
-/// The thread that writes rows.
-struct Writer {
-    batches: Sender<(usize, RecordBatch)>,
-    thread: Option<JoinHandle<Result<Written>>>,
-}
-
-/// What the writer leaves: all rows in their tables, and what is to be made of the schema.
+/// What the thread leaves: all rows in their tables, and what is to be made of the schema.
 struct Written {
     build: Build,
     plan: Plan,
@@ -80,20 +67,14 @@ impl RowsRestore {
             ));
         }
         let path = staging.file();
-        let loading = Loading::begin(&path, databases)?;
-        let (batches, incoming) = async_channel::bounded(AHEAD);
-        let thread = thread::Builder::new()
-            .name("sqlite rows".into())
-            .spawn(move || loading.all(&incoming))
-            .map_err(Error::engine("keepsum", "start a thread that writes rows"))?;
-        let writer = Writer { batches, thread: Some(thread) };
-        let (databases, context) = (databases.len(), context.clone());
-        Ok(Self { databases, origin, context, current: 0, writer, staging })
+        let tables = Tables::begin(&path, databases)?;
+        let work = move |batches: &Batches| tables.fill(batches);
+        let loading = Loading::start(ENGINE, databases.len(), context, work)?;
+        Ok(Self { origin, context: context.clone(), loading, staging })
     }
 
     fn publish(mut self) -> Result<Restored> {
-        let Written { build, plan } = self.writer.join()?;
-        self.context.check()?;
+        let Written { build, plan } = self.loading.finish()?;
         let notes = finish::finish(build, &plan, &self.context)?;
         let kept_aside = target::publish(self.staging, &self.origin)?;
         Ok(Restored { kept_aside, notes })
@@ -103,24 +84,11 @@ impl RowsRestore {
 #[async_trait]
 impl Restore for RowsRestore {
     async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
-        self.context.check()?;
-        if database >= self.databases || database < self.current {
-            // What was refused must not be published without it.
-            self.writer.give_up();
-            let detail = format!("database number {database} is not in the plan, or came before");
-            return Err(Error::invalid("a restore of rows", detail));
-        }
-        self.current = database;
-        if self.writer.batches.send((database, batch)).await.is_ok() {
-            return Ok(());
-        }
-        // The writer has ended, so it has an error, and joining it does not wait.
-        self.writer.join().map(drop)
+        self.loading.load(database, batch).await
     }
 
     async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        self.writer.give_up();
-        Err(Error::invalid("a restore of rows", "takes no files; it was begun for records"))
+        Err(self.loading.refuse_files())
     }
 
     async fn finish(self: Box<Self>) -> Result<Restored> {
@@ -128,37 +96,8 @@ impl Restore for RowsRestore {
     }
 }
 
-impl Writer {
-    fn join(&mut self) -> Result<Written> {
-        self.batches.close();
-        let stopped = || {
-            let cause = "its thread panicked; the message was printed before";
-            Error::Engine { engine: ENGINE, action: "write rows".into(), source: cause.into() }
-        };
-        match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(stopped())),
-            None => Err(Error::invalid("a restore of rows", "goes on after it failed")),
-        }
-    }
-
-    /// Ends the thread; nothing that it wrote can be published any more.
-    fn give_up(&mut self) {
-        if self.thread.is_some()
-            && let Err(error) = self.join()
-        {
-            tracing::debug!(%error, "a restore that was given up had failed");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.give_up();
-    }
-}
-
 /// A database whose tables are being filled.
-struct Loading {
+struct Tables {
     build: Build,
     pragmas: Pragmas,
     /// The databases of the plan, in order.
@@ -175,7 +114,7 @@ enum Planned {
     Table(Table, String),
 }
 
-impl Loading {
+impl Tables {
     fn begin(path: &Path, databases: &[DatabaseInfo]) -> Result<Self> {
         let settings = databases.iter().map(Settings::read).collect::<Result<Vec<_>>>()?;
         let pragmas = check_plan(databases, &settings)?;
@@ -204,8 +143,8 @@ impl Loading {
     }
 
     /// Fills the tables with what comes, database by database.
-    fn all(mut self, incoming: &Receiver<(usize, RecordBatch)>) -> Result<Written> {
-        let mut next = incoming.recv_blocking().ok();
+    fn fill(mut self, batches: &Batches) -> Result<Written> {
+        let mut next = batches.next();
         let mut written = 0;
         while let Some((number, mut batch)) = next.take() {
             let mut sink = self.sink(number)?;
@@ -216,7 +155,7 @@ impl Loading {
                     run(&self.build, "COMMIT; BEGIN")?;
                     written = 0;
                 }
-                next = incoming.recv_blocking().ok();
+                next = batches.next();
                 match next.take() {
                     Some((other, more)) if other == number => batch = more,
                     other => {

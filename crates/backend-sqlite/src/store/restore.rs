@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
 
-use async_channel::{Receiver, Sender};
 use async_trait::async_trait;
+use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, Layout};
@@ -21,9 +20,6 @@ use super::layout;
 use super::table::Table;
 use crate::{ENGINE, target};
 
-/// How many batches wait for the writer.
-const AHEAD: usize = 2;
-
 /// What a file that is thrown away after a failure needs: no journal, no sync (publishing syncs it), no
 /// lock that is given back in between, and no log while pages are written.
 const BUILDING: &str = "
@@ -34,20 +30,10 @@ const BUILDING: &str = "
 
 /// A restore of records into a key-value store under way.
 pub(crate) struct StoreRestore {
-    databases: usize,
     origin: Origin,
-    context: Context,
-    /// The database that the last batch was for.
-    current: usize,
-    // The writer ends before the folder it writes into is swept: fields drop in this order.
-    writer: Writer,
+    // The thread ends before the folder it writes into is swept: fields drop in this order.
+    loading: Loading<()>,
     staging: Staging,
-}
-
-/// The thread that writes the file.
-struct Writer {
-    batches: Sender<(usize, RecordBatch)>,
-    thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl StoreRestore {
@@ -71,20 +57,14 @@ impl StoreRestore {
             }
         }
         let path = staging.file();
-        let (batches, incoming) = async_channel::bounded(AHEAD);
         let plan: Vec<_> = databases.iter().map(|info| info.name.clone()).collect();
-        let thread = thread::Builder::new()
-            .name("sqlite restore".into())
-            .spawn(move || write_store(&path, layout, &plan, &incoming))
-            .map_err(Error::engine("keepsum", "start a thread that writes a store"))?;
-        let writer = Writer { batches, thread: Some(thread) };
-        let (databases, context) = (databases.len(), context.clone());
-        Ok(Self { databases, origin, context, current: 0, writer, staging })
+        let work = move |batches: &Batches| write_store(&path, layout, &plan, batches);
+        let loading = Loading::start(ENGINE, databases.len(), context, work)?;
+        Ok(Self { origin, loading, staging })
     }
 
     fn publish(mut self) -> Result<Restored> {
-        self.writer.join()?;
-        self.context.check()?;
+        self.loading.finish()?;
         let kept_aside = target::publish(self.staging, &self.origin)?;
         Ok(Restored { kept_aside, notes: Vec::new() })
     }
@@ -93,24 +73,11 @@ impl StoreRestore {
 #[async_trait]
 impl Restore for StoreRestore {
     async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
-        self.context.check()?;
-        if database >= self.databases || database < self.current {
-            // What was refused must not be published without it.
-            self.writer.give_up();
-            let detail = format!("database number {database} is not in the plan, or came before");
-            return Err(Error::invalid("a restore of records", detail));
-        }
-        self.current = database;
-        if self.writer.batches.send((database, batch)).await.is_ok() {
-            return Ok(());
-        }
-        // The writer has ended, so it has an error, and joining it does not wait.
-        self.writer.join()
+        self.loading.load(database, batch).await
     }
 
     async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        self.writer.give_up();
-        Err(Error::invalid("a restore of records", "takes no files; it was begun for records"))
+        Err(self.loading.refuse_files())
     }
 
     async fn finish(self: Box<Self>) -> Result<Restored> {
@@ -118,42 +85,8 @@ impl Restore for StoreRestore {
     }
 }
 
-impl Writer {
-    fn join(&mut self) -> Result<()> {
-        self.batches.close();
-        let stopped = || {
-            let cause = "its thread panicked; the message was printed before";
-            Error::Engine { engine: ENGINE, action: "write a store".into(), source: cause.into() }
-        };
-        match self.thread.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(stopped())),
-            None => Err(Error::invalid("a restore of records", "goes on after it failed")),
-        }
-    }
-
-    /// Ends the thread; nothing that it wrote can be published any more.
-    fn give_up(&mut self) {
-        if self.thread.is_some()
-            && let Err(error) = self.join()
-        {
-            tracing::debug!(%error, "a restore that was given up had failed");
-        }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.give_up();
-    }
-}
-
 /// Writes what comes into a new file, in one transaction.
-fn write_store(
-    path: &Path,
-    layout: Layout,
-    databases: &[String],
-    incoming: &Receiver<(usize, RecordBatch)>,
-) -> Result<()> {
+fn write_store(path: &Path, layout: Layout, databases: &[String], batches: &Batches) -> Result<()> {
     let store = path.display().to_string();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -167,7 +100,7 @@ fn write_store(
         .collect::<Result<_>>()?;
     let mut current = 0;
     let mut build = Build::new(&connection, layout);
-    while let Ok((number, batch)) = incoming.recv_blocking() {
+    while let Some((number, batch)) = batches.next() {
         if number != current {
             build.finish()?;
             build = Build::new(&connection, layout);
