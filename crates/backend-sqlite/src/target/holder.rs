@@ -3,10 +3,17 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use backup_core::{Error, Result};
 
 use crate::file::descriptors;
+
+/// How often, and after which pauses, a process is looked at that has the file open. One that was just
+/// forked has all files of its parent, until it runs the program it was made for.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Refuses to put something in the place of a file that a process has open.
 ///
@@ -35,7 +42,17 @@ fn holder(path: &Path) -> Result<Option<u32>> {
     }
     let Ok(processes) = fs::read_dir("/proc") else { return Ok(None) };
     let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    Ok(numbers.filter(|number| *number != own).find(|number| has_open(*number, file)))
+    Ok(numbers.filter(|number| *number != own).find(|number| lasts(|| has_open(*number, file))))
+}
+
+/// Whether something is so for longer than a moment.
+fn lasts(mut is_so: impl FnMut() -> bool) -> bool {
+    (0..LOOKS).all(|look| {
+        if look > 0 {
+            thread::sleep(PAUSE);
+        }
+        is_so()
+    })
 }
 
 /// Whether a process has a file open. One that has ended, or that belongs to another user, shows nothing.
@@ -44,4 +61,34 @@ fn has_open(process: u32, file: (u64, u64)) -> bool {
     descriptors
         .filter_map(|entry| fs::metadata(entry.ok()?.path()).ok())
         .any(|found| (found.dev(), found.ino()) == file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn who_has_a_file_open_is_seen() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let found = fs::metadata(file.path()).unwrap();
+        let found = (found.dev(), found.ino());
+        let opened = File::open(file.path()).unwrap();
+        let mut process =
+            Command::new("sleep").arg("60").stdin(Stdio::from(opened)).spawn().unwrap();
+        assert!(has_open(process.id(), found));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert!(!has_open(process.id(), found));
+    }
+
+    /// Refused: a restore while a program was being started by who had looked at the target before.
+    #[test]
+    fn a_descriptor_that_a_fork_has_for_a_moment_is_no_use() {
+        let mut looks = [true, true, false].into_iter();
+        assert!(!lasts(|| looks.next().unwrap()));
+        assert!(lasts(|| true));
+    }
 }
