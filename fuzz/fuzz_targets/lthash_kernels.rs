@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     // the bytes as there are, over again where they are too few.
     while let Some((head, tail)) = rest.split_first_chunk::<2>() {
         let head = u16::from_le_bytes(*head);
-        let length = usize::from(head >> 1) % 4200;
+        let length = usize::from(head >> 1) % 9400;
         let element: Vec<u8> = tail.iter().chain(key).cycle().take(length).copied().collect();
         for sum in &mut sums {
             if head % 2 == 0 { sum.insert(&element) } else { sum.remove(&element) }

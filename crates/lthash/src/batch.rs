@@ -3,8 +3,11 @@
 use crate::kernel::{Group, Kernel, KernelKey, MAX_ELEMENT, Partial, Staged};
 use crate::{Hasher, LtHash};
 
-/// Up to this length, elements are hashed together with much shorter ones, in bytes: the waiting
-/// costs less than hashing them apart.
+/// Up to these lengths, elements are hashed together with shorter ones, in bytes: the waiting costs less
+/// than hashing them apart.
+const CLASSES: [usize; 3] = [SHORT, 2048, MAX_ELEMENT];
+
+/// The length of elements that are hashed where they lie, at most.
 const SHORT: usize = 1024;
 
 /// Elements that wait for a kernel, and what it has summed.
@@ -26,8 +29,8 @@ pub(crate) enum Sign {
 /// Elements of one sign.
 #[derive(Clone, Default)]
 struct Side {
-    short: Staged,
-    long: Staged,
+    /// Those of each class.
+    staged: [Staged; CLASSES.len()],
     hashed: Hashed,
 }
 
@@ -55,14 +58,14 @@ impl Batch {
     /// Takes the element that is the concatenation of `parts`, unless it is too long.
     pub(crate) fn take(&mut self, parts: &[&[u8]], sign: Sign) -> bool {
         let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
-        if length > MAX_ELEMENT {
+        let Some(class) = CLASSES.iter().position(|longest| length <= *longest) else {
             return false;
-        }
+        };
         let side = match sign {
             Sign::Added => &mut self.added,
             Sign::Removed => &mut self.removed,
         };
-        let staged = if length <= SHORT { &mut side.short } else { &mut side.long };
+        let staged = &mut side.staged[class];
         staged.push(parts);
         if staged.len() == self.kernel.width() {
             side.hashed.add(self.kernel, &self.key, &staged.group());
@@ -125,8 +128,8 @@ pub(crate) fn each<'a>(
 impl Side {
     /// Adds all that was taken to `sum`.
     fn settle(self, kernel: Kernel, hasher: &Hasher, sign: Sign, sum: &mut LtHash) {
-        let Self { short, long, hashed } = self;
-        for staged in [short, long] {
+        let Self { staged, hashed } = self;
+        for staged in staged {
             let added = if sign == Sign::Added { staged.len() } else { 0 };
             each(Some(kernel), hasher, staged.iter(), added, sum);
         }

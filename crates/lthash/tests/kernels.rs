@@ -71,12 +71,42 @@ fn every_number_of_elements() {
     }
 }
 
+/// At the ends of blocks and of chunks, of which a kernel takes nine, and in between.
+const LENGTHS: [usize; 26] = [
+    0, 1, 63, 64, 65, 100, 128, 1000, 1024, 1025, 2048, 2049, 3072, 3073, 4096, 4097, 5000, 5121,
+    6144, 7168, 7169, 8192, 8193, 9216, 9217, 20_000,
+];
+
+/// Elements of as many chunks as there are lanes, and of all numbers of chunks side by side.
+#[test]
+fn every_number_of_chunks() {
+    for hasher in hashers() {
+        for instructions in Instructions::available() {
+            for length in LENGTHS {
+                let elements: Vec<_> = (0..17_u8).map(|n| vec![n; length]).collect();
+                let found = by(instructions, &hasher, &elements, &[]);
+                let expected = serial(&hasher, &elements, &[]);
+                assert_eq!(found, expected, "{instructions:?}, {length} bytes");
+            }
+            for step in [0, 7, 300, 512, 600, 700] {
+                for first in [0, 1025, 2049, 3000, 8200] {
+                    let lengths = (0..16).map(|lane| (first + lane * step) % 9217);
+                    let elements: Vec<_> = lengths.map(|length| vec![7; length]).collect();
+                    let found = by(instructions, &hasher, &elements, &[]);
+                    let expected = serial(&hasher, &elements, &[]);
+                    assert_eq!(found, expected, "{instructions:?}, {first} and {step} more");
+                }
+            }
+        }
+    }
+}
+
 /// Where an element that comes alone is hashed otherwise than one of many, so is one that is taken out.
 #[test]
 fn one_update_of_every_length() {
     for hasher in hashers() {
         for instructions in Instructions::available() {
-            for length in [0, 1, 63, 64, 65, 100, 128, 1000, 1024, 1025, 2048, 2049, 5000] {
+            for length in LENGTHS {
                 let (old, new) = (vec![1; length], vec![2; length / 2]);
                 let mut sum = Accumulator::with_instructions(hasher.clone(), instructions);
                 sum.update(&old, &new);
@@ -109,7 +139,7 @@ fn element() -> impl Strategy<Value = Vec<u8>> {
         6 => 0..200_usize,
         2 => 0..1100_usize,
         1 => 1000..2200_usize,
-        1 => 4000..9000_usize,
+        2 => 2000..9500_usize,
     ];
     length.prop_flat_map(|length| proptest::collection::vec(any::<u8>(), length))
 }

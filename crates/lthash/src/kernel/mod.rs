@@ -8,8 +8,8 @@
 //! Few elements are expanded one after the other instead, with the counters in the lanes, so that a vector
 //! has the same word of consecutive output blocks; these are transposed and added to the sum.
 //!
-//! What comes before the root (the blocks of up to two chunks) is compressed in the same lanes; an
-//! element that is shorter than its neighbours waits.
+//! What comes before the root (the blocks of some chunks, and their tree) is compressed in the same lanes;
+//! an element that is shorter than its neighbours waits.
 //!
 //! The only unsafe code of the workspace is here: vector instructions in [`avx2`] and [`avx512`], and
 //! the calls that are only sound on a processor that has them.
@@ -44,8 +44,12 @@ const BLOCK: usize = 64;
 /// The length of a chunk, in bytes.
 const CHUNK: usize = 1024;
 
+/// The most chunks of an element that a kernel hashes: the `blake3` crate fills the vectors with the chunks
+/// of a longer one. A page of a database has 4 or 8 KiB, and what frames it makes a chunk more.
+pub(crate) const MAX_CHUNKS: usize = 9;
+
 /// The longest element that a kernel hashes, in bytes.
-pub(crate) const MAX_ELEMENT: usize = 2 * CHUNK;
+pub(crate) const MAX_ELEMENT: usize = MAX_CHUNKS * CHUNK;
 
 /// The most elements that any kernel hashes at once.
 pub(crate) const MAX_WIDTH: usize = 16;

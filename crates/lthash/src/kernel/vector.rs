@@ -3,7 +3,8 @@
 //! All of it is inlined into one function for each set of instructions, which is compiled for these.
 
 use super::{
-    BLOCK, CHUNK, Group, IV, KernelKey, MAX_WIDTH, Partial, Work, block_length, blocks, flag,
+    BLOCK, CHUNK, Group, IV, KernelKey, MAX_CHUNKS, MAX_WIDTH, Partial, Work, block_length, blocks,
+    flag,
 };
 use crate::lanes::Lanes;
 
@@ -21,6 +22,10 @@ const SCHEDULE: [[usize; 16]; 7] = [
 
 /// Blocks in a chunk.
 const CHUNK_BLOCKS: usize = CHUNK / BLOCK;
+
+/// The most complete subtrees to the left of an element's last chunk: their sizes are the bits of how many
+/// chunks come before it.
+const MAX_LEFT: usize = MAX_CHUNKS.ilog2() as usize;
 
 /// The length of a full block, as it is compressed with it.
 const BLOCK_LENGTH: u32 = 64;
@@ -158,7 +163,7 @@ struct Step<'a> {
     flags: Words,
     /// All bits of a word where there is a block at all.
     active: Words,
-    /// All bits of a word where it is the last block of the first of two chunks.
+    /// All bits of a word where it ends a chunk and another one follows.
     between: Words,
 }
 
@@ -189,11 +194,11 @@ impl<'a> Step<'a> {
         flags: u32,
     ) {
         self.blocks[lane] = block;
-        self.counters[lane] = u32::from(number >= CHUNK_BLOCKS);
+        self.counters[lane] = u32::try_from(number / CHUNK_BLOCKS).expect("few chunks");
         self.lengths[lane] = block_length(length, number);
         self.flags[lane] = flags | ends(number, blocks(length));
         self.active[lane] = u32::MAX;
-        if number + 1 == CHUNK_BLOCKS && length > CHUNK {
+        if (number + 1).is_multiple_of(CHUNK_BLOCKS) && length > (number + 1) * BLOCK {
             self.between[lane] = u32::MAX;
         }
     }
@@ -245,17 +250,38 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Group<'_>) -> Roots<V> {
         for (vector, word) in start.iter_mut().zip(key.words) {
             *vector = V::splat(word);
         }
-        // Chaining values, and those of first chunks where there is a second.
-        let (mut chaining, mut firsts) = (start, start);
+        let mut chaining = start;
+        // Of the complete subtrees to the left, the largest first.
+        let mut left = [start; MAX_LEFT];
         let steps = elements.lengths().iter().map(|length| steps_before_root(*length)).max();
         for number in 0..steps.unwrap_or(0) {
             let step = Step::before_root(key, elements, number);
             let output = step.compress::<V>(&chaining);
             chaining = select(V::load(&step.active), &output, &chaining);
-            if number + 1 == CHUNK_BLOCKS {
+            if (number + 1).is_multiple_of(CHUNK_BLOCKS) {
+                // Where no chunk follows, the tree stays as it is until the root is made.
                 let between = V::load(&step.between);
-                firsts = select(between, &output, &firsts);
+                let chunks = (number + 1) / CHUNK_BLOCKS;
+                let mut depth = left_of(chunks - 1);
+                let mut subtree = chaining;
+                for _ in 0..chunks.trailing_zeros() {
+                    depth -= 1;
+                    subtree = parent(key, &start, &left[depth], &subtree);
+                }
+                left[depth] = select(between, &subtree, &left[depth]);
                 chaining = select(between, &start, &chaining);
+            }
+        }
+        for depth in (1..MAX_LEFT).rev() {
+            let mut deeper = [0; MAX_WIDTH];
+            for (deeper, length) in deeper.iter_mut().zip(elements.lengths()) {
+                if left_of(chunks(*length) - 1) > depth {
+                    *deeper = u32::MAX;
+                }
+            }
+            if deeper != [0; MAX_WIDTH] {
+                let subtree = parent(key, &start, &left[depth], &chaining);
+                chaining = select(V::load(&deeper), &subtree, &chaining);
             }
         }
         let mut last = Step::new();
@@ -273,7 +299,7 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Group<'_>) -> Roots<V> {
         let parent = V::load(&parents);
         let mut block = V::transpose(V::rows(&last.blocks));
         let (low, high) = block.split_at_mut(8);
-        for (words, children) in [(low, &firsts), (high, &chaining)] {
+        for (words, children) in [(low, &left[0]), (high, &chaining)] {
             let own =
                 [words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]];
             words.copy_from_slice(&select(parent, children, &own));
@@ -287,8 +313,45 @@ unsafe fn roots<V: Vector>(key: &KernelKey, elements: &Group<'_>) -> Roots<V> {
     }
 }
 
+/// The chaining values of the parents of these subtrees.
+///
+/// # Safety
+/// See [`Vector`].
+#[inline(always)]
+unsafe fn parent<V: Vector>(
+    key: &KernelKey,
+    start: &[V; 8],
+    left: &[V; 8],
+    right: &[V; 8],
+) -> [V; 8] {
+    let mut block = [left[0]; 16];
+    block[..8].copy_from_slice(left);
+    block[8..].copy_from_slice(right);
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        let flags = V::splat(key.flags | flag::PARENT);
+        let state = begin(start, V::splat(0), V::splat(BLOCK_LENGTH), flags);
+        let state = rounds::<V, 0>(state, &block);
+        let mut output = *start;
+        for (number, word) in output.iter_mut().enumerate() {
+            *word = state[number].xor(state[number + 8]);
+        }
+        output
+    }
+}
+
+/// How many chunks an element of this length has. The empty one has a chunk, too.
+fn chunks(length: usize) -> usize {
+    length.div_ceil(CHUNK).max(1)
+}
+
+/// Of how many complete subtrees so many chunks are.
+fn left_of(chunks: usize) -> usize {
+    chunks.count_ones() as usize
+}
+
 /// How many blocks of an element are compressed before its root: of one chunk, all but the last;
-/// the root of two chunks is their parent.
+/// the root of several chunks is a parent.
 fn steps_before_root(length: usize) -> usize {
     if length > CHUNK { blocks(length) } else { blocks(length) - 1 }
 }
