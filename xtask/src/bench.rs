@@ -19,11 +19,27 @@ use crate::toolchain;
 use crate::workspace::Workspace;
 
 /// The groups of figures, in the order of the page. The program that measures knows what each is.
-const GROUPS: [&str; 8] =
-    ["files", "proof", "restore", "records", "insert", "memory", "growth", LTHASH];
+const GROUPS: [&str; 12] = [
+    "files",
+    "proof",
+    "restore",
+    "records",
+    "insert",
+    "memory",
+    "growth",
+    "sqlite-files",
+    "sqlite-records",
+    "sqlite-writer",
+    "sqlite-memory",
+    LTHASH,
+];
 
 /// The group that another program measures, without a disk.
 const LTHASH: &str = "lthash";
+
+/// Programs of other people that stand beside keepsum, and what makes them say their version. Each is a
+/// Debian package of the same name.
+const PEERS: [(&str, &str); 2] = [("restic", "version"), ("sqlite3", "--version")];
 
 /// The program that measures, an example of `keepsum`.
 const PROGRAM: &str = "bench";
@@ -97,8 +113,10 @@ fn engines(
     let mut command = Command::new(artifacts.program(PROGRAM)?);
     command.args(groups);
     command.arg("--keepsum").arg(artifacts.program("keepsum")?);
-    if let Some(restic) = restic() {
-        command.args(["--restic", &restic]);
+    for (program, version) in PEERS {
+        if let Some(program) = peer(program, version) {
+            command.args([&format!("--{program}"), program]);
+        }
     }
     command.arg("--folder").arg(folder).arg("--tables").arg(tables);
     command.args(["--scale", &args.scale.to_string(), "--rounds", &args.rounds.to_string()]);
@@ -118,16 +136,16 @@ fn in_the_cache(environment: &Environment, name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// restic, installed where this user may; without it, its figures are unmeasured.
-fn restic() -> Option<String> {
-    let version = || process::probe("restic", &["version"]);
-    if version().is_none()
-        && let Err(error) = toolchain::install(&["restic"])
+/// A program to stand beside, installed where this user may; without it, its figures are unmeasured.
+fn peer(program: &'static str, version: &str) -> Option<&'static str> {
+    let found = || process::probe(program, &[version]);
+    if found().is_none()
+        && let Err(error) = toolchain::install(&[program])
     {
-        eprintln!("what stands beside restic stays unmeasured: {error:#}");
+        eprintln!("what stands beside {program} stays unmeasured: {error:#}");
     }
-    println!("{}", version()?);
-    Some("restic".to_owned())
+    println!("{}", found()?);
+    Some(program)
 }
 
 /// Puts the measured groups into the page, each with how it came about.

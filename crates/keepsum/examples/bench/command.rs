@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::folder;
-use crate::store::Store;
 
 /// The command, with a repository of its own.
 pub(crate) struct Keepsum {
@@ -26,14 +25,14 @@ impl Keepsum {
         Ok(keepsum)
     }
 
-    pub(crate) fn backup(&self, store: &Store, arguments: &[&str]) -> Result<()> {
-        let source = format!("rocksdb:{}", store.path.display());
-        self.run(&[&["backup", &source], arguments].concat())
+    /// Backs up the store with this address.
+    pub(crate) fn backup(&self, source: &str, arguments: &[&str]) -> Result<()> {
+        self.run(&[&["backup", source], arguments].concat())
     }
 
-    /// Restores the newest snapshot into a new folder.
-    pub(crate) fn restore(&self, to: &Path) -> Result<()> {
-        self.run(&["restore", "latest", &format!("rocksdb:{}", to.display())])
+    /// Restores the newest snapshot into a new store with this address.
+    pub(crate) fn restore(&self, target: &str) -> Result<()> {
+        self.run(&["restore", "latest", target])
     }
 
     /// The command line of a backup or restore, for who runs it otherwise.

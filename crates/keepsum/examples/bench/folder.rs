@@ -48,7 +48,8 @@ pub(crate) fn sync(folder: &Path) -> Result<()> {
     sync_one(folder)
 }
 
-fn sync_one(path: &Path) -> Result<()> {
+/// An fsync of one file or folder.
+pub(crate) fn sync_one(path: &Path) -> Result<()> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     file.sync_all().with_context(|| format!("cannot sync {}", path.display()))
 }

@@ -7,6 +7,7 @@
 mod arithmetic;
 mod clock;
 mod command;
+mod database;
 mod figure;
 mod folder;
 mod groups;
@@ -37,6 +38,9 @@ struct Args {
     /// restic; without it, what it stands beside is unmeasured
     #[arg(long)]
     restic: Option<PathBuf>,
+    /// The shell of SQLite; without it, what it stands beside is unmeasured
+    #[arg(long)]
+    sqlite3: Option<String>,
     /// An empty or new folder on the disk to measure; what is written there is removed again
     #[arg(long)]
     folder: PathBuf,
@@ -72,6 +76,7 @@ fn run(args: &Args) -> Result<()> {
     ensure!(empty, "{} is not empty; name another folder", args.folder.display());
     let mut setting = Setting::new(&args.keepsum, &args.folder, args.scale, args.rounds);
     setting.restic.clone_from(&args.restic);
+    setting.sqlite3.clone_from(&args.sqlite3);
     let all = Group::all();
     let groups = if args.groups.is_empty() { &all[..] } else { &args.groups[..] };
     let mut short = 0;

@@ -13,11 +13,18 @@ impl Noise {
 
     /// Half noise and half zeros, so that it compresses to about half, as much real data does.
     pub(crate) fn value(&mut self, bytes: usize) -> Vec<u8> {
-        let mut value = Vec::with_capacity(bytes + 8);
-        while value.len() < bytes / 2 {
-            value.extend_from_slice(&self.next().to_le_bytes());
-        }
+        let mut value = self.noise(bytes / 2);
         value.resize(bytes, 0);
         value
+    }
+
+    /// Noise alone.
+    pub(crate) fn noise(&mut self, bytes: usize) -> Vec<u8> {
+        let mut noise = Vec::with_capacity(bytes + 8);
+        while noise.len() < bytes {
+            noise.extend_from_slice(&self.next().to_le_bytes());
+        }
+        noise.truncate(bytes);
+        noise
     }
 }

@@ -14,6 +14,8 @@ const VALUE_BYTES: usize = 1024;
 pub(crate) struct Setting {
     keepsum: PathBuf,
     pub(crate) restic: Option<PathBuf>,
+    /// The shell of SQLite.
+    pub(crate) sqlite3: Option<String>,
     pub(crate) folder: PathBuf,
     scale: f64,
     pub(crate) rounds: u32,
@@ -29,6 +31,7 @@ impl Setting {
         Self {
             keepsum: keepsum.to_path_buf(),
             restic: None,
+            sqlite3: None,
             folder: folder.to_path_buf(),
             scale,
             rounds,

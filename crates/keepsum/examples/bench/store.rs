@@ -41,6 +41,11 @@ impl Shape {
         Self::of_number(u64::try_from(records).unwrap_or(u64::MAX), sample.shape.value_bytes)
     }
 
+    /// The length of each value.
+    pub(crate) fn value_bytes(self) -> usize {
+        self.value_bytes
+    }
+
     /// Bytes of all keys and values.
     pub(crate) fn bytes(self) -> u64 {
         self.records * (KEY_BYTES + self.value_bytes as u64)
@@ -123,6 +128,11 @@ impl Store {
         store.bytes_on_disk = folder::bytes(path)?;
         println!("store: {store}");
         Ok(store)
+    }
+
+    /// The address that keepsum reads it by.
+    pub(crate) fn url(&self) -> String {
+        format!("rocksdb:{}", self.path.display())
     }
 
     /// Gives every record whose number is a multiple of `step` a new value and flushes, as an

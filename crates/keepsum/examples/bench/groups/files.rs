@@ -81,9 +81,9 @@ fn round(setting: &Setting, store: &Store, measured: &mut Measured) -> Result<()
     folder::remove(&copy)?;
 
     let keepsum = setting.keepsum()?;
-    measured.first.measure(|| keepsum.backup(store, FILES))?;
+    measured.first.measure(|| keepsum.backup(&store.url(), FILES))?;
     let before = folder::bytes(&keepsum.repository)?;
-    measured.again.measure_short(|| keepsum.backup(store, FILES))?;
+    measured.again.measure_short(|| keepsum.backup(&store.url(), FILES))?;
     let written = folder::bytes(&keepsum.repository)? - before;
     measured.again_bytes = measured.again_bytes.max(written);
     keepsum.remove()?;
@@ -114,10 +114,10 @@ fn round(setting: &Setting, store: &Store, measured: &mut Measured) -> Result<()
 fn change(setting: &Setting, store: &Store) -> Result<Figure> {
     let mut changing = store.checkpoint(&setting.path("changing"))?;
     let keepsum = setting.keepsum()?;
-    keepsum.backup(&changing, FILES)?;
+    keepsum.backup(&changing.url(), FILES)?;
     let new_tables = changing.change(CHANGED)?;
     let before = folder::bytes(&keepsum.repository)?;
-    keepsum.backup(&changing, FILES)?;
+    keepsum.backup(&changing.url(), FILES)?;
     let written = folder::bytes(&keepsum.repository)? - before;
     keepsum.remove()?;
     changing.remove()?;

@@ -45,10 +45,10 @@ pub(super) fn measure(setting: &mut Setting) -> Result<Table> {
     setting.each_round(ROUNDS, || {
         for size in &mut sizes {
             let keepsum = setting.keepsum()?;
-            size.files.measure(|| keepsum.backup(&size.store, &["--files"]))?;
+            size.files.measure(|| keepsum.backup(&size.store.url(), &["--files"]))?;
             keepsum.remove()?;
             let keepsum = setting.keepsum()?;
-            size.records.measure(|| keepsum.backup(&size.store, &["--records"]))?;
+            size.records.measure(|| keepsum.backup(&size.store.url(), &["--records"]))?;
             keepsum.remove()?;
         }
         Ok(())
@@ -75,11 +75,11 @@ pub(super) fn measure(setting: &mut Setting) -> Result<Table> {
 fn incremental(setting: &Setting, size: &mut Sized, change: u64) -> Result<()> {
     let step = (size.store.bytes_on_disk / change).max(1);
     let keepsum: Keepsum = setting.keepsum()?;
-    keepsum.backup(&size.store, &["--files"])?;
+    keepsum.backup(&size.store.url(), &["--files"])?;
     setting.each_round(u32::MAX, || {
         let new = size.store.change(step)?;
         println!("changed: {new} bytes of new tables");
-        size.incremental.measure_short(|| keepsum.backup(&size.store, &["--files"]))
+        size.incremental.measure_short(|| keepsum.backup(&size.store.url(), &["--files"]))
     })?;
     keepsum.remove()
 }

@@ -28,7 +28,7 @@ pub(super) fn measure(setting: &mut Setting) -> Result<Table> {
     let mut store = Store::make(&setting.path("inserted"), shape)?;
     let keepsum = setting.keepsum()?;
     let runtime = Runtime::new().context("cannot start a runtime")?;
-    keepsum.backup(&store, RECORDS_SHAPE)?;
+    keepsum.backup(&store.url(), RECORDS_SHAPE)?;
     let mut before = runtime.block_on(levels(&keepsum.repository))?;
     let mut most = Sent::default();
     let mut number = 0;
@@ -36,7 +36,7 @@ pub(super) fn measure(setting: &mut Setting) -> Result<Table> {
         number += 1;
         let files = folder::files(&keepsum.repository.join("objects"))?.len();
         store.insert_after(shape.records / u64::from(setting.rounds + 1) * number)?;
-        keepsum.backup(&store, RECORDS_SHAPE)?;
+        keepsum.backup(&store.url(), RECORDS_SHAPE)?;
         let after = runtime.block_on(levels(&keepsum.repository))?;
         let files = folder::files(&keepsum.repository.join("objects"))?.len() - files;
         most.raise(&before, &after, files as u64);

@@ -7,6 +7,7 @@ mod memory;
 mod proof;
 mod records;
 mod restore;
+mod sqlite;
 
 use std::fmt;
 
@@ -36,6 +37,14 @@ pub(crate) enum Group {
     Memory,
     /// How time grows with the store and with the change
     Growth,
+    /// Backups and restores of a SQLite database's pages beside cp, `VACUUM INTO` and `.backup`
+    SqliteFiles,
+    /// Backups and restores of a SQLite database's rows beside a SELECT and inserts
+    SqliteRecords,
+    /// What a backup costs who writes to a SQLite database meanwhile
+    SqliteWriter,
+    /// Peak memory of backups and restores of a SQLite database
+    SqliteMemory,
 }
 
 impl Group {
@@ -53,6 +62,10 @@ impl Group {
             Self::Insert => insert::measure(setting),
             Self::Memory => memory::measure(setting),
             Self::Growth => growth::measure(setting),
+            Self::SqliteFiles => sqlite::files::measure(setting),
+            Self::SqliteRecords => sqlite::records::measure(setting),
+            Self::SqliteWriter => sqlite::writer::measure(setting),
+            Self::SqliteMemory => sqlite::memory::measure(setting),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn measure(setting: &mut Setting) -> Result<Table> {
     setting.each_round(u32::MAX, || {
         for (times, proof) in [(&mut physical, "physical"), (&mut logical, "logical")] {
             let keepsum = setting.keepsum()?;
-            times.measure(|| keepsum.backup(&store, &["--files", "--proof", proof]))?;
+            times.measure(|| keepsum.backup(&store.url(), &["--files", "--proof", proof]))?;
             keepsum.remove()?;
         }
         one.measure(|| scan(&store, 1))?;

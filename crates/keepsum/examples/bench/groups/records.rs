@@ -35,7 +35,9 @@ fn measure_values(setting: &mut Setting, value_bytes: usize, table: &mut Table) 
     setting.each_round(u32::MAX, || {
         bare.measure(|| scan(&store, threads))?;
         let keepsum = setting.keepsum()?;
-        cpu.add(timed_children(|| backup.measure(|| keepsum.backup(&store, &["--records"])))?);
+        cpu.add(timed_children(|| {
+            backup.measure(|| keepsum.backup(&store.url(), &["--records"]))
+        })?);
         keepsum.remove()?;
         for (index, (lthash, zstd)) in lthash.iter_mut().zip(&mut zstd).enumerate() {
             lthash.measure(|| arithmetic.sum(index + 1))?;

@@ -78,12 +78,13 @@ fn compare(
 ) -> Result<(Times, Times)> {
     let (mut ours, mut theirs) = (Times::default(), Times::default());
     let target = setting.path("target");
+    let into = format!("rocksdb:{}", target.display());
     let keepsum = setting.keepsum()?;
-    keepsum.backup(store, &[shape])?;
+    keepsum.backup(&store.url(), &[shape])?;
     setting.each_round(u32::MAX, || {
         theirs.measure(|| instead(store, &target))?;
         folder::remove(&target)?;
-        ours.measure(|| keepsum.restore(&target))?;
+        ours.measure(|| keepsum.restore(&into))?;
         folder::remove(&target)
     })?;
     keepsum.remove()?;

@@ -42,7 +42,7 @@ impl Restic {
     }
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(super) fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let status =
         command.stdout(Stdio::null()).status().with_context(|| format!("cannot start {name}"))?;
