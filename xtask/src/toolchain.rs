@@ -38,7 +38,7 @@ impl Toolchain {
         if let Some(found) = Self::find() {
             return Ok(found);
         }
-        install(&missing_packages())?;
+        install(&missing_packages()).with_context(|| advice(&missing_packages()))?;
         Self::find().with_context(|| advice(&missing_packages()))
     }
 
@@ -135,7 +135,8 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let root = process::probe("id", &["-u"]).as_deref() == Some("0");
     let debian = Path::new("/etc/debian_version").exists();
     if !(root && debian && process::probe("apt-get", &["--version"]).is_some()) {
-        bail!("{}", advice(packages));
+        let all = packages.join(" ");
+        bail!("install {all} as root, with `apt-get install {all}` or as this system does it");
     }
     eprintln!("installing {}", packages.join(" "));
     let apt = |args: &[&str]| {

@@ -178,7 +178,7 @@ pub(crate) fn still(main: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Waits before the lock is asked for once more; false when that was often enough.
-fn wait(asked: i32) -> bool {
+pub(crate) fn wait(asked: i32) -> bool {
     thread::sleep(ASK_AGAIN);
     ASK_AGAIN.saturating_mul(asked.unsigned_abs()) < PATIENCE
 }

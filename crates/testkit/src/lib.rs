@@ -10,6 +10,7 @@ pub mod filler;
 pub mod generate;
 pub mod matrix;
 mod noise;
+pub mod program;
 pub mod proxy;
 pub mod s3;
 pub mod seed;

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::program;
+
 /// The bucket that each of them has.
 pub const BUCKET: &str = "keepsum-test";
 
@@ -52,7 +54,7 @@ impl Service {
     /// Where it is not installed and `KEEPSUM_TEST_ALL` says that it must be, and where it does not
     /// start.
     pub fn start(self) -> Option<Server> {
-        let program = self.program()?;
+        let program = program::named(self.variable())?;
         let mut tried = Vec::new();
         for _ in 0..STARTS {
             match Server::start(self, &program) {
@@ -61,17 +63,6 @@ impl Service {
             }
         }
         panic!("{self:?} does not start: {tried:?}");
-    }
-
-    fn program(self) -> Option<PathBuf> {
-        let variable = self.variable();
-        let program = std::env::var_os(variable).map(PathBuf::from);
-        if program.is_none() {
-            let all = std::env::var_os("KEEPSUM_TEST_ALL").is_some();
-            assert!(!all, "{variable} is not set, and KEEPSUM_TEST_ALL is");
-            eprintln!("skipped: {variable} is not set; `cargo xtask services list` says more");
-        }
-        program
     }
 }
 
@@ -101,7 +92,7 @@ with open("key.pem", "wb") as file:
 /// # Panics
 /// As for [`Service::start`].
 pub fn start_tls() -> Option<TlsServer> {
-    let program = Service::Moto.program()?;
+    let program = program::named(Service::Moto.variable())?;
     let mut tried = Vec::new();
     for _ in 0..STARTS {
         match TlsServer::start(&program) {

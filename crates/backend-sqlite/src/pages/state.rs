@@ -18,7 +18,7 @@ use super::{Options, left, live, rollback};
 use crate::file::header::named;
 use crate::file::place::{Place, Seen};
 use crate::file::{descriptors, locks};
-use crate::moment::Moment;
+use crate::moment::{self, Moment};
 use crate::version;
 
 /// How often the files are looked at anew, where the database changes from one kind to another.
@@ -131,14 +131,30 @@ impl Asked<'_> {
             return live::find(self, &main);
         }
         if written(locks::is_exclusive(&main))? {
-            return Err(Error::InUse {
-                what: named(&self.place.main),
-                hint: ": a program has it for itself (PRAGMA locking_mode=EXCLUSIVE); try again when it \
-                       has ended, or have it use the mode NORMAL"
-                    .into(),
-            });
+            self.wait_for_a_close(&main)?;
+            return Ok(None);
         }
         left::find(self, &main)
+    }
+
+    /// Waits until nobody has the main file for itself any more. Who closes a log as the last one does so
+    /// for a moment, in which it carries the log back.
+    fn wait_for_a_close(&self, main: &std::fs::File) -> Result<()> {
+        let mut asked = 0;
+        let failed = |error| Error::io("ask for the locks of", &self.place.main)(error);
+        while locks::is_exclusive(main).map_err(failed)? {
+            self.context.check()?;
+            if !moment::wait(asked) {
+                return Err(Error::InUse {
+                    what: named(&self.place.main),
+                    hint: ": a program has it for itself (PRAGMA locking_mode=EXCLUSIVE); try again when \
+                           it has ended, or have it use the mode NORMAL"
+                        .into(),
+                });
+            }
+            asked += 1;
+        }
+        Ok(())
     }
 
     /// Whether a database with a rollback journal is to be read under a lock for more than a slice. Else

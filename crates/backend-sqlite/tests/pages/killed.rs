@@ -63,11 +63,9 @@ fn a_log_left_by_a_killed_writer() {
 /// LESSONS: opening with a hot journal rolls it back in place.
 #[test]
 fn a_hot_journal_left_by_a_killed_writer() {
-    let mut hot = 0;
     for mode in ["delete", "truncate", "persist"] {
         let met = rounds(mode, 25);
-        hot += met.journals;
         println!("{mode}: {met:?}");
+        assert!(met.journals > 10, "{mode}: {met:?}, of 25");
     }
-    assert!(hot > 15, "{hot} hot journals of 75");
 }

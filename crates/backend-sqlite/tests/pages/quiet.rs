@@ -78,20 +78,13 @@ fn auto_vacuum_reserved_bytes_and_what_the_header_says_are_kept() {
 /// The shell can reserve bytes at the end of each page, as encrypting programs do.
 #[test]
 fn reserved_bytes_are_kept() {
+    let Some(shell) = testkit::program::named("KEEPSUM_SQLITE3") else { return };
     let (_folder, path) = place();
     drop(make(&path, ""));
-    let reserved = std::process::Command::new("sqlite3")
-        .arg(&path)
-        .args([".filectrl reserve_bytes 32", "VACUUM;"])
-        .output();
-    match reserved {
-        Ok(output) => assert!(output.status.success(), "{output:?}"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: no sqlite3");
-            return;
-        }
-        Err(error) => panic!("{error}"),
-    }
+    let mut reserving = std::process::Command::new(shell);
+    let reserving = reserving.arg(&path).args([".filectrl reserve_bytes 32", "VACUUM;"]);
+    let output = reserving.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
     let image = bytes_of(&take(&path).unwrap()).unwrap();
     assert_eq!(image[20], 32);
     assert!(image == fs::read(&path).unwrap());
@@ -276,19 +269,17 @@ fn a_scratch_folder_is_for_a_reflink_and_empty_afterwards() {
 /// Programs with a SQLite of their own, and virtual tables in what they make.
 #[test]
 fn what_the_distributions_shell_made() {
+    let Some(shell) = testkit::program::named("KEEPSUM_SQLITE3") else { return };
     for page_size in [512, 4096, 65_536] {
         for mode in ["delete", "persist", "wal"] {
             let (folder, path) = place();
-            let mut shell = std::process::Command::new("sqlite3");
+            let mut shell = std::process::Command::new(&shell);
             let made = shell.arg(&path).arg(format!(
                 "PRAGMA page_size={page_size}; PRAGMA journal_mode={mode}; CREATE VIRTUAL TABLE f USING \
                  fts5(t); INSERT INTO f VALUES('some words'); CREATE VIRTUAL TABLE r USING rtree(i,a,b); \
                  INSERT INTO r VALUES(1,2,3);"
             ));
-            let Ok(output) = made.output() else {
-                println!("skipped: no sqlite3");
-                return;
-            };
+            let output = made.output().unwrap();
             assert!(output.status.success(), "{output:?}");
             let before = seen(folder.path());
             let image = bytes_of(&take(&path).unwrap()).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use backup_core::Error;
 use rusqlite::Connection;
 
-use crate::ground::{beside, chain, make, place, seen, take};
+use crate::ground::{SUM, beside, bytes_of, chain, look_into, make, place, seen, take};
 
 fn refusal(path: &Path) -> Error {
     take(path).map(drop).unwrap_err()
@@ -100,6 +100,26 @@ c.execute('INSERT INTO log(what) VALUES (1)')
 sys.stdout.write('r'); sys.stdout.flush()
 sys.stdin.read()
 ";
+
+/// A process that ends as the last one has the database for itself while it carries its log back: that was
+/// refused, as if it were for good.
+#[test]
+fn a_database_that_is_being_closed_is_waited_for() {
+    let (_folder, path) = place();
+    drop(make(&path, "PRAGMA journal_mode=wal"));
+    let script = EXCLUSIVE.replace("sys.stdin.read()", "import time; time.sleep(0.7); c.close()");
+    let mut other = std::process::Command::new("python3")
+        .args(["-c", &script])
+        .arg(&path)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = [0; 1];
+    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    let held = look_into(&bytes_of(&take(&path).unwrap()).unwrap());
+    other.wait().unwrap();
+    assert_eq!((held.sum, held.logged.0), (SUM, 1));
+}
 
 #[test]
 fn a_database_of_a_later_version_of_the_format() {

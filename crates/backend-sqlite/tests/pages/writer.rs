@@ -1,9 +1,10 @@
 //! Writers in processes of their own: this test binary, started anew.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
-use std::{env, thread};
+use std::{env, io, thread};
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -37,16 +38,9 @@ pub(crate) struct Writer(Child);
 impl Writer {
     /// Starts one of the ways of [`writer`].
     pub(crate) fn start(database: &Path, pragmas: &str, way: &str, seed: u64) -> Self {
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "writer::writer", "--ignored", "--nocapture"])
-            .env(DATABASE, database)
-            .env(PRAGMAS, pragmas)
-            .env(WAY, way)
-            .env(WRITER_SEED, seed.to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
+        let mut command = this_binary("writer::writer", database, pragmas);
+        command.env(WAY, way).env(WRITER_SEED, seed.to_string()).stdout(Stdio::null());
+        Self(command.spawn().unwrap())
     }
 
     /// Whether it still writes; one that failed has printed why.
@@ -67,6 +61,101 @@ impl Drop for Writer {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A process that does to a database what it is asked, and nothing else.
+pub(crate) struct Other {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+/// What the other process says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// It did it; with what it was answered.
+    Done(String),
+    /// Somebody's lock was in its way.
+    Busy,
+}
+
+impl Other {
+    /// Starts it; returns when it has the database open.
+    pub(crate) fn start(database: &Path, pragmas: &str) -> Self {
+        let mut command = this_binary("writer::other", database, pragmas);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut other = Self { child, input, output: BufReader::new(output) };
+        let said = other.run("SELECT count(*) > 0 FROM sqlite_schema");
+        assert_eq!(said, Said::Done("1".into()));
+        other
+    }
+
+    /// Does something; returns when it is done, or when somebody was in the way.
+    pub(crate) fn run(&mut self, sql: &str) -> Said {
+        writeln!(self.input, "{}", sql.replace('\n', " ")).unwrap();
+        loop {
+            let mut line = String::new();
+            let read = self.output.read_line(&mut line).unwrap();
+            assert!(read > 0, "the other process ended at {sql}");
+            // The harness prints lines of its own.
+            if let Some(answer) = line.strip_prefix("done:") {
+                return Said::Done(answer.trim().to_owned());
+            }
+            if line == "busy\n" {
+                return Said::Busy;
+            }
+        }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+#[ignore = "the other process of the other tests"]
+fn other() {
+    let database = env::var_os(DATABASE).expect("the test that starts it names the database");
+    let connection = Connection::open(database).unwrap();
+    connection.busy_timeout(Duration::from_millis(100)).unwrap();
+    connection.execute_batch(&env::var(PRAGMAS).unwrap()).unwrap();
+    for line in io::stdin().lines() {
+        match asked(&connection, &line.unwrap()) {
+            Ok(answer) => println!("\ndone: {answer}"),
+            Err(error) if is_in_the_way(&error) => println!("\nbusy"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Does all of it; the numbers that the last statement answers with.
+fn asked(connection: &Connection, sql: &str) -> rusqlite::Result<String> {
+    let (before, last) = sql.rsplit_once(';').unwrap_or(("", sql));
+    connection.execute_batch(before)?;
+    let mut statement = connection.prepare(last)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query([])?;
+    let mut numbers = Vec::new();
+    while let Some(row) = rows.next()? {
+        for column in 0..columns {
+            numbers.push(row.get::<_, i64>(column)?.to_string());
+        }
+    }
+    Ok(numbers.join(" "))
+}
+
+/// This test binary, to run one of its tests, which is a process that writes.
+fn this_binary(test: &str, database: &Path, pragmas: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(DATABASE, database)
+        .env(PRAGMAS, pragmas);
+    command
 }
 
 #[test]

@@ -153,18 +153,11 @@ fn rows(connection: &Connection, table: &str, without_rowid: bool) -> Vec<String
     lines
 }
 
-/// What the sqlite3 shell dumps, in sorted lines; none without it.
+/// What the system's shell of SQLite dumps, in sorted lines; none without it.
 fn dump(path: &Path) -> Option<Vec<String>> {
-    let output = Command::new("sqlite3")
-        .arg("-readonly")
-        .arg(path)
-        .arg(".dump")
-        .stderr(Stdio::null())
-        .output();
-    let Ok(output) = output else {
-        eprintln!("skipped: the sqlite3 shell is not here");
-        return None;
-    };
+    let mut shell = Command::new(testkit::program::named("KEEPSUM_SQLITE3")?);
+    let output = shell.arg("-readonly").arg(path).arg(".dump").stderr(Stdio::null()).output();
+    let output = output.unwrap();
     let mut lines: Vec<_> =
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     lines.sort();
