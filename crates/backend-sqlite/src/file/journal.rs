@@ -26,6 +26,9 @@ const HEADER_BYTES: usize = 28;
 /// A count that says: as many records as the file has room for.
 const TO_THE_END: u32 = u32::MAX;
 
+/// The sector that SQLite takes a disk to have: a journal that is shorter is none for it, whatever it says.
+const OWN_SECTOR: u64 = 512;
+
 /// The largest sector, and the smallest.
 const SECTORS: std::ops::RangeInclusive<u32> = 32..=65_536;
 
@@ -148,7 +151,8 @@ impl Left<'_> {
         Error::damaged(format!("the rollback journal {}", self.path.display()), detail)
     }
 
-    /// None where the file ends within the first header: nothing was changed yet.
+    /// None where the file ends within the first header: nothing was changed yet. Where the header fills a
+    /// larger sector than SQLite takes for one, and ends early, it counts.
     fn first_segment(&self, bytes: &[u8; HEADER_BYTES]) -> Result<Option<Segment>> {
         let mut segment = Segment::parse(bytes);
         if bytes.first_chunk() != Some(&MAGIC) {
@@ -173,7 +177,7 @@ impl Left<'_> {
                 limit: u64::from(u32::MAX) * UNIT,
             });
         }
-        Ok((u64::from(sector) <= self.bytes).then_some(segment))
+        Ok((self.bytes >= OWN_SECTOR).then_some(segment))
     }
 
     /// Whether it is one of a group of journals that went together, whose transaction is committed: the

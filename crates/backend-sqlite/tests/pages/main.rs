@@ -9,6 +9,7 @@ mod ground;
 mod killed;
 mod left;
 mod locks;
+mod placed;
 mod quiet;
 mod refused;
 mod writer;
