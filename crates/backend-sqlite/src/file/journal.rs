@@ -87,6 +87,8 @@ struct Segment {
 enum Record {
     /// The original content of this page.
     Page(u32),
+    /// One of this transaction, for a page that the main file did not have.
+    Beyond(u32),
     /// Something else.
     Other,
     /// The file ends before.
@@ -254,6 +256,14 @@ impl Reader<'_> {
                     self.kept += 1;
                     at += self.buffer.len() as u64;
                 }
+                // Its checksum covers all but the number of the page.
+                Record::Beyond(page) => {
+                    let detail = format!(
+                        "the record at byte {at} is of page {page}; there were {}",
+                        journal.pages
+                    );
+                    return Err(self.left.damaged(detail));
+                }
                 // Nobody counted: older records, or half of one, end it.
                 _ if open => {
                     self.refuse_if_whole_after(journal, segment, at)?;
@@ -281,7 +291,8 @@ impl Reader<'_> {
         broken: u64,
     ) -> Result<()> {
         let next = broken + self.buffer.len() as u64;
-        if matches!(self.record(segment, journal.pages, next)?, Record::Page(_)) {
+        let next = self.record(segment, journal.pages, next)?;
+        if matches!(next, Record::Page(_) | Record::Beyond(_)) {
             let detail = format!("the record at byte {broken} is not what was written");
             return Err(self.left.damaged(detail));
         }
@@ -313,8 +324,12 @@ impl Reader<'_> {
         // The last byte taken is the first whose place is above 0.
         let sampled = sampled.take((size - 1) / SUM_STEP);
         let sum = sampled.fold(segment.nonce, |sum, byte| sum.wrapping_add(u32::from(*byte)));
-        let one_of = (1..=pages).contains(&page) && page != lock_page(segment.page_size);
-        let whole = one_of && sum == be32(&self.buffer, 4 + size);
-        Ok(if whole { Record::Page(page) } else { Record::Other })
+        Ok(match page {
+            _ if sum != be32(&self.buffer, 4 + size) => Record::Other,
+            0 => Record::Other,
+            page if page == lock_page(segment.page_size) => Record::Other,
+            page if page > pages => Record::Beyond(page),
+            page => Record::Page(page),
+        })
     }
 }

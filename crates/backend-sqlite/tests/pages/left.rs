@@ -85,6 +85,18 @@ fn each_byte_of_a_log_flipped_is_an_error_or_an_earlier_state() {
     assert!(errors > 0 && earlier > 0);
 }
 
+/// LESSONS: only the last transaction of a log was applied, and what those before it had changed was lost.
+#[test]
+fn every_transaction_of_a_log_counts() {
+    let (_folder, path) = left(
+        "PRAGMA journal_mode=wal; PRAGMA wal_autocheckpoint=0",
+        "PRAGMA wal_checkpoint(TRUNCATE); INSERT INTO log VALUES(1, 'first'); DELETE FROM pairs;",
+    );
+    let image = bytes_of(&take(&path).unwrap()).unwrap();
+    assert!(image == carried_back(&path));
+    assert_eq!(look_into(&image).logged, (1, 1));
+}
+
 #[test]
 fn each_length_of_a_log_is_an_earlier_state() {
     let (_folder, path, states) = small_log();
@@ -387,6 +399,21 @@ fn a_journal_that_ends_within_a_large_sector_counts() {
     assert!(found.is_ok_and(|found| is_as_sqlite(&path, &found)));
     let short = image(&journal[..511]).map_err(|error| chain(&error));
     assert!(short.is_ok_and(|found| is_as_sqlite(&path, &found)));
+}
+
+/// The fuzzer found it: records that a disk gave the numbers of pages that were not there. They were taken for
+/// the end of the journal, and those behind them not put back.
+#[test]
+fn records_of_pages_that_were_not_there_are_no_end_of_a_journal() {
+    let (_folder, path, _) = small_journal("PRAGMA synchronous=OFF");
+    let mut journal = fs::read(beside(&path, "-journal")).unwrap();
+    for record in [1, 2] {
+        let at = 512 + record * (512 + 8);
+        journal[at..at + 4].copy_from_slice(&0x0c00_0000_u32.to_be_bytes());
+    }
+    fs::write(beside(&path, "-journal"), &journal).unwrap();
+    let error = take(&path).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{}", chain(&error));
 }
 
 /// LESSONS: the lock-byte page. No page is kept there, so a record of it is none: in a journal that is one of
