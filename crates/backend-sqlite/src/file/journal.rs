@@ -266,7 +266,7 @@ impl Reader<'_> {
                 }
                 // Nobody counted: older records, or half of one, end it.
                 _ if open => {
-                    self.refuse_if_whole_after(journal, segment, at)?;
+                    self.refuse_if_whole_after(journal, segment, at, check)?;
                     return Ok(self.left.bytes);
                 }
                 _ => {
@@ -282,21 +282,28 @@ impl Reader<'_> {
         Ok(at)
     }
 
-    /// A record that a whole one follows was whole when it was written. At the end, one that is not is
-    /// what a killed writer wrote in part, over an older one.
+    /// A record that a whole one follows, near or far, was whole when it was written. At the end, one that is
+    /// not is what a killed writer wrote in part, over an older one; older ones follow, of other checksums.
     fn refuse_if_whole_after(
         &mut self,
         journal: &Journal,
         segment: &Segment,
         broken: u64,
+        check: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        let next = broken + self.buffer.len() as u64;
-        let next = self.record(segment, journal.pages, next)?;
-        if matches!(next, Record::Page(_) | Record::Beyond(_)) {
-            let detail = format!("the record at byte {broken} is not what was written");
-            return Err(self.left.damaged(detail));
+        let mut at = broken;
+        loop {
+            check()?;
+            at += self.buffer.len() as u64;
+            match self.record(segment, journal.pages, at)? {
+                Record::Other => {}
+                Record::End => return Ok(()),
+                Record::Page(_) | Record::Beyond(_) => {
+                    let detail = format!("the record at byte {broken} is not what was written");
+                    return Err(self.left.damaged(detail));
+                }
+            }
         }
-        Ok(())
     }
 
     /// A record beyond the count was not yet on the disk when the count was written, so its page is

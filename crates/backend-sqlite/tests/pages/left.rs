@@ -97,6 +97,27 @@ fn every_transaction_of_a_log_counts() {
     assert_eq!(look_into(&image).logged, (1, 1));
 }
 
+/// SQLite would drop the transactions behind a frame that a disk changed, without a word.
+#[test]
+fn a_changed_frame_before_whole_transactions_is_refused() {
+    let (_folder, path, states) = small_log();
+    let log = fs::read(beside(&path, "-wal")).unwrap();
+    let frames = (log.len() - 32) / (24 + 512);
+    for frame in 0..frames {
+        let mut changed = log.clone();
+        changed[32 + frame * (24 + 512) + 24 + 100] ^= 1;
+        fs::write(beside(&path, "-wal"), &changed).unwrap();
+        match take(&path).and_then(|snapshot| bytes_of(&snapshot)) {
+            // Nothing tells a change of the last frame from a transaction that a crash cut off.
+            Ok(image) => assert!(frame == frames - 1 && image == states[2], "frame {frame}"),
+            Err(error) => {
+                assert!(frame < frames - 1, "frame {frame}: {}", chain(&error));
+                assert!(error.to_string().contains("whole transactions follow"), "{error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn each_length_of_a_log_is_an_earlier_state() {
     let (_folder, path, states) = small_log();
@@ -410,6 +431,13 @@ fn records_of_pages_that_were_not_there_are_no_end_of_a_journal() {
     for record in [1, 2] {
         let at = 512 + record * (512 + 8);
         journal[at..at + 4].copy_from_slice(&0x0c00_0000_u32.to_be_bytes());
+    }
+    fs::write(beside(&path, "-journal"), &journal).unwrap();
+    let error = take(&path).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{}", chain(&error));
+    // With other checksums too, SQLite goes on behind them.
+    for record in [1, 2] {
+        journal[512 + record * (512 + 8) + 4 + 512] ^= 1;
     }
     fs::write(beside(&path, "-journal"), &journal).unwrap();
     let error = take(&path).map(drop).unwrap_err();
