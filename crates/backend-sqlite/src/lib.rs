@@ -9,6 +9,9 @@ mod store;
 mod target;
 mod version;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use rows::fuzzing;
 pub use source::SqliteSource;
 pub use store::{Durability, SqliteStore, StoreOptions};
 pub use target::{PageCheck, SqliteTarget};

@@ -1,7 +1,7 @@
 //! Repositories that released formats wrote are read for ever: the good ones give what went in, and
 //! of the damaged ones `verify` says what it always said.
 
-#![cfg(all(feature = "rocksdb", feature = "files"))]
+#![cfg(all(feature = "rocksdb", feature = "sqlite", feature = "files"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 use std::fs;
@@ -36,7 +36,7 @@ fn fixtures() -> Vec<Fixture> {
             found.push(Fixture { name, expected, folder });
         }
     }
-    assert!(found.len() >= 11, "{} fixtures; some are gone", found.len());
+    assert!(found.len() >= 15, "{} fixtures; some are gone", found.len());
     found
 }
 
@@ -73,8 +73,11 @@ async fn open(fixture: &Fixture) -> remote::Result<Repository> {
     Repository::open(&location, &Host::system("test"), &Context::default()).await
 }
 
-/// The digest of restored files, as the fixture's writer made it.
+/// The digest of restored files, or of the one file, as the fixture's writer made it.
 fn digest(folder: &Path) -> String {
+    if folder.is_file() {
+        return blake3::hash(&fs::read(folder).unwrap()).to_string();
+    }
     let mut files = Vec::new();
     let mut pending = vec![folder.to_owned()];
     while let Some(next) = pending.pop() {
@@ -96,6 +99,22 @@ fn digest(folder: &Path) -> String {
     digest.finalize().to_string()
 }
 
+/// Compares what a snapshot says of its pages; a restore has compared the pages with that.
+async fn check_pages(repository: &Repository, expected: &Value, name: &str) {
+    let head = repository.head().await.unwrap();
+    let id = expected["snapshot"].as_str().unwrap();
+    let entry = head.state.snapshots.values().find(|entry| entry.id.to_string() == id);
+    let manifest = repository.manifest_of(entry.unwrap()).await.unwrap();
+    let pages = manifest.pages.unwrap();
+    let found = serde_json::json!({
+        "page_bytes": pages.page_bytes,
+        "pages": pages.sum.records,
+        "lthash": pages.sum.lthash.checksum().to_string(),
+        "position": manifest.position.to_string(),
+    });
+    assert_eq!(found, expected["pages"], "{name}");
+}
+
 /// Restores a snapshot and compares it with what went in.
 async fn check_snapshot(repository: &Repository, engine: &str, expected: &Value, name: &str) {
     let (host, context) = (Host::system("test"), Context::default());
@@ -107,6 +126,21 @@ async fn check_snapshot(repository: &Repository, engine: &str, expected: &Value,
     restore(repository, &spec, &target, &options, &host, &context).await.unwrap();
     if let Some(files) = expected["files"].as_str() {
         assert_eq!(digest(&path), files, "{name}");
+    }
+    if let Some(questions) =
+        expected["answers"]["questions"].as_array().filter(|_| engine == "sqlite")
+    {
+        let answers = expected["answers"]["answers"].as_array().unwrap();
+        assert_eq!(questions.len(), answers.len());
+        let restored = rusqlite::Connection::open(&path).unwrap();
+        for (question, answer) in questions.iter().zip(answers) {
+            let question = question.as_str().unwrap();
+            let found = restored.query_row(question, [], |row| row.get::<_, String>(0));
+            assert_eq!(found.as_deref(), Ok(answer.as_str().unwrap()), "{name}: {question}");
+        }
+    }
+    if expected["pages"].is_object() {
+        check_pages(repository, expected, name).await;
     }
     if expected["proof"] == "logical" {
         let source = target.source(&SourceOptions::default()).unwrap();
@@ -133,6 +167,9 @@ async fn good_repositories_give_what_went_in() {
             assert_eq!(found.findings, [], "{name}");
             let engines: &[&str] = match name.rsplit('/').next().unwrap() {
                 "files" => &["files"],
+                "sqlite-pages" => &["sqlite"],
+                "sqlite-rows" | "sqlite-words" => &["sqlite", "memory"],
+                "sqlite-store" => &["sqlite", "rocksdb", "memory"],
                 _ => &["rocksdb", "memory"],
             };
             for engine in engines {
@@ -141,7 +178,7 @@ async fn good_repositories_give_what_went_in() {
             snapshots += 1;
         }
     }
-    assert!(snapshots >= 6, "{snapshots} snapshots");
+    assert!(snapshots >= 12, "{snapshots} snapshots");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,6 +26,9 @@ const HEADER_BYTES: usize = 28;
 /// A count that says: as many records as the file has room for.
 const TO_THE_END: u32 = u32::MAX;
 
+/// The sector that SQLite takes a disk to have: a journal that is shorter is none for it, whatever it says.
+const OWN_SECTOR: u64 = 512;
+
 /// The largest sector, and the smallest.
 const SECTORS: std::ops::RangeInclusive<u32> = 32..=65_536;
 
@@ -84,6 +87,8 @@ struct Segment {
 enum Record {
     /// The original content of this page.
     Page(u32),
+    /// One of this transaction, for a page that the main file did not have.
+    Beyond(u32),
     /// Something else.
     Other,
     /// The file ends before.
@@ -148,7 +153,8 @@ impl Left<'_> {
         Error::damaged(format!("the rollback journal {}", self.path.display()), detail)
     }
 
-    /// None where the file ends within the first header: nothing was changed yet.
+    /// None where the file ends within the first header: nothing was changed yet. Where the header fills a
+    /// larger sector than SQLite takes for one, and ends early, it counts.
     fn first_segment(&self, bytes: &[u8; HEADER_BYTES]) -> Result<Option<Segment>> {
         let mut segment = Segment::parse(bytes);
         if bytes.first_chunk() != Some(&MAGIC) {
@@ -173,7 +179,7 @@ impl Left<'_> {
                 limit: u64::from(u32::MAX) * UNIT,
             });
         }
-        Ok((u64::from(sector) <= self.bytes).then_some(segment))
+        Ok((self.bytes >= OWN_SECTOR).then_some(segment))
     }
 
     /// Whether it is one of a group of journals that went together, whose transaction is committed: the
@@ -250,9 +256,17 @@ impl Reader<'_> {
                     self.kept += 1;
                     at += self.buffer.len() as u64;
                 }
+                // Its checksum covers all but the number of the page.
+                Record::Beyond(page) => {
+                    let detail = format!(
+                        "the record at byte {at} is of page {page}; there were {}",
+                        journal.pages
+                    );
+                    return Err(self.left.damaged(detail));
+                }
                 // Nobody counted: older records, or half of one, end it.
                 _ if open => {
-                    self.refuse_if_whole_after(journal, segment, at)?;
+                    self.refuse_if_whole_after(journal, segment, at, check)?;
                     return Ok(self.left.bytes);
                 }
                 _ => {
@@ -268,20 +282,28 @@ impl Reader<'_> {
         Ok(at)
     }
 
-    /// A record that a whole one follows was whole when it was written. At the end, one that is not is
-    /// what a killed writer wrote in part, over an older one.
+    /// A record that a whole one follows, near or far, was whole when it was written. At the end, one that is
+    /// not is what a killed writer wrote in part, over an older one; older ones follow, of other checksums.
     fn refuse_if_whole_after(
         &mut self,
         journal: &Journal,
         segment: &Segment,
         broken: u64,
+        check: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        let next = broken + self.buffer.len() as u64;
-        if matches!(self.record(segment, journal.pages, next)?, Record::Page(_)) {
-            let detail = format!("the record at byte {broken} is not what was written");
-            return Err(self.left.damaged(detail));
+        let mut at = broken;
+        loop {
+            check()?;
+            at += self.buffer.len() as u64;
+            match self.record(segment, journal.pages, at)? {
+                Record::Other => {}
+                Record::End => return Ok(()),
+                Record::Page(_) | Record::Beyond(_) => {
+                    let detail = format!("the record at byte {broken} is not what was written");
+                    return Err(self.left.damaged(detail));
+                }
+            }
         }
-        Ok(())
     }
 
     /// A record beyond the count was not yet on the disk when the count was written, so its page is
@@ -309,8 +331,12 @@ impl Reader<'_> {
         // The last byte taken is the first whose place is above 0.
         let sampled = sampled.take((size - 1) / SUM_STEP);
         let sum = sampled.fold(segment.nonce, |sum, byte| sum.wrapping_add(u32::from(*byte)));
-        let one_of = (1..=pages).contains(&page) && page != lock_page(segment.page_size);
-        let whole = one_of && sum == be32(&self.buffer, 4 + size);
-        Ok(if whole { Record::Page(page) } else { Record::Other })
+        Ok(match page {
+            _ if sum != be32(&self.buffer, 4 + size) => Record::Other,
+            0 => Record::Other,
+            page if page == lock_page(segment.page_size) => Record::Other,
+            page if page > pages => Record::Beyond(page),
+            page => Record::Page(page),
+        })
     }
 }

@@ -76,6 +76,34 @@ impl Image {
         Ok((image, counted.note))
     }
 
+    /// Counts the pages as SQLite does where a log or a journal says how many there are: by the header,
+    /// where the last writer kept count in it. Gives the header and a note of what lies beyond.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the two contradict each other: see [`count`].
+    pub(crate) fn count_pages(&mut self) -> Result<(Header, Option<String>)> {
+        let header = self.header()?;
+        let counted = count(&header, &self.database, u64::from(self.pages))?;
+        self.pages = counted.pages;
+        self.main_bytes = self.main_bytes.min(self.bytes());
+        Ok((header, counted.note))
+    }
+
+    /// The header that it shows, which must be of pages as long as the log's or the journal's.
+    fn header(&self) -> Result<Header> {
+        let bytes = self.read(0..self.bytes().min(HEADER_BYTES as u64))?;
+        let mut first = [0; HEADER_BYTES];
+        first.iter_mut().zip(&bytes).for_each(|(to, from)| *to = *from);
+        let header = Header::parse(&self.database, &first)?;
+        if header.page_size == self.page_size {
+            return Ok(header);
+        }
+        Err(self.damaged(format!(
+            "its pages are {} bytes long by its header, and {} by what lies beside it",
+            header.page_size, self.page_size
+        )))
+    }
+
     /// How long the database is.
     pub(crate) fn bytes(&self) -> u64 {
         u64::from(self.page_size) * u64::from(self.pages)
@@ -179,23 +207,20 @@ pub(crate) struct Counted {
     pub(crate) note: Option<String>,
 }
 
-/// Counts the pages of a database that has no log, as SQLite does: by its header, where the last writer
-/// kept count, and it must not say more than there are. The last may be there in part.
+/// Counts the pages of a database as SQLite does: by its header, where the last writer kept count, and it
+/// must not say more than there are in its files. The last may be there in part.
 pub(crate) fn count(header: &Header, database: &Path, there: u64) -> Result<Counted> {
     let there = u32::try_from(there).unwrap_or(u32::MAX);
     let pages = header.pages().unwrap_or(there);
     if pages > there {
         let detail = format!(
-            "its header counts {pages} pages of {} bytes, and its main file ends after {there}",
+            "its header counts {pages} pages of {} bytes, and there are {there}",
             header.page_size
         );
         return Err(Error::damaged(named(database), detail));
     }
     let note = (pages < there).then(|| {
-        format!(
-            "the main file goes on for {} pages after the database's last; they are no part of it",
-            there - pages
-        )
+        format!("{} pages lie behind the database's last; they are no part of it", there - pages)
     });
     Ok(Counted { pages, note })
 }

@@ -7,10 +7,10 @@ use backup_core::position::Position;
 use backup_core::{Error, Result};
 
 use super::identity::identity;
-use super::image::{Image, Over, count, read_header};
+use super::image::{Image, Over, read_header};
 use super::state::{Asked, Kept, State};
 use super::still::Still;
-use crate::file::header::{HEADER_BYTES, Header, named};
+use crate::file::header::{Header, named};
 use crate::file::journal::{self, Journal};
 use crate::file::place::Seen;
 use crate::file::read_up_to;
@@ -29,8 +29,11 @@ struct LeftLog {
 /// A state as SQLite would recover it.
 struct Recovered {
     image: Image,
-    header: Header,
+    /// None where it has no page.
+    header: Option<Header>,
     position: Position,
+    /// The running checksum of the log after its last frame.
+    log: [u32; 2],
     note: Option<String>,
 }
 
@@ -45,9 +48,11 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     if still.check().is_err() {
         return Ok(None);
     }
-    let Recovered { image, header, position, note } = found?;
+    let Recovered { image, header, position, log, note } = found?;
     let sure = !matches!(image.over, Over::Journal { .. });
-    let identity = identity(&seen, &header, &position, &options.clock).filter(|_| sure);
+    let identity = header
+        .and_then(|header| identity(&seen, &header, &position, log, &options.clock))
+        .filter(|_| sure);
     Ok(Some(State {
         image,
         kept: Kept::Still(Arc::new(still)),
@@ -123,7 +128,7 @@ fn recover(asked: &Asked<'_>, main: &Arc<File>, seen: &Seen) -> Result<Recovered
                 Some(LeftLog { log, .. }) => Position::Sqlite { salts: log.salts, frame: 0 },
                 None => Position::Log(u64::from(header.change_counter)),
             };
-            Ok(Recovered { image, header, position, note })
+            Ok(Recovered { image, header: Some(header), position, log: [0; 2], note })
         }
     }
 }
@@ -177,15 +182,15 @@ fn rolled_back(
         pages: journal.pages,
         main_bytes: length.min(main_bytes),
     };
-    let header = header_of(&image)?;
-    let counted = count(&header, database, u64::from(journal.pages))?;
-    image.pages = counted.pages;
+    // Before its first transaction a database had no page, and no header.
+    let header = if image.pages == 0 { None } else { Some(image.count_pages()?.0) };
     let note = format!(
         "a crash left a rollback journal; {put_back} pages were read as they were before, and nothing was \
          changed in place"
     );
-    let position = Position::Log(u64::from(header.change_counter));
-    Ok(Recovered { image, header, position, note: Some(note) })
+    let counter = header.as_ref().map_or(0, |header| header.change_counter);
+    let position = Position::Log(counter.into());
+    Ok(Recovered { image, header, position, log: [0; 2], note: Some(note) })
 }
 
 /// The main file with the pages of a log that was left.
@@ -198,7 +203,8 @@ fn with_log(
     let LeftLog { file, log, frames } = left;
     let length = u64::from(frames.pages) * u64::from(log.page_size);
     let position = Position::Sqlite { salts: log.salts, frame: frames.last };
-    let image = Image {
+    let sum = frames.sum;
+    let mut image = Image {
         database: asked.place.main.clone(),
         main: Arc::clone(main),
         over: Over::Wal { file, log, map: frames.map },
@@ -206,22 +212,6 @@ fn with_log(
         pages: frames.pages,
         main_bytes: length.min(main_bytes),
     };
-    let header = header_of(&image)?;
-    Ok(Recovered { image, header, position, note: None })
-}
-
-/// The header that an image shows, which must be of pages as long as the log's or the journal's.
-fn header_of(image: &Image) -> Result<Header> {
-    let bytes = image.read(0..image.bytes().min(HEADER_BYTES as u64))?;
-    let mut first = [0; HEADER_BYTES];
-    first.iter_mut().zip(&bytes).for_each(|(to, from)| *to = *from);
-    let header = Header::parse(&image.database, &first)?;
-    if header.page_size == image.page_size {
-        return Ok(header);
-    }
-    let detail = format!(
-        "its pages are {} bytes long by its header, and {} by what a crash left beside it",
-        header.page_size, image.page_size
-    );
-    Err(Error::damaged(named(&image.database), detail))
+    let (header, note) = image.count_pages()?;
+    Ok(Recovered { image, header: Some(header), position, log: sum, note })
 }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::changed::changed;
 use super::identity::identity;
-use super::image::{Image, Over, read_header};
+use super::image::{Image, Over, count, read_header};
 use super::state::{Asked, Kept, State};
 use crate::file::header::named;
 use crate::file::place;
@@ -50,7 +50,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     let (image, note) = if index.is_carried_back() {
         main_alone(asked, main, &index, seen.main.bytes)?
     } else {
-        (with_frames(asked, main, &index)?, None)
+        with_frames(asked, main, &index)?
     };
     let header = read_header(main, &place.main)?;
     let position = match index.salts() {
@@ -58,7 +58,9 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
         [0, 0] => Position::Log(u64::from(header.change_counter)),
         salts => Position::Sqlite { salts, frame: index.last() },
     };
-    let identity = identity(&seen, &header, &position, &asked.options.clock);
+    // Without a frame, the index tells the checksum of the log's header or none.
+    let sum = if index.last() == 0 { [0; 2] } else { index.sum() };
+    let identity = identity(&seen, &header, &position, sum, &asked.options.clock);
     let notes: Vec<_> = note.into_iter().collect();
     let moment = Arc::new(Moment::of_live(begun.connection, position.clone(), notes.clone()));
     Ok(Some(State {
@@ -120,14 +122,18 @@ fn main_alone(
                 format!("its log counts {} pages, its main file has {there}", index.pages());
             return Err(Error::damaged(named(database), detail));
         }
-        image.pages = index.pages();
+        image.pages = count(&header, database, u64::from(index.pages()))?.pages;
         image.main_bytes = image.bytes().min(main_bytes);
     }
     Ok((image, note))
 }
 
 /// The newest pages are in the log.
-fn with_frames(asked: &Asked<'_>, main: &Arc<File>, index: &WalIndex) -> Result<Image> {
+fn with_frames(
+    asked: &Asked<'_>,
+    main: &Arc<File>,
+    index: &WalIndex,
+) -> Result<(Image, Option<String>)> {
     let path = &asked.place.wal;
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut bytes = [0; wal::HEADER_BYTES];
@@ -145,7 +151,7 @@ fn with_frames(asked: &Asked<'_>, main: &Arc<File>, index: &WalIndex) -> Result<
     if frames.sum != index.sum() || frames.pages != index.pages() {
         return damaged("its frames are not those that its index tells of");
     }
-    Ok(Image {
+    let mut image = Image {
         database: asked.place.main.clone(),
         main: Arc::clone(main),
         page_size: log.page_size,
@@ -153,5 +159,7 @@ fn with_frames(asked: &Asked<'_>, main: &Arc<File>, index: &WalIndex) -> Result<
         over: Over::Wal { file, log, map: frames.map },
         // How much a checkpoint has already written of it is not known.
         main_bytes: 0,
-    })
+    };
+    let (_, note) = image.count_pages()?;
+    Ok((image, note))
 }

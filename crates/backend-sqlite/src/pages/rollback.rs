@@ -53,7 +53,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     }
     let (mut image, note) = Image::of_main(&place.main, main, &header, seen.main.bytes)?;
     let position = Position::Log(u64::from(header.change_counter));
-    let identity = identity(&seen, &header, &position, &options.clock);
+    let identity = identity(&seen, &header, &position, [0; 2], &options.clock);
     let mut notes: Vec<_> = note.into_iter().collect();
     let (mut pause, mut given) = (None, None);
     let kept = if let Some(copied) = reflink(asked, main)? {

@@ -41,7 +41,7 @@ impl Build {
     }
 
     /// An empty database in memory.
-    fn memory(encoding: super::encoding::Encoding) -> Result<Self> {
+    pub(super) fn memory(encoding: super::encoding::Encoding) -> Result<Self> {
         let failed = |error| Error::engine(ENGINE, "make a database in memory")(error);
         let connection = Connection::open_in_memory().map_err(failed)?;
         // Every table has a page.

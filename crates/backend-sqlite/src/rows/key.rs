@@ -160,7 +160,40 @@ pub(super) enum Taken {
 }
 
 /// Reads a column and goes on behind it.
+///
+/// A column that is written as no key has it is a bound and not a column: keys that begin with what it
+/// stands for come after these bytes, whatever follows in them.
 pub(super) fn take(key: &mut &[u8], collation: Collation) -> Taken {
+    let begin = *key;
+    match read(key, collation) {
+        Taken::Whole(part) if !is_written_so(begin, key, &part, collation) => {
+            Taken::AtLeast(below(part, collation))
+        }
+        Taken::AtLeast(part) => Taken::AtLeast(below(part, collation)),
+        taken => taken,
+    }
+}
+
+/// Whether a column that was read has this form in a key: `rest` is what follows it in `begin`.
+fn is_written_so(begin: &[u8], rest: &[u8], part: &Part<'_>, collation: Collation) -> bool {
+    let mut written = Vec::new();
+    push(&mut written, part, collation);
+    begin.len().checked_sub(rest.len()).and_then(|end| begin.get(..end)) == Some(&written)
+}
+
+/// The first thing that is not before text with capital letters, which no key of NOCASE has: there are
+/// bytes between a capital letter and its small one.
+fn below(part: Part<'static>, collation: Collation) -> Part<'static> {
+    match part {
+        Part::Text(text) if collation == Collation::NoCase => {
+            let small = text.iter().take_while(|byte| !byte.is_ascii_uppercase()).copied();
+            Part::Text(small.collect::<Vec<_>>().into())
+        }
+        part => part,
+    }
+}
+
+fn read(key: &mut &[u8], collation: Collation) -> Taken {
     let Some((kind, rest)) = key.split_first() else { return Taken::Nothing };
     *key = rest;
     match *kind {

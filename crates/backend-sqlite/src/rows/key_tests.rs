@@ -150,3 +150,18 @@ fn the_beginning_of_a_key_is_a_lower_bound() {
     let long = b"\x03ab\0\xff\xff\xff\xff\xff";
     assert_eq!(taken(long, Collation::NoCase), Taken::AtLeast(text("ab")));
 }
+
+#[test]
+fn a_column_in_a_form_that_no_key_has_is_a_lower_bound() {
+    let bound = |key, collation| match taken(key, collation) {
+        Taken::AtLeast(part) => part,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(bound(b"\x03abCd\0\0", Collation::NoCase), text("ab"));
+    assert_eq!(bound(b"\x03abCd", Collation::NoCase), text("ab"));
+    assert_eq!(bound(b"\x03A\0\xff\0\0\0\x02", Collation::NoCase), text(""));
+    assert_eq!(bound(b"\x03A \0\0", Collation::RTrim), text("A "));
+    let zero = b"\x02\x7f\xff\xff\xff\xff\xff\xff\xff\0\0";
+    assert_eq!(bound(zero, Collation::Binary), Part::Integer(0));
+    assert_eq!(taken(b"\x03AB\0\0", Collation::Binary), Taken::Whole(text("AB")));
+}

@@ -13,6 +13,8 @@ mod cell;
 mod encoding;
 mod estimate;
 mod finish;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod key;
 mod load;
 mod long;

@@ -119,7 +119,7 @@ fn place(kind: &str, name: &str) -> RecordKey {
     RecordKey { root_key: Vec::new(), key }
 }
 
-fn object_record(object: &Object, maker: &mut Maker) -> (RecordKey, Vec<u8>) {
+pub(super) fn object_record(object: &Object, maker: &mut Maker) -> (RecordKey, Vec<u8>) {
     let cells = [
         Cell::Integer(object.rowid),
         text(object.type_name()),

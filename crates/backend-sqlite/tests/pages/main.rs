@@ -10,6 +10,7 @@ mod killed;
 mod left;
 mod locks;
 mod midway;
+mod placed;
 mod quiet;
 mod refused;
 mod writer;

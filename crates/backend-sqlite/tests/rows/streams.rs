@@ -71,6 +71,41 @@ fn a_scan_begins_at_any_key() {
     }
 }
 
+/// A scan that began at capital letters, at spaces in the end or at a negative zero, as no key of such a column
+/// has them, took them for what they are equal to, and left out rows that come behind.
+#[test]
+fn a_scan_begins_at_keys_that_no_row_can_have() {
+    let ground = Ground::new(
+        "CREATE TABLE n(a TEXT COLLATE NOCASE, b, PRIMARY KEY(a, b)) WITHOUT ROWID;
+         INSERT INTO n VALUES('abc', 'a'), ('ABC', 'z'), ('_', ''), ('b', 'a'), ('a' || char(0), '');
+         CREATE TABLE r(a TEXT COLLATE RTRIM, b, PRIMARY KEY(a, b)) WITHOUT ROWID;
+         INSERT INTO r VALUES('a', 'a'), ('a ', 'z'), ('a' || char(31), ''), ('a!', ''), ('b', '');
+         CREATE TABLE z(a, b, PRIMARY KEY(a, b)) WITHOUT ROWID;
+         INSERT INTO z VALUES(-1, 'a'), (0, 'a'), (-0.0, 'z'), (1, 'a');",
+    );
+    let snapshot = snapshot(&ground);
+    let records = records_of(snapshot.as_ref()).unwrap();
+    let starts: [(&str, &[u8]); 8] = [
+        ("n", b"\x03ABC\0\0\x03m\0\0"),
+        ("n", b"\x03aBc\0\0\x03m\0\0"),
+        ("n", b"\x03ABC"),
+        ("n", b"\x03Z\0\0"),
+        ("n", b"\x03A\0\xff\0\0\0\0\x03m\0\0"),
+        ("r", b"\x03a \0\0\x03m\0\0"),
+        ("r", b"\x03a  "),
+        ("z", b"\x02\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\x03m\0\0"),
+    ];
+    for (table, start) in starts {
+        let databases = &snapshot.info().databases;
+        let database = databases.iter().position(|info| info.name == table).unwrap();
+        let all = scan(records, database, None);
+        let start = RecordKey::new(b"", start);
+        let expected = &all[all.partition_point(|at| *at < start)..];
+        assert!(!expected.is_empty());
+        assert_eq!(scan(records, database, Some(&start)), expected, "{table} from {start:?}");
+    }
+}
+
 #[test]
 fn cuts_make_ranges_of_similar_size() {
     let ground = Ground::new(TABLES);

@@ -1,15 +1,18 @@
 //! Writes repositories as this version stores them, to be kept for ever: `fixtures/` of the project.
 //!
 //! ```sh
-//! cargo run -p keepsum --example write_fixtures -- fixtures/v2
+//! cargo run -p keepsum --example write_fixtures -- fixtures/v3
+//! cargo run -p keepsum --example write_fixtures -- fixtures/v2 sqlite-pages sqlite-rows sqlite-words sqlite-store
 //! ```
 //!
 //! Once a format is released, its folder does not change any more: a later version must read what is
 //! there (`tests/fixtures`), and `cargo xtask tidy` compares every byte. A new format gets a folder of
-//! its own. Beside each repository lies what it holds, and what `verify` finds in it.
+//! its own; where it is the one before and something more, as `v2` is, only what is new is written.
+//! Beside each repository lies what it holds, and what `verify` finds in it.
 
 mod damage;
 mod deterministic;
+mod sqlite;
 mod stores;
 
 use std::fs;
@@ -29,19 +32,50 @@ use serde_json::{Value, json};
 struct Args {
     /// The folder to make; it must not exist
     folder: PathBuf,
+    /// Only these; all of them if none is named
+    names: Vec<String>,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Args { folder } = Args::parse();
+    let Args { folder, names } = Args::parse();
     ensure!(!folder.exists(), "{} exists; a format that is kept does not change", folder.display());
     let scratch = tempfile::tempdir()?;
-    records(&folder).await?;
-    rocksdb_records(&folder, scratch.path()).await?;
-    rocksdb_files(&folder, scratch.path()).await?;
-    files(&folder, scratch.path()).await?;
-    damage::write(&folder).await
+    let scratch = scratch.path();
+    for name in &names {
+        ensure!(FIXTURES.contains(&name.as_str()), "there is no {name}; there are {FIXTURES:?}");
+    }
+    for name in FIXTURES {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        match name {
+            "memory-records" => records(&folder).await?,
+            "rocksdb-records" => rocksdb_records(&folder, scratch).await?,
+            "rocksdb-files" => rocksdb_files(&folder, scratch).await?,
+            "files" => files(&folder, scratch).await?,
+            "sqlite-pages" => sqlite_pages(&folder, scratch).await?,
+            "sqlite-rows" => sqlite_rows(&folder, scratch).await?,
+            "sqlite-words" => sqlite_words(&folder, scratch).await?,
+            "sqlite-store" => sqlite_store(&folder, scratch).await?,
+            _ => damage::write(&folder).await?,
+        }
+    }
+    Ok(())
 }
+
+/// All there are. What is damaged is a copy of what is good.
+const FIXTURES: [&str; 9] = [
+    "memory-records",
+    "rocksdb-records",
+    "rocksdb-files",
+    "files",
+    "sqlite-pages",
+    "sqlite-rows",
+    "sqlite-words",
+    "sqlite-store",
+    "damaged",
+];
 
 /// A repository that is being written, and what its snapshots hold.
 struct Fixture {
@@ -69,6 +103,18 @@ impl Fixture {
         proof: ProofChoice,
         files: Option<String>,
     ) -> Result<()> {
+        self.add_with(source, shape, proof, files, Value::Null).await
+    }
+
+    /// As [`add`](Self::add), with `answers` of the restored store that are not looked for elsewhere.
+    async fn add_with(
+        &mut self,
+        source: &dyn Source,
+        shape: ShapeChoice,
+        proof: ProofChoice,
+        files: Option<String>,
+        answers: Value,
+    ) -> Result<()> {
         let label = Some(format!("number {}", self.snapshots.len() + 1));
         let description = Some("written to be kept".to_owned());
         let shape = Some(shape);
@@ -84,7 +130,31 @@ impl Fixture {
             "global_lthash": report.global_lthash,
             "files": files,
         }));
+        let pages = self.pages().await?;
+        let snapshot = self.snapshots.last_mut().and_then(Value::as_object_mut);
+        let snapshot = snapshot.context("it was just added")?;
+        if let Some(pages) = pages {
+            snapshot.insert("pages".into(), pages);
+        }
+        if !answers.is_null() {
+            snapshot.insert("answers".into(), answers);
+        }
         Ok(())
+    }
+
+    /// What the newest snapshot says of its pages, if it has them.
+    async fn pages(&self) -> Result<Option<Value>> {
+        let head = self.repository.head().await?;
+        let newest = head.state.snapshots.values().max_by_key(|entry| entry.created_ms);
+        let manifest = self.repository.manifest_of(newest.context("one was just taken")?).await?;
+        Ok(manifest.pages.map(|pages| {
+            json!({
+                "page_bytes": pages.page_bytes,
+                "pages": pages.sum.records,
+                "lthash": pages.sum.lthash.checksum().to_string(),
+                "position": manifest.position.to_string(),
+            })
+        }))
     }
 
     async fn finish(self, about: &str) -> Result<()> {
@@ -153,4 +223,62 @@ async fn files(parent: &Path, scratch: &Path) -> Result<()> {
     fixture
         .finish("files of an engine of one's own, in folders, one of them in several pieces")
         .await
+}
+
+async fn sqlite_pages(parent: &Path, scratch: &Path) -> Result<()> {
+    let mut fixture = Fixture::begin(parent, "sqlite-pages", 5).await?;
+    let path = scratch.join("pages.db");
+    let connection = sqlite::live(&path)?;
+    let source = backend_sqlite::SqliteSource::path(&path)?;
+    for change in ["UPDATE t SET b = 'changed' WHERE a = 40", "PRAGMA journal_mode = delete"] {
+        let digest = blake3::hash(&sqlite::carried_back(&path, scratch)?).to_string();
+        fixture.add(&source, ShapeChoice::Files, ProofChoice::Physical, Some(digest)).await?;
+        connection.execute_batch(change)?;
+    }
+    let digest = blake3::hash(&fs::read(&path)?).to_string();
+    fixture.add(&source, ShapeChoice::Files, ProofChoice::Logical, Some(digest)).await?;
+    fixture
+        .finish(
+            "pages of a SQLite database: twice of one in use whose log holds a part, once of one with a \
+             rollback journal and a logical proof",
+        )
+        .await
+}
+
+async fn sqlite_rows(parent: &Path, scratch: &Path) -> Result<()> {
+    let about = "rows of a SQLite database: tables with and without rowids, all storage classes, an index, a \
+                 view, a trigger";
+    rows(parent, "sqlite-rows", 6, &sqlite::ROWS, &scratch.join("rows.db"), about).await
+}
+
+async fn sqlite_words(parent: &Path, scratch: &Path) -> Result<()> {
+    let about = "rows of a SQLite database with full-text search (FTS5)";
+    rows(parent, "sqlite-words", 7, &sqlite::WORDS, &scratch.join("words.db"), about).await
+}
+
+async fn rows(
+    parent: &Path,
+    name: &str,
+    seed: u64,
+    rows: &sqlite::Rows,
+    path: &Path,
+    about: &str,
+) -> Result<()> {
+    let mut fixture = Fixture::begin(parent, name, seed).await?;
+    rows.make(path)?;
+    let source = backend_sqlite::SqliteSource::path(path)?;
+    let (shape, proof, answers) =
+        (ShapeChoice::Records, ProofChoice::Physical, rows.answers(path)?);
+    fixture.add_with(&source, shape, proof, None, answers).await?;
+    fixture.finish(about).await
+}
+
+async fn sqlite_store(parent: &Path, scratch: &Path) -> Result<()> {
+    let mut fixture = Fixture::begin(parent, "sqlite-store", 8).await?;
+    let path = scratch.join("store.db");
+    let store = sqlite::store(&path).await?;
+    let source = backend_sqlite::SqliteSource::path(&path)?;
+    fixture.add(&source, ShapeChoice::Records, ProofChoice::Physical, None).await?;
+    drop(store);
+    fixture.finish("a key-value store in a SQLite file, as records, with root keys").await
 }
