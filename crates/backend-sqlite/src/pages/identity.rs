@@ -60,7 +60,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::file::place::Stamp;
+    use backup_core::stamp::Stamp;
 
     /// All that an identity is made of.
     #[derive(Clone)]
