@@ -1,8 +1,10 @@
 //! Making an object of content.
 
+use std::io;
 use std::ops::Range;
 
 use xxhash_rust::xxh3::Xxh3;
+use zstd::bulk::Compressor;
 
 use super::{
     Codec, END_MAGIC, FRAME_ENTRY_BYTES, HEADER_BYTES, Kind, MAGIC, ObjectHash, ObjectKey, VERSION,
@@ -50,7 +52,8 @@ impl<'a> Hashed<'a> {
     }
 
     /// The object's stored bytes. Frames are compressed with zstd at `level` where that helps; once
-    /// one does not shrink, most of the following ones are not tried.
+    /// one does not shrink, most of the following ones are not tried. At level 1 an object whose beginning
+    /// shrinks about as much by a faster one gets that.
     ///
     /// # Errors
     /// [`Error::Core`] if the compressor fails, for lack of memory or for a level it does not have.
@@ -78,15 +81,14 @@ impl<'a> Hashed<'a> {
         let mut sealed = Sealing::new(self);
         sealed.made.extend_from_slice(&header(self.kind));
         let mut index = Vec::with_capacity(self.frames.len() * FRAME_ENTRY_BYTES);
-        let mut compressor = zstd::bulk::Compressor::new(level).map_err(compressing)?;
-        let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(FRAME_BYTES));
+        let mut packer = Packer::new(level).map_err(compressing)?;
         let (mut skip, mut start) = (0, 0);
         for (frame, hash) in self.content.chunks(FRAME_BYTES).zip(&self.frames) {
             let (mut codec, mut stored) = (Codec::Plain, frame.len());
             if skip > 0 {
                 skip -= 1;
-            } else if compress(&mut compressor, frame, &mut packed).map_err(compressing)? {
-                (codec, stored) = (Codec::Zstd, packed.len());
+            } else if packer.pack(frame).map_err(compressing)? {
+                (codec, stored) = (Codec::Zstd, packer.packed.len());
             } else {
                 skip = INCOMPRESSIBLE_SKIP;
             }
@@ -94,10 +96,10 @@ impl<'a> Hashed<'a> {
                 Codec::Plain => sealed.keep(start..start + frame.len()),
                 Codec::Zstd => {
                     // What shrinks once mostly goes on to.
-                    if sealed.made.capacity() < packed.len() {
+                    if sealed.made.capacity() < packer.packed.len() {
                         sealed.made.reserve((self.content.len() - start) / 2);
                     }
-                    sealed.made.extend_from_slice(&packed);
+                    sealed.made.extend_from_slice(&packer.packed);
                 }
             }
             start += frame.len();
@@ -168,26 +170,98 @@ const INCOMPRESSIBLE_SKIP: u32 = 7;
 /// How much of a frame is compressed to find out whether it shrinks, in bytes.
 const SAMPLE_BYTES: usize = 32 << 10;
 
-/// Compresses a frame into `packed`; whether it gets smaller by an eighth at least. What an engine has
-/// compressed already does not, and costs more time than its bytes do.
-fn compress(
-    compressor: &mut zstd::bulk::Compressor<'_>,
-    frame: &[u8],
-    packed: &mut Vec<u8>,
-) -> std::io::Result<bool> {
-    let shrinks = |plain: &[u8], packed: &[u8]| packed.len() < plain.len() - plain.len() / 8;
-    if let Some(sample) = frame.get(..SAMPLE_BYTES) {
-        compressor.compress_to_buffer(sample, packed)?;
-        if !shrinks(sample, packed) {
-            return Ok(false);
-        }
+/// The level at which time counts more than space.
+const QUICK_LEVEL: i32 = 1;
+
+/// A level that looks for repetitions alone, and leaves what repeats nothing as it is. It takes half the time
+/// where that is noise: keys, hashes, what is encrypted or was compressed before.
+const QUICKER_LEVEL: i32 = -1;
+
+/// How much longer it may leave a sample: by one part in so many.
+const QUICKER_COST: usize = 16;
+
+/// The compressor of an object's frames.
+struct Packer {
+    compressor: Compressor<'static>,
+    /// A faster one, where it is yet to be seen whether it does as well.
+    quicker: Option<Compressor<'static>>,
+    /// The last frame.
+    packed: Vec<u8>,
+}
+
+impl Packer {
+    fn new(level: i32) -> io::Result<Self> {
+        let quicker = (level == QUICK_LEVEL).then(|| Compressor::new(QUICKER_LEVEL)).transpose()?;
+        let packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(FRAME_BYTES));
+        Ok(Self { compressor: Compressor::new(level)?, quicker, packed })
     }
-    compressor.compress_to_buffer(frame, packed)?;
-    Ok(shrinks(frame, packed))
+
+    /// Compresses a frame; whether it gets smaller by an eighth at least. What an engine has compressed
+    /// already does not, and costs more time than its bytes do.
+    fn pack(&mut self, frame: &[u8]) -> io::Result<bool> {
+        let packed = &mut self.packed;
+        if let Some(sample) = frame.get(..SAMPLE_BYTES) {
+            let length = self.compressor.compress_to_buffer(sample, packed)?;
+            if !shrinks(sample, packed) {
+                return Ok(false);
+            }
+            if let Some(mut quicker) = self.quicker.take()
+                && quicker.compress_to_buffer(sample, packed)? <= length + length / QUICKER_COST
+            {
+                self.compressor = quicker;
+            }
+        }
+        self.compressor.compress_to_buffer(frame, packed)?;
+        Ok(shrinks(frame, packed))
+    }
+}
+
+fn shrinks(plain: &[u8], packed: &[u8]) -> bool {
+    packed.len() < plain.len() - plain.len() / 8
 }
 
 /// What an object of this kind begins with.
 fn header(kind: Kind) -> [u8; HEADER_BYTES] {
     let [a, b, c, d] = *MAGIC;
     [a, b, c, d, VERSION, kind as u8, 0, 0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lengths of frames as they are stored.
+    fn stored(content: &[u8], level: i32) -> Vec<usize> {
+        let mut packer = Packer::new(level).unwrap();
+        let length = |frame: &[u8]| packer.pack(frame).unwrap().then_some(packer.packed.len());
+        content.chunks(FRAME_BYTES).filter_map(length).collect()
+    }
+
+    fn at(content: &[u8], level: i32) -> Vec<usize> {
+        let pack = |frame: &[u8]| zstd::bulk::compress(frame, level).unwrap().len();
+        content.chunks(FRAME_BYTES).map(pack).collect()
+    }
+
+    /// Rows of a random key and a field that is filled up, and text.
+    fn noise_and_text() -> [Vec<u8>; 2] {
+        let keyed = |number: u32| blake3::hash(&number.to_le_bytes()).as_bytes().repeat(2);
+        let row = |number: u32| [&keyed(number)[..32], &[0; 32]].concat();
+        let noise = (0..20_000).flat_map(row).collect();
+        let line = |number: u32| format!("{} {} bottles on the wall\n", number % 17, number * 31);
+        [noise, (0..30_000).map(line).collect::<String>().into_bytes()]
+    }
+
+    #[test]
+    fn what_repetitions_alone_shorten_takes_less_time() {
+        let [noise, text] = noise_and_text();
+        assert_eq!(stored(&noise, QUICK_LEVEL), at(&noise, QUICKER_LEVEL));
+        assert_eq!(stored(&text, QUICK_LEVEL), at(&text, QUICK_LEVEL));
+        assert_ne!(at(&text, QUICK_LEVEL), at(&text, QUICKER_LEVEL), "the levels differ");
+    }
+
+    #[test]
+    fn a_level_that_was_asked_for_is_kept() {
+        let [noise, _] = noise_and_text();
+        assert_eq!(stored(&noise, 3), at(&noise, 3));
+    }
 }
