@@ -12,8 +12,10 @@ use crate::store::Shape;
 /// Bytes of records that are made, to be gone through again and again.
 const SAMPLE_BYTES: u64 = 64 << 20;
 
-/// The plain bytes that keepsum compresses at a time.
+/// The plain bytes that keepsum compresses at a time, and the level that it chooses for values of noise and
+/// zeros.
 const FRAME_BYTES: usize = 256 << 10;
+const LEVEL: i32 = -1;
 
 /// Some records of a shape, and how often they are gone through to stand for all of them.
 pub(crate) struct Arithmetic {
@@ -66,10 +68,10 @@ impl Arithmetic {
         })
     }
 
-    /// Compresses as many bytes as the store has, by zstd at level 1, on so many threads.
+    /// Compresses as many bytes as the store has, by zstd, on so many threads.
     pub(crate) fn compress(&self, threads: usize) -> Result<()> {
         in_parallel(threads, |thread| {
-            let mut compressor = zstd::bulk::Compressor::new(1).context("cannot start zstd")?;
+            let mut compressor = zstd::bulk::Compressor::new(LEVEL).context("cannot start zstd")?;
             let all = self.frames.iter().cycle().take(self.times.1);
             for frame in all.skip(thread).step_by(threads) {
                 std::hint::black_box(compressor.compress(frame).context("cannot compress")?);

@@ -16,8 +16,8 @@ pub(super) fn measure(setting: &mut Setting) -> Result<Table> {
         measure_values(setting, value_bytes, &mut table)?;
     }
     table.notes.push(
-        "What explains a figure ran on records in memory: the LtHash and zstd at level 1 alone, \
-         which every records backup computes for all that it stores."
+        "What explains a figure ran on records in memory: the LtHash and zstd alone, at the \
+         level that such values get (-1), which every records backup computes for all that it stores."
             .to_owned(),
     );
     Ok(table)
