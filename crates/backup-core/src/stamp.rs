@@ -57,14 +57,23 @@ impl Stamp {
 
     /// Whether its last change lies further back than `age` at the time `now`.
     pub fn is_older(&self, age: Duration, now: SystemTime) -> bool {
-        let old = |(seconds, nanos): (i64, i64)| {
-            let (seconds, nanos) = (u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
-            let changed = UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))?;
-            // A time that is yet to come tells nothing.
-            Some(now.duration_since(changed).ok()? > age)
-        };
-        old(self.modified) == Some(true) && old(self.changed) == Some(true)
+        self.is_modified_before(age, now) && is_before(self.changed, age, now)
     }
+
+    /// Whether the last change of its content does.
+    pub fn is_modified_before(&self, age: Duration, now: SystemTime) -> bool {
+        is_before(self.modified, age, now)
+    }
+}
+
+fn is_before((seconds, nanos): (i64, i64), age: Duration, now: SystemTime) -> bool {
+    let (Ok(seconds), Ok(nanos)) = (u64::try_from(seconds), u32::try_from(nanos)) else {
+        return false;
+    };
+    let changed = UNIX_EPOCH.checked_add(Duration::new(seconds, nanos));
+    // A time that is yet to come tells nothing.
+    let since = changed.and_then(|changed| now.duration_since(changed).ok());
+    since.is_some_and(|since| since > age)
 }
 
 #[cfg(test)]
@@ -82,6 +91,8 @@ mod tests {
         let age = Duration::from_secs(10);
         assert!(stamp(89, 89).is_older(age, now));
         assert!(!stamp(90, 89).is_older(age, now));
+        assert!(!stamp(90, 89).is_modified_before(age, now));
+        assert!(stamp(89, 90).is_modified_before(age, now));
         assert!(!stamp(89, 90).is_older(age, now));
         assert!(!stamp(101, 89).is_older(age, now), "a time that is yet to come");
         assert!(!stamp(-1, 89).is_older(age, now), "a time before all times");

@@ -20,8 +20,8 @@ pub(in crate::groups) fn measure(setting: &mut Setting) -> Result<Table> {
     table.notes.push(
         "The `SELECT *` reads every column through rusqlite, on one thread. The inserts read their rows by \
          such a `SELECT`: one transaction without a journal, a prepared statement of 16 rows, then the \
-         index, then an fsync. A restore checks the LtHash of each table, `quick_check`, and makes the \
-         database durable."
+         index, then an fsync. A restore checks the LtHash of each table, foreign keys and \
+         `integrity_check`, and makes the database durable."
             .to_owned(),
     );
     Ok(table)

@@ -45,7 +45,8 @@ pub(in crate::groups) fn measure(setting: &mut Setting) -> Result<Table> {
                 round(setting, &database, (synchronous, shape), &mut measured)
             })?;
             let Measured { alone, beside, commits } = measured;
-            notes.push(format!("synchronous={synchronous}: {commits} commits beside backups."));
+            let beside = format!("beside `backup {shape}`, synchronous={synchronous}");
+            notes.push(format!("{commits} commits were measured {beside}."));
             figures.push(figure(synchronous, shape, &alone, &beside));
         }
     }
