@@ -45,8 +45,9 @@ pub(in crate::groups) fn measure(setting: &mut Setting) -> Result<Table> {
                 round(setting, &database, (synchronous, shape), &mut measured)
             })?;
             let Measured { alone, beside, commits } = measured;
-            let beside = format!("beside `backup {shape}`, synchronous={synchronous}");
-            notes.push(format!("{commits} commits were measured {beside}."));
+            notes.push(format!(
+                "{commits} commits were measured beside `backup {shape}`, synchronous={synchronous}."
+            ));
             figures.push(figure(synchronous, shape, &alone, &beside));
         }
     }
