@@ -183,17 +183,17 @@ const QUICKER_COST: usize = 16;
 /// The compressor of an object's frames.
 struct Packer {
     compressor: Compressor<'static>,
-    /// A faster one, where it is yet to be seen whether it does as well.
-    quicker: Option<Compressor<'static>>,
+    /// Whether it is yet to be seen that a faster level does as well.
+    is_undecided: bool,
     /// The last frame.
     packed: Vec<u8>,
 }
 
 impl Packer {
     fn new(level: i32) -> io::Result<Self> {
-        let quicker = (level == QUICK_LEVEL).then(|| Compressor::new(QUICKER_LEVEL)).transpose()?;
+        let compressor = Compressor::new(level)?;
         let packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(FRAME_BYTES));
-        Ok(Self { compressor: Compressor::new(level)?, quicker, packed })
+        Ok(Self { compressor, is_undecided: level == QUICK_LEVEL, packed })
     }
 
     /// Compresses a frame; whether it gets smaller by an eighth at least. What an engine has compressed
@@ -205,10 +205,12 @@ impl Packer {
             if !shrinks(sample, packed) {
                 return Ok(false);
             }
-            if let Some(mut quicker) = self.quicker.take()
-                && quicker.compress_to_buffer(sample, packed)? <= length + length / QUICKER_COST
-            {
-                self.compressor = quicker;
+            if std::mem::take(&mut self.is_undecided) {
+                self.compressor.set_compression_level(QUICKER_LEVEL)?;
+                let quicker = self.compressor.compress_to_buffer(sample, packed)?;
+                if quicker > length + length / QUICKER_COST {
+                    self.compressor.set_compression_level(QUICK_LEVEL)?;
+                }
             }
         }
         self.compressor.compress_to_buffer(frame, packed)?;
