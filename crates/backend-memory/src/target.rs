@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch, RecordKey};
-use backup_core::source::{Capabilities, DatabaseInfo, Layout, StoreDescription};
-use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
+use backup_core::source::{Capabilities, Layout, StoreDescription};
+use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored, each_once};
 use backup_core::{Error, Restore, Result, Target};
 use bytes::Bytes;
 
@@ -29,15 +29,9 @@ impl Target for MemoryStore {
         let Content::Records { layout, databases } = plan.content else {
             return Err(no_files());
         };
-        let mut built: Vec<(String, Records)> = Vec::new();
-        for DatabaseInfo { name, .. } in databases {
-            check_name(&name)?;
-            if built.iter().any(|(other, _)| *other == name) {
-                let detail = "comes twice in one restore; restore one of them under another name";
-                return Err(Error::invalid(format!("database {name:?}"), detail));
-            }
-            built.push((name, Records::default()));
-        }
+        databases.iter().try_for_each(|info| check_name(&info.name))?;
+        each_once(databases.iter().map(|info| info.name.as_str()))?;
+        let built = databases.into_iter().map(|info| (info.name, Records::default())).collect();
         check_free(self, &self.state(), plan.existing)?;
         Ok(Box::new(MemoryRestore {
             restoring: self.begin_restore()?,

@@ -1,15 +1,16 @@
 //! What is written: a target, and a restore into it that publishes at once or not at all.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::Result;
 use crate::progress::Context;
 use crate::record::RecordBatch;
 use crate::source::{Capabilities, DatabaseInfo, FileInfo, Files, Layout, StoreDescription};
+use crate::{Error, Result};
 
 /// What a restore is going to bring.
 #[derive(Debug, Clone)]
@@ -39,6 +40,21 @@ pub enum Content {
         /// The files to make, sorted by path.
         files: Vec<FileInfo>,
     },
+}
+
+/// Checks that no database of a plan comes twice.
+///
+/// # Errors
+/// [`Error::Invalid`] with the first that does.
+pub fn each_once<'a>(databases: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    match databases.into_iter().find(|name| !seen.insert(*name)) {
+        None => Ok(()),
+        Some(twin) => {
+            let detail = "comes twice in one restore; restore one of them under another name";
+            Err(Error::invalid(format!("the database {twin:?}"), detail))
+        }
+    }
 }
 
 /// What to do with a store that is already there.

@@ -1,6 +1,5 @@
 //! Portable files being built beside their target.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use backup_core::disk::{Disk, DiskFile};
 use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
 use backup_core::staging::{Form, Staging};
-use backup_core::target::{Existing, Origin, Restored};
+use backup_core::target::{Existing, Origin, Restored, each_once};
 use backup_core::{Error, Result};
 
 use super::{FILE_DATABASE, PortableWriter, file_name, refused};
@@ -121,16 +120,8 @@ fn one_database(path: &Path, databases: &[String]) -> Result<Vec<String>> {
 }
 
 fn file_names(databases: &[String]) -> Result<Vec<String>> {
-    let mut seen = HashSet::new();
-    let mut names = Vec::with_capacity(databases.len());
-    for database in databases {
-        if !seen.insert(database) {
-            let detail = "comes twice in one restore; restore one of them under another name";
-            return Err(Error::invalid(format!("database {database:?}"), detail));
-        }
-        names.push(file_name(database)?);
-    }
-    Ok(names)
+    each_once(databases.iter().map(String::as_str))?;
+    databases.iter().map(|database| file_name(database)).collect()
 }
 
 /// Writes a file of a [`Disk`] from its beginning to its end.

@@ -1,6 +1,6 @@
 //! Restoring records: sorted tables are written beside the engine, which then takes them in whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -10,7 +10,7 @@ use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
-use backup_core::target::{Origin, Restored};
+use backup_core::target::{Origin, Restored, each_once};
 use backup_core::{Error, Restore, Result};
 use bytes::Bytes;
 use rocksdb::{ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options};
@@ -47,14 +47,8 @@ impl RecordsRestore {
         databases: Vec<DatabaseInfo>,
         context: &Context,
     ) -> Result<Self> {
-        let mut names = BTreeSet::new();
-        for DatabaseInfo { name, .. } in &databases {
-            layout::check_name(name)?;
-            if !names.insert(name.as_str()) {
-                let detail = "comes twice in one restore; restore one of them under another name";
-                return Err(Error::invalid(format!("the database {name:?}"), detail));
-            }
-        }
+        databases.iter().try_for_each(|info| layout::check_name(&info.name))?;
+        each_once(databases.iter().map(|info| info.name.as_str()))?;
         let folder = staging.folder().join(TABLES);
         staging.disk().create_folder(&folder)?;
         let plan = databases.clone();

@@ -1,6 +1,5 @@
 //! Restoring records: a store's file is written beside its target, key after key, and then put in place.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -9,8 +8,8 @@ use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
-use backup_core::target::{Origin, Restored};
-use backup_core::{Error, Restore, Result};
+use backup_core::target::{Origin, Restored, each_once};
+use backup_core::{Restore, Result};
 use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags};
 
@@ -48,16 +47,10 @@ impl StoreRestore {
         databases: &[DatabaseInfo],
         context: &Context,
     ) -> Result<Self> {
-        let mut names = BTreeSet::new();
-        for DatabaseInfo { name, .. } in databases {
-            layout::check_name(name)?;
-            if !names.insert(name.as_str()) {
-                let detail = "comes twice in one restore; restore one of them under another name";
-                return Err(Error::invalid(format!("the database {name:?}"), detail));
-            }
-        }
-        let path = staging.file();
         let plan: Vec<_> = databases.iter().map(|info| info.name.clone()).collect();
+        plan.iter().try_for_each(|name| layout::check_name(name))?;
+        each_once(plan.iter().map(String::as_str))?;
+        let path = staging.file();
         let work = move |batches: &Batches| write_store(&path, layout, &plan, batches);
         let loading = Loading::start(ENGINE, databases.len(), context, work)?;
         Ok(Self { origin, loading, staging })
