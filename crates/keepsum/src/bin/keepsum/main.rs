@@ -10,6 +10,7 @@ mod logging;
 mod output;
 mod page;
 mod progress;
+mod scheduling;
 mod session;
 mod state;
 mod usage;
@@ -49,6 +50,7 @@ fn blocking_threads() -> usize {
 
 fn run(cli: &Cli, output: Output) -> Result<ExitCode, Failure> {
     logging::start(&cli.common);
+    scheduling::let_others_finish();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(blocking_threads())
