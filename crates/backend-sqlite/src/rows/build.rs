@@ -24,7 +24,7 @@ const OF_SQLITE: [&str; 5] =
 const REHEARSED: usize = 250;
 
 /// How much memory the pages of a database take while it is built, in KiB.
-const CACHE_KIB: i64 = 32 << 10;
+const CACHE_KIB: i64 = 16 << 10;
 
 /// A database being built. Nothing of it is durable, and nothing in it can be rolled back: it takes its
 /// place when it is whole.

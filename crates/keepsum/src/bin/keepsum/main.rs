@@ -44,7 +44,7 @@ fn answer(cli: &Cli) -> ExitCode {
 /// Threads that hash, compress, and read and write files: one for each processor, and some that wait for the
 /// disk. More of them would be no faster, and the allocator keeps memory back for each.
 fn blocking_threads() -> usize {
-    const WAITING: usize = 6;
+    const WAITING: usize = 2;
     thread::available_parallelism().map_or(1, usize::from) + WAITING
 }
 
