@@ -206,10 +206,64 @@ pub fn parts<'a>(
     })
 }
 
+/// Checks that the parts of each long value follow each other, and that no value begins before the one
+/// before it is whole.
+#[derive(Debug, Default)]
+pub struct PartOrder {
+    /// The value that is not whole yet: of which record, where its next part begins, and its length.
+    open: Option<(RecordKey, u64, u64)>,
+}
+
+impl PartOrder {
+    /// Checks the next record.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for one that is out of order.
+    pub fn check(&mut self, record: &Record<'_>) -> Result<()> {
+        let Some((at, next, total)) = &mut self.open else {
+            if !record.starts_value() {
+                return Err(out_of_order("a part without its beginning"));
+            }
+            if !record.ends_value() {
+                let at = RecordKey::new(record.root_key, record.key);
+                self.open = Some((at, record.value.len() as u64, record.total));
+            }
+            return Ok(());
+        };
+        if record.starts_value() {
+            return Err(out_of_order("a value ended early"));
+        }
+        let continues = *next == record.offset
+            && *total == record.total
+            && at.compare(record.root_key, record.key).is_eq();
+        if !continues {
+            return Err(out_of_order("a part of another value"));
+        }
+        *next += record.value.len() as u64;
+        if record.ends_value() {
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    /// Checks that the last value is whole.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it is not.
+    pub fn finish(&self) -> Result<()> {
+        match &self.open {
+            None => Ok(()),
+            Some(_) => Err(out_of_order("the last value ended early")),
+        }
+    }
+}
+
 /// Puts the parts of long values together again, for engines that take a value only whole.
 #[derive(Debug, Default)]
 pub struct Assembler {
-    open: Option<(RecordKey, Vec<u8>, u64)>,
+    order: PartOrder,
+    /// What is here of the value that is not whole yet.
+    value: Vec<u8>,
 }
 
 impl Assembler {
@@ -233,18 +287,16 @@ impl Assembler {
         mut sink: impl FnMut(&[u8], &[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
         for record in batch.iter() {
-            if record.total > limit {
-                return Err(Error::Limit { what: "a value".into(), found: record.total, limit });
-            }
-            if record.is_whole() && self.open.is_none() {
+            check_length(&record, limit)?;
+            self.order.check(&record)?;
+            if record.is_whole() {
                 sink(record.root_key, record.key, record.value)?;
                 continue;
             }
-            self.part(&record)?;
-            if record.ends_value()
-                && let Some((at, value, _)) = self.open.take()
-            {
-                sink(&at.root_key, &at.key, &value)?;
+            self.value.extend_from_slice(record.value);
+            if record.ends_value() {
+                let value = std::mem::take(&mut self.value);
+                sink(record.root_key, record.key, &value)?;
             }
         }
         Ok(())
@@ -255,32 +307,19 @@ impl Assembler {
     /// # Errors
     /// [`Error::Invalid`] if one is.
     pub fn finish(&self) -> Result<()> {
-        match &self.open {
-            None => Ok(()),
-            Some(_) => Err(out_of_order("the last value ended early")),
-        }
+        self.order.finish()
     }
+}
 
-    fn part(&mut self, record: &Record<'_>) -> Result<()> {
-        if record.starts_value() {
-            if self.open.is_some() {
-                return Err(out_of_order("a value ended early"));
-            }
-            let at = RecordKey::new(record.root_key, record.key);
-            self.open = Some((at, Vec::new(), record.total));
-        }
-        let Some((at, value, total)) = &mut self.open else {
-            return Err(out_of_order("a part without its beginning"));
-        };
-        let continues = value.len() as u64 == record.offset
-            && *total == record.total
-            && at.compare(record.root_key, record.key).is_eq();
-        if !continues {
-            return Err(out_of_order("a part of another value"));
-        }
-        value.extend_from_slice(record.value);
-        Ok(())
+/// Checks that the value a record is of is at most so long, in bytes.
+///
+/// # Errors
+/// [`Error::Limit`].
+pub fn check_length(record: &Record<'_>, limit: u64) -> Result<()> {
+    if record.total > limit {
+        return Err(Error::Limit { what: "a value".into(), found: record.total, limit });
     }
+    Ok(())
 }
 
 fn out_of_order(detail: &str) -> Error {

@@ -1,84 +1,199 @@
 //! Putting records back into a table as rows.
 
-use backup_core::record::{Assembler, RecordBatch};
+use std::collections::BTreeSet;
+
+use backup_core::record::{PartOrder, Record, RecordBatch, check_length};
 use backup_core::{Error, Result};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::blob::{Blob, ZeroBlob};
+use rusqlite::{CachedStatement, Connection, MAIN_DB};
 
 use super::key;
 use super::table::{Key, Table, quoted};
-use super::value::{Cell, Cells};
+use super::value::{Cell, Cells, LastBlob};
 use crate::ENGINE;
 
 /// The longest row that SQLite takes, in bytes.
 const MAX_ROW_BYTES: u64 = 1_000_000_000;
 
 /// A table being filled.
-pub(super) struct Loader {
+pub(super) struct Loader<'c> {
+    connection: &'c Connection,
     table: Table,
     /// The table as the INSERT names it.
     into: String,
-    assembler: Assembler,
+    order: PartOrder,
+    /// The row that is not whole yet.
+    long: Option<LongRow<'c>>,
+    /// The columns whose blobs can be written in pieces: none, where the table lets none be.
+    in_pieces: BTreeSet<String>,
     last: Option<Vec<u8>>,
     /// Where the key of a row is made again.
     key: Vec<u8>,
 }
 
-impl Loader {
+/// What came of a row that is not whole yet.
+enum LongRow<'c> {
+    /// The beginning of its value.
+    Collected(Vec<u8>),
+    /// All but the blob that it ends with, which is being written. The offset is where it goes on.
+    Inserted(Blob<'c>, usize),
+}
+
+/// A column of a row that becomes zeros of this length first.
+#[derive(Clone, Copy)]
+struct Zeros {
+    column: usize,
+    length: i32,
+}
+
+impl<'c> Loader<'c> {
     /// A loader of a table, or of another one with its columns that takes its rows for now.
-    pub(super) fn new(table: Table, instead: Option<&str>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Engine`] where the table cannot be looked at.
+    pub(super) fn new(
+        connection: &'c Connection,
+        table: Table,
+        instead: Option<&str>,
+    ) -> Result<Self> {
+        let in_pieces = if instead.is_some() || table.rowid.is_none() || table.is_generated {
+            BTreeSet::new()
+        } else {
+            let indexed = indexed(connection, &table.name)
+                .map_err(Error::engine(ENGINE, format!("look at table {:?}", table.name)))?;
+            let names = table.columns.iter().map(|column| column.name.clone());
+            names.filter(|name| !indexed.contains(name)).collect()
+        };
         let into = instead.map_or_else(|| table.sql_name(), str::to_owned);
-        Self { table, into, assembler: Assembler::new(), last: None, key: Vec::new() }
+        let (order, last, key) = (PartOrder::default(), None, Vec::new());
+        Ok(Self { connection, table, into, order, long: None, in_pieces, last, key })
     }
 
     /// Adds the next rows.
     ///
     /// # Errors
     /// [`Error::Invalid`] for records that are not in order, [`Error::Damaged`] for what is no row of the table.
-    pub(super) fn add(&mut self, connection: &Connection, batch: &RecordBatch) -> Result<()> {
-        let mut insert = self.insert(connection, &[])?;
-        let mut assembler = std::mem::take(&mut self.assembler);
-        let added = assembler.feed(batch, MAX_ROW_BYTES, |root_key, key, value| {
-            self.in_order(root_key, key)?;
-            self.row(connection, &mut insert, key, value)
-        });
-        self.assembler = assembler;
-        added
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let mut insert = self.insert(&[])?;
+        for record in batch.iter() {
+            check_length(&record, MAX_ROW_BYTES)?;
+            self.order.check(&record)?;
+            if record.starts_value() {
+                let name = &self.table.name;
+                in_order(name, &mut self.last, record.root_key, record.key)?;
+            }
+            if record.is_whole() {
+                self.row(&mut insert, record.key, record.value)?;
+            } else {
+                self.part(&mut insert, &record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last row is whole. While it is not, its transaction cannot end.
+    pub(super) fn is_between_rows(&self) -> bool {
+        self.long.is_none()
     }
 
     /// Checks that the last row came whole.
     pub(super) fn finish(&self) -> Result<()> {
-        self.assembler.finish()
+        self.order.finish()
     }
 
-    fn in_order(&mut self, root_key: &[u8], key: &[u8]) -> Result<()> {
-        let name = &self.table.name;
-        in_order(name, &mut self.last, root_key, key)
-    }
-
-    fn row(
-        &mut self,
-        connection: &Connection,
-        insert: &mut CachedStatement<'_>,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<()> {
+    fn row(&mut self, insert: &mut CachedStatement<'_>, key: &[u8], value: &[u8]) -> Result<()> {
         let columns = self.table.value_columns();
         let cells = Cells::read(value, columns).map_err(|detail| self.damaged(detail))?;
         let cells = cells.collect::<Result<Vec<_>, _>>().map_err(|detail| self.damaged(detail))?;
-        let (rowid, cells) = self.rowid(key, &cells)?;
+        self.insert_row(insert, key, &cells, None).map(drop)
+    }
+
+    /// Takes a part of a long row. The blob that it ends with, if any, is written as it comes; all else
+    /// SQLite takes only whole.
+    fn part(&mut self, insert: &mut CachedStatement<'_>, record: &Record<'_>) -> Result<()> {
+        match self.long.take() {
+            Some(LongRow::Inserted(mut blob, at)) => {
+                self.write(&mut blob, record.value, at)?;
+                if !record.ends_value() {
+                    self.long = Some(LongRow::Inserted(blob, at + record.value.len()));
+                }
+            }
+            Some(LongRow::Collected(mut value)) => {
+                value.extend_from_slice(record.value);
+                if record.ends_value() {
+                    return self.row(insert, record.key, &value);
+                }
+                self.long = Some(self.begun(insert, record, value)?);
+            }
+            None => self.long = Some(self.begun(insert, record, record.value.to_vec())?),
+        }
+        Ok(())
+    }
+
+    /// Inserts the row with zeros for the blob it ends with once all else of it is here.
+    fn begun(
+        &mut self,
+        insert: &mut CachedStatement<'_>,
+        record: &Record<'_>,
+        value: Vec<u8>,
+    ) -> Result<LongRow<'c>> {
+        let first = usize::from(self.table.value_has_rowid());
+        let found = LastBlob::find(&value).and_then(|last| {
+            let start = usize::try_from(last.start).ok()?;
+            let (before, blob) = value.split_at_checked(start)?;
+            let column = last.column.checked_sub(first)?;
+            let name = &self.table.columns.get(column)?.name;
+            Some((last, before, blob, column, self.in_pieces.get(name)?.clone()))
+        });
+        let Some((last, before, blob, column, name)) = found else {
+            return Ok(LongRow::Collected(value));
+        };
+        let (length, total) = (last.start + u64::from(last.length), record.total);
+        if length != total {
+            let detail = format!("its columns make {length} bytes, and there are {total}");
+            return Err(self.damaged(detail));
+        }
+        let cells = Cells::before(before, self.table.value_columns(), last)
+            .map_err(|detail| self.damaged(detail))?;
+        // A row that is longer was refused.
+        let length = i32::try_from(last.length).unwrap_or(i32::MAX);
+        let zeros = Zeros { column, length };
+        let rowid = self.insert_row(insert, record.key, &cells, Some(zeros))?;
+        let table = self.table.name.as_str();
+        let opened = self.connection.blob_open(MAIN_DB, table, name.as_str(), rowid, false);
+        let mut opened = opened.map_err(|error| self.failed(error))?;
+        self.write(&mut opened, blob, 0)?;
+        Ok(LongRow::Inserted(opened, blob.len()))
+    }
+
+    fn write(&self, blob: &mut Blob<'_>, bytes: &[u8], at: usize) -> Result<()> {
+        blob.write_at(bytes, at).map_err(|error| self.failed(error))
+    }
+
+    /// Gives the rowid, or 0 in a table without.
+    fn insert_row(
+        &mut self,
+        insert: &mut CachedStatement<'_>,
+        key: &[u8],
+        cells: &[Cell<'_>],
+        zeros: Option<Zeros>,
+    ) -> Result<i64> {
+        let (rowid, cells) = self.rowid(key, cells)?;
         self.check(rowid, key, cells)?;
         let raw: Vec<_> = (0..cells.len())
             .filter(|at| matches!(cells.get(*at), Some(Cell::RawText(_))))
             .collect();
         if raw.is_empty() {
-            return self.execute(insert, rowid, cells);
+            self.execute(insert, rowid, cells, zeros)?;
+        } else {
+            let mut insert = self.insert(&raw)?;
+            self.execute(&mut insert, rowid, cells, zeros)?;
         }
-        let mut insert = self.insert(connection, &raw)?;
-        self.execute(&mut insert, rowid, cells)
+        Ok(rowid)
     }
 
     /// The rowid, which is the key or comes first in the value, and the columns.
-    fn rowid<'c, 'v>(&self, key: &[u8], cells: &'c [Cell<'v>]) -> Result<(i64, &'c [Cell<'v>])> {
+    fn rowid<'r, 'v>(&self, key: &[u8], cells: &'r [Cell<'v>]) -> Result<(i64, &'r [Cell<'v>])> {
         match (&self.table.key, cells.split_first()) {
             (Key::Rowid, _) => {
                 let rowid = key::rowid(key);
@@ -121,25 +236,28 @@ impl Loader {
         insert: &mut CachedStatement<'_>,
         rowid: i64,
         cells: &[Cell<'_>],
+        zeros: Option<Zeros>,
     ) -> Result<()> {
-        let failed = |error| {
-            let action = format!("insert a row into table {:?}", self.table.name);
-            Error::engine(ENGINE, action)(error)
-        };
         let mut number = 0;
         if self.table.rowid.is_some() {
             number += 1;
-            insert.raw_bind_parameter(number, rowid).map_err(failed)?;
+            insert.raw_bind_parameter(number, rowid).map_err(|error| self.failed(error))?;
         }
-        for cell in cells {
+        for (column, cell) in cells.iter().enumerate() {
             number += 1;
-            insert.raw_bind_parameter(number, cell).map_err(failed)?;
+            let bound = match zeros {
+                Some(zeros) if zeros.column == column => {
+                    insert.raw_bind_parameter(number, ZeroBlob(zeros.length))
+                }
+                _ => insert.raw_bind_parameter(number, cell),
+            };
+            bound.map_err(|error| self.failed(error))?;
         }
-        insert.raw_execute().map(drop).map_err(failed)
+        insert.raw_execute().map(drop).map_err(|error| self.failed(error))
     }
 
     /// The statement that inserts a row, in which the columns `raw` are text given as bytes.
-    fn insert<'c>(&self, connection: &'c Connection, raw: &[usize]) -> Result<CachedStatement<'c>> {
+    fn insert(&self, raw: &[usize]) -> Result<CachedStatement<'c>> {
         let names = self.table.columns.iter().map(|column| quoted(&column.name));
         let names: Vec<_> = self.table.rowid.iter().cloned().chain(names).collect();
         let first = usize::from(self.table.rowid.is_some());
@@ -149,7 +267,7 @@ impl Loader {
         };
         let values: Vec<_> = (0..names.len()).map(value).collect();
         let (into, names, values) = (&self.into, names.join(", "), values.join(", "));
-        connection
+        self.connection
             .prepare_cached(&format!("INSERT INTO {into}({names}) VALUES({values})"))
             .map_err(Error::engine(ENGINE, format!("insert into table {:?}", self.table.name)))
     }
@@ -157,6 +275,21 @@ impl Loader {
     fn damaged(&self, detail: String) -> Error {
         Error::damaged(format!("a row of table {:?}", self.table.name), detail)
     }
+
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        let action = format!("insert a row into table {:?}", self.table.name);
+        Error::engine(ENGINE, action)(error)
+    }
+}
+
+/// The columns of a table that an index has: SQLite keeps the index right only where they are written whole.
+fn indexed(connection: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT x.name FROM pragma_index_list(?1, 'main') AS i, pragma_index_xinfo(i.name, 'main') AS x
+         WHERE x.name IS NOT NULL",
+    )?;
+    let names = statement.query_map([table], |row| row.get(0))?;
+    names.collect()
 }
 
 /// Checks that a record comes after the one before, and has no root key.

@@ -149,9 +149,9 @@ impl Tables {
         while let Some((number, mut batch)) = next.take() {
             let mut sink = self.sink(number)?;
             loop {
-                sink.add(&self.build, &batch)?;
+                sink.add(&batch)?;
                 written += batch.bytes();
-                if written >= TRANSACTION_BYTES {
+                if written >= TRANSACTION_BYTES && sink.is_between_rows() {
                     run(&self.build, "COMMIT; BEGIN")?;
                     written = 0;
                 }
@@ -184,12 +184,13 @@ impl Tables {
         Ok(Written { build: self.build, plan })
     }
 
-    fn sink(&self, number: usize) -> Result<Sink> {
+    fn sink(&self, number: usize) -> Result<Sink<'_>> {
         match self.databases.get(number) {
             Some(Planned::Schema) => Ok(Sink::Schema(SchemaSink::default())),
             Some(Planned::Table(table, _)) => {
                 let instead = (table.name == SEQUENCE).then_some(WAITING_SEQUENCE);
-                Ok(Sink::Table(Box::new(Loader::new(table.clone(), instead))))
+                let loader = Loader::new(&self.build.connection, table.clone(), instead)?;
+                Ok(Sink::Table(Box::new(loader)))
             }
             None => Err(Error::invalid("a restore of rows", "a database is not in the plan")),
         }
@@ -197,9 +198,9 @@ impl Tables {
 }
 
 /// Where the records of a database go.
-enum Sink {
+enum Sink<'c> {
     Schema(SchemaSink),
-    Table(Box<Loader>),
+    Table(Box<Loader<'c>>),
 }
 
 /// The schema, being collected.
@@ -211,11 +212,19 @@ struct SchemaSink {
     bytes: usize,
 }
 
-impl Sink {
-    fn add(&mut self, build: &Build, batch: &RecordBatch) -> Result<()> {
+impl Sink<'_> {
+    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         match self {
             Self::Schema(sink) => sink.add(batch),
-            Self::Table(loader) => loader.add(&build.connection, batch),
+            Self::Table(loader) => loader.add(batch),
+        }
+    }
+
+    /// Whether a transaction may end here.
+    fn is_between_rows(&self) -> bool {
+        match self {
+            Self::Schema(_) => true,
+            Self::Table(loader) => loader.is_between_rows(),
         }
     }
 

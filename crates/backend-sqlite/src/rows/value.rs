@@ -106,6 +106,42 @@ impl Entry {
     }
 }
 
+/// The blob that a value ends with: the columns behind it have no bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LastBlob {
+    /// Its number among the columns of the value.
+    pub(super) column: usize,
+    /// Where in the value it begins.
+    pub(super) start: u64,
+    /// Its length.
+    pub(super) length: u32,
+}
+
+impl LastBlob {
+    /// Finds it by how the value begins. None where the value ends with something else, or where what is
+    /// here does not tell yet.
+    pub(super) fn find(beginning: &[u8]) -> Option<Self> {
+        let mut rest = beginning;
+        let version = take_byte(&mut rest).ok()?;
+        let columns = take_length(&mut rest).ok().filter(|_| version == VERSION)?;
+        let (mut last, mut bytes) = (None, 0);
+        for column in 0..columns {
+            let entry = take_entry(&mut rest).ok()?;
+            if entry.length() > 0 {
+                last = Some((column, entry, bytes));
+            }
+            bytes += entry.length();
+        }
+        let head = (beginning.len() - rest.len()) as u64;
+        match last? {
+            (column, Entry::Blob(length), before) => {
+                Some(Self { column: column as usize, start: head + before, length })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Begins the head of a value with so many columns.
 pub(super) fn begin(head: &mut Vec<u8>, columns: usize) {
     head.push(VERSION);
@@ -162,6 +198,33 @@ pub(super) struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// Checks the whole of a value that must have so many columns.
     pub(super) fn read(value: &'a [u8], columns: usize) -> Result<Self, Malformed> {
+        let (cells, length) = Self::head(value, columns)?;
+        let bytes = cells.bodies.len();
+        if bytes as u64 != length {
+            return Err(format!("its columns have {length} bytes, and there are {bytes}"));
+        }
+        Ok(cells)
+    }
+
+    /// The columns of a value that ends with `last`, by what is before that. It is empty among them.
+    pub(super) fn before(
+        value: &'a [u8],
+        columns: usize,
+        last: LastBlob,
+    ) -> Result<Vec<Cell<'a>>, Malformed> {
+        let (mut cells, _) = Self::head(value, columns)?;
+        let cell = |column| {
+            if column == last.column {
+                take_entry(&mut cells.entries)?;
+                return Ok(Cell::Blob(&[]));
+            }
+            cells.next_cell()
+        };
+        (0..columns).map(cell).collect()
+    }
+
+    /// Reads the head of a value that must have so many columns. Gives the length of their bodies as well.
+    fn head(value: &'a [u8], columns: usize) -> Result<(Self, u64), Malformed> {
         let mut rest = value;
         match take_byte(&mut rest)? {
             VERSION => {}
@@ -180,15 +243,11 @@ impl<'a> Cells<'a> {
         for _ in 0..found {
             length += take_entry(&mut rest)?.length();
         }
-        if rest.len() as u64 != length {
-            let bytes = rest.len();
-            return Err(format!("its columns have {length} bytes, and there are {bytes}"));
-        }
-        Ok(Self { entries, bodies: rest, left: found })
+        Ok((Self { entries, bodies: rest, left: found }, length))
     }
 
     /// The next column; all that can be wrong was looked for before.
-    fn take(&mut self) -> Result<Cell<'a>, Malformed> {
+    fn next_cell(&mut self) -> Result<Cell<'a>, Malformed> {
         let entry = take_entry(&mut self.entries)?;
         let length = usize::try_from(entry.length()).unwrap_or(usize::MAX);
         let (body, rest) = self.bodies.split_at_checked(length).ok_or_else(ended)?;
@@ -210,7 +269,7 @@ impl<'a> Iterator for Cells<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        Some(self.take())
+        Some(self.next_cell())
     }
 }
 

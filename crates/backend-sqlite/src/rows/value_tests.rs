@@ -69,3 +69,42 @@ fn the_example_of_the_page_is_what_is_written() {
     ]);
     assert_eq!(example, [key, value]);
 }
+
+/// Whatever is there of a value, the blob it ends with is found or not found yet, and never another one.
+#[test]
+fn the_blob_at_the_end_is_found_by_the_head() {
+    let long = vec![7; 300];
+    let blob = |bytes| Cell::Blob(bytes);
+    let text = |bytes: &'static [u8]| Cell::Text(bytes.into());
+    let cases: [(&[Cell<'_>], Option<usize>); 7] = [
+        (&[Cell::Integer(1), blob(&long)], Some(1)),
+        (&[blob(&long), blob(&long), Cell::Null, text(b""), blob(b"")], Some(1)),
+        (&[blob(&long)], Some(0)),
+        (&[blob(&long), Cell::Integer(0)], None),
+        (&[blob(&long), text(b"x")], None),
+        (&[blob(&long), Cell::RawText(b"xy"), Cell::Null], None),
+        (&[Cell::Null, text(b"")], None),
+    ];
+    for (cells, expected) in cases {
+        let value = made(cells);
+        let mut bodies = Vec::new();
+        for cell in cells {
+            cell.push_body(&mut bodies);
+        }
+        for end in 0..=value.len() {
+            let found = LastBlob::find(&value[..end]);
+            let is_told = end >= value.len() - bodies.len();
+            assert_eq!(
+                found.map(|last| last.column),
+                expected.filter(|_| is_told),
+                "{cells:?} {end}"
+            );
+        }
+        let Some(last) = LastBlob::find(&value) else { continue };
+        assert_eq!(last.start + u64::from(last.length), value.len() as u64);
+        let mut others = cells.to_vec();
+        others[last.column] = Cell::Blob(b"");
+        let before = &value[..usize::try_from(last.start).unwrap()];
+        assert_eq!(Cells::before(before, cells.len(), last).unwrap(), others);
+    }
+}

@@ -18,6 +18,11 @@ const ONE: &[u8] = &[0x80, 0, 0, 0, 0, 0, 0, 1];
 
 /// Restores one record into a table with these settings.
 fn restore(name: &str, settings: &str, key: &[u8], value: &[u8]) -> (Result<Restored>, TempDir) {
+    restore_all(name, settings, &[Record::whole(b"", key, value)])
+}
+
+/// Restores records into a table with these settings, each in a batch of its own.
+fn restore_all(name: &str, settings: &str, records: &[Record<'_>]) -> (Result<Restored>, TempDir) {
     let folder = TempDir::new().unwrap();
     let info = DatabaseInfo { settings: Some(settings.to_owned()), ..DatabaseInfo::new(name) };
     let content = Content::Records { layout: Layout::Plain, databases: vec![info] };
@@ -25,9 +30,11 @@ fn restore(name: &str, settings: &str, key: &[u8], value: &[u8]) -> (Result<Rest
     let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
     let done = async {
         let mut restore = target.begin(plan, &Context::default()).await?;
-        let mut batch = RecordBatch::new();
-        batch.push(Record::whole(b"", key, value))?;
-        restore.load(0, batch).await?;
+        for record in records {
+            let mut batch = RecordBatch::new();
+            batch.push(*record)?;
+            restore.load(0, batch).await?;
+        }
         restore.finish().await
     };
     (done.block_on(), folder)
@@ -51,6 +58,49 @@ fn the_row_of_the_others_is_taken() {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     });
     assert_eq!(row.unwrap(), (1, "hi".to_owned(), None::<i64>));
+}
+
+/// The row is there with zeros when its blob is interrupted: nothing of it is published.
+#[test]
+fn parts_of_a_long_row_that_do_not_belong_together() {
+    let settings = format!("{HEAD}key rowid\nCREATE TABLE t(a, b)");
+    let body = vec![7; 4000];
+    // The columns are NULL and a blob of so many bytes.
+    let head = |length: [u8; 2]| [b"\x01\x02\x00\x04".as_slice(), &length].concat();
+    let first = [&head([0xa0, 0x1f]), &body[..994]].concat();
+    let total = (first.len() + 3006) as u64;
+    let record = |offset: u64, value| Record { root_key: b"", key: ONE, value, offset, total };
+    let begun = record(0, &first);
+    let next = |taken: usize| record(first.len() as u64, &body[..taken]);
+
+    let (done, folder) = restore_all("t", &settings, &[begun, next(3006)]);
+    done.unwrap();
+    let copy = Connection::open(folder.path().join("copy.db")).unwrap();
+    let found = copy.query_row("SELECT a, b FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)));
+    assert_eq!(found.unwrap(), (None::<i64>, body.clone()));
+
+    let two = [0x80, 0, 0, 0, 0, 0, 0, 2];
+    let short = [&head([0x9f, 0x1f]), &body[..995]].concat();
+    let other =
+        Record { root_key: b"", key: &two, value: b"\x01\x02\x00\x00", offset: 0, total: 4 };
+    let cases: [&[Record<'_>]; 7] = [
+        &[begun],
+        &[begun, next(3005)],
+        &[begun, next(10), next(10)],
+        &[begun, other],
+        &[begun, Record { key: &two, ..next(3006) }],
+        &[begun, Record { total: total - 1, ..next(3005) }],
+        &[record(0, &short), next(3006)],
+    ];
+    for (number, records) in cases.into_iter().enumerate() {
+        let (done, folder) = restore_all("t", &settings, records);
+        let error = done.unwrap_err();
+        assert!(
+            matches!(error, Error::Invalid { .. } | Error::Damaged { .. }),
+            "{number}: {error:?}"
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{number}");
+    }
 }
 
 #[test]

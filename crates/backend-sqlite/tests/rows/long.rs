@@ -56,6 +56,31 @@ fn a_row_that_is_long_by_its_many_columns() {
     ground.assert_round_trip();
 }
 
+/// A column that an index has is written whole, or the index would not have it.
+#[test]
+fn long_blobs_at_the_end_of_rows_that_have_indexes() {
+    let ground = Ground::new(
+        "CREATE TABLE parent(content BLOB UNIQUE);
+         CREATE TABLE t(name TEXT PRIMARY KEY, size INT UNIQUE, content BLOB UNIQUE, empty);
+         CREATE TABLE u(name TEXT UNIQUE, other BLOB, content BLOB REFERENCES parent(content), CHECK(length(content) > 5));
+         CREATE INDEX later ON u(content);
+         INSERT INTO t VALUES('a', 1, randomblob(9000000), NULL), ('b', 2, randomblob(9000000), x'');
+         INSERT INTO parent SELECT content FROM t;
+         INSERT INTO u SELECT name, zeroblob(100000), content FROM t;
+         INSERT INTO u VALUES('c', randomblob(6000000), (SELECT content FROM t));",
+    );
+    ground.assert_round_trip();
+}
+
+#[test]
+fn a_long_blob_at_the_end_behind_text_of_utf16() {
+    let ground = Ground::new(
+        "PRAGMA encoding = 'UTF-16be'; CREATE TABLE t(a, b, c);
+         INSERT INTO t VALUES('aé𝄞', CAST(x'D800' AS TEXT), randomblob(20000000)), ('b', zeroblob(9000000), '');",
+    );
+    ground.assert_round_trip();
+}
+
 #[test]
 fn long_text_in_utf16() {
     let ground = Ground::new(
