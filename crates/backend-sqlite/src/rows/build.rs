@@ -14,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::schema::Object;
 use super::settings::Pragmas;
 use super::statement::{self, Kind};
+use super::table::quoted;
 use crate::ENGINE;
 
 /// The tables that SQLite makes and fills itself; a program may write to them, but not make them.
@@ -90,6 +91,18 @@ impl Build {
         let made = self.make(Kind::Table, name, sql);
         self.write_schema(false)?;
         made
+    }
+
+    /// Makes a table that may be to have another name than its statement says.
+    pub(super) fn renamed_table(&self, name: &str, sql: &str) -> Result<()> {
+        let own = statement::table_name(sql);
+        let own = own.as_deref().unwrap_or(name);
+        self.table(own, sql)?;
+        if own == name {
+            return Ok(());
+        }
+        let sql = format!("ALTER TABLE main.{} RENAME TO {}", quoted(own), quoted(name));
+        self.connection.execute_batch(&sql).map_err(making(Kind::Table, name))
     }
 
     /// Makes an index, a view or a trigger.

@@ -120,13 +120,17 @@ impl Tables {
         let pragmas = check_plan(databases, &settings)?;
         let build = Build::file(path, &pragmas)?;
         run(&build, "BEGIN")?;
+        // The schema knows its tables by their own names only.
+        let has_schema = settings.iter().any(|settings| matches!(settings, Settings::Schema(_)));
         let own = build::of_sqlite();
         let all = databases.iter().zip(&settings);
         let (first, then): (Vec<_>, Vec<_>) =
             all.partition(|(info, _)| own.contains(info.name.as_str()));
         for (info, settings) in first.into_iter().chain(then) {
-            if let Settings::Table { sql, .. } = settings {
-                build.table(&info.name, sql)?;
+            match settings {
+                Settings::Schema(_) => {}
+                Settings::Table { sql, .. } if has_schema => build.table(&info.name, sql)?,
+                Settings::Table { sql, .. } => build.renamed_table(&info.name, sql)?,
             }
         }
         let columns = "rowid INTEGER PRIMARY KEY, name, seq";

@@ -55,6 +55,15 @@ pub(super) fn check(kind: Kind, name: &str, sql: &str) -> Result<()> {
     Err(Error::invalid(what, format!("it is not the one that makes it: {:?}", beginning(sql))))
 }
 
+/// The name of the table that a statement makes.
+pub(super) fn table_name(sql: &str) -> Option<String> {
+    let mut rest = Tokens { rest: sql };
+    match rest.begins(Kind::Table).then(|| rest.next())?? {
+        Token::Name(name) => Some(name),
+        Token::Other(_) => None,
+    }
+}
+
 /// The module of the virtual table that a statement makes.
 pub(super) fn module(sql: &str) -> Option<String> {
     let mut rest = Tokens { rest: sql };

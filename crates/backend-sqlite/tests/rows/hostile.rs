@@ -157,7 +157,6 @@ fn statements_that_are_not_the_tables_are_never_run() {
     let trap = trap.display();
     let statements = [
         "",
-        "CREATE TABLE u(a)",
         "CREATE TABLE main.t(a)",
         "CREATE TEMP TABLE t(a)",
         "CREATE TABLE IF NOT EXISTS t(a)",
@@ -183,6 +182,27 @@ fn statements_that_are_not_the_tables_are_never_run() {
         );
     }
     assert_eq!(std::fs::read_dir(beside.path()).unwrap().count(), 0, "nothing was attached");
+}
+
+#[test]
+fn a_table_without_its_schema_may_have_another_name() {
+    let own = "CREATE TABLE \"its own\"(a, b REFERENCES \"its own\"(a))";
+    for name in ["t", "a \"name\"; DROP TABLE t", "its own"] {
+        let settings = format!("{HEAD}key rowid\n{own}");
+        let (done, folder) = restore(name, &settings, ONE, b"\x01\x02\x03\x02\x00hi");
+        done.unwrap();
+        let copy = Connection::open(folder.path().join("copy.db")).unwrap();
+        let sql = format!("SELECT a FROM \"{}\"", name.replace('"', "\"\""));
+        let found: String = copy.query_row(&sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(found, "hi");
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+        assert_eq!(copy.query_row(tables, [], |row| row.get(0)), Ok(1));
+    }
+    // SQLite's own names stay its own.
+    let settings = format!("{HEAD}key rowid\n{own}");
+    refused("sqlite_t", &settings, ONE, b"\x01\x02\x00\x00");
+    let settings = format!("{HEAD}key rowid\nCREATE TABLE sqlite_stat1(tbl,idx,stat)");
+    refused("t", &settings, ONE, b"\x01\x03\x00\x00\x00");
 }
 
 #[test]

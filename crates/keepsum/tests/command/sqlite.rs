@@ -78,6 +78,22 @@ fn a_live_database_comes_back_in_both_shapes() {
 
 /// Rows move to other engines with the same LtHash, and come back as rows.
 #[test]
+fn one_table_is_restored_under_another_name() {
+    let place = Place::new();
+    let live = application(&place.path("app.db"), 100);
+    let made = place.json(["backup", &sqlite(&place, "app.db"), "--records"]);
+    let id = made["snapshot"].as_str().unwrap();
+    let ledger = sqlite(&place, "ledger.db");
+    place
+        .run(["restore", id, &ledger, "--database", "account", "--as", "ledger", "--check"])
+        .done();
+    let copy = Connection::open(place.path("ledger.db")).unwrap();
+    let sum: i64 = copy.query_row("SELECT sum(balance) FROM ledger", [], |row| row.get(0)).unwrap();
+    assert_eq!(sum, 100_000);
+    drop(live);
+}
+
+#[test]
 fn rows_go_through_memory_and_rocksdb() {
     let place = Place::new();
     drop(application(&place.path("app.db"), 50));
