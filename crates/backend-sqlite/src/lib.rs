@@ -5,8 +5,10 @@ mod moment;
 pub mod pages;
 mod rows;
 mod source;
+mod splits;
 mod store;
 mod target;
+mod tree;
 mod version;
 
 #[cfg(feature = "fuzzing")]

@@ -1,6 +1,6 @@
 //! About how large a table is, and where to cut it: by looking at a few of its rows.
 //!
-//! SQLite keeps no count of rows. How densely rowids lie is seen from how far a few rows reach, at places
+//! SQLite keeps no count of rows. Those of tables WITHOUT ROWID are told from their keys. For others, how densely rowids lie is seen from how far a few rows reach, at places
 //! that are chosen more closely where there are more rows.
 
 use backup_core::record::RecordKey;
@@ -8,6 +8,7 @@ use backup_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cell;
+use super::estimate_keys;
 use super::read::{LONGEST_COLUMN, limited, reading};
 use super::table::{Key, Table, quoted};
 
@@ -47,10 +48,10 @@ impl Stretch {
     }
 }
 
-/// About how many records and bytes a table has; none WITHOUT ROWID, where nothing tells.
-pub(super) fn size(connection: &Connection, table: &Table) -> Result<(Option<u64>, Option<u64>)> {
+/// About how many records and bytes a table has.
+pub(super) fn size(connection: &Connection, table: &Table) -> Result<(u64, u64)> {
     if table.rowid.is_none() {
-        return Ok((None, None));
+        return estimate_keys::size(connection, table);
     }
     let stretches = stretches(connection, table, COARSE)?;
     let records: u64 = stretches.iter().map(|stretch| stretch.rows).sum();
@@ -60,7 +61,7 @@ pub(super) fn size(connection: &Connection, table: &Table) -> Result<(Option<u64
         bytes += sample.iter().sum::<u64>();
         rows += sample.len() as u64;
     }
-    Ok((Some(records), Some(records.saturating_mul(bytes / rows.max(1)))))
+    Ok((records, records.saturating_mul(bytes / rows.max(1))))
 }
 
 /// Keys that cut a table into at most so many ranges of similar size.
@@ -69,8 +70,11 @@ pub(super) fn splits(
     table: &Table,
     parts: usize,
 ) -> Result<Vec<RecordKey>> {
-    if table.rowid.is_none() || parts < 2 {
+    if parts < 2 {
         return Ok(Vec::new());
+    }
+    if table.rowid.is_none() {
+        return estimate_keys::splits(connection, table, parts);
     }
     let mut keys = Vec::new();
     match table.key {

@@ -181,13 +181,17 @@ fn is_written_so(begin: &[u8], rest: &[u8], part: &Part<'_>, collation: Collatio
     begin.len().checked_sub(rest.len()).and_then(|end| begin.get(..end)) == Some(&written)
 }
 
-/// The first thing that is not before text with capital letters, which no key of NOCASE has: there are
-/// bytes between a capital letter and its small one.
+/// The first thing that is not before text with capital letters, which no key of NOCASE has: where a key
+/// would have one, those that come after have at least the byte behind `Z`.
 fn below(part: Part<'static>, collation: Collation) -> Part<'static> {
     match part {
         Part::Text(text) if collation == Collation::NoCase => {
             let small = text.iter().take_while(|byte| !byte.is_ascii_uppercase()).copied();
-            Part::Text(small.collect::<Vec<_>>().into())
+            let mut bound: Vec<u8> = small.collect();
+            if bound.len() < text.len() {
+                bound.push(b'Z' + 1);
+            }
+            Part::Text(bound.into())
         }
         part => part,
     }
@@ -214,12 +218,17 @@ fn read(key: &mut &[u8], collation: Collation) -> Taken {
 
 /// Reads a rowid and goes on behind it; missing bytes are taken for zeros.
 pub(super) fn take_rowid(key: &mut &[u8]) -> i64 {
-    let mut bytes = [0; ROWID_BYTES];
+    (u64::from_be_bytes(take_filled::<ROWID_BYTES>(key)) ^ SIGN).cast_signed()
+}
+
+/// Takes so many bytes; missing ones are zeros.
+fn take_filled<const N: usize>(key: &mut &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
     for byte in &mut bytes {
         let Some((first, rest)) = key.split_first() else { break };
         (*byte, *key) = (*first, rest);
     }
-    (u64::from_be_bytes(bytes) ^ SIGN).cast_signed()
+    bytes
 }
 
 /// The rowid that is a whole key.
@@ -229,12 +238,9 @@ pub(super) fn rowid(key: &[u8]) -> Option<i64> {
 }
 
 fn take_number(key: &mut &[u8]) -> Taken {
-    let Some((floor, rest)) = key.split_first_chunk::<8>() else { return Taken::Nothing };
-    let Some((above, rest)) = rest.split_first_chunk::<2>() else { return Taken::Nothing };
-    *key = rest;
-    let rising = u64::from_be_bytes(*floor);
+    let rising = u64::from_be_bytes(take_filled(key));
     let bits = if rising & SIGN == 0 { !rising } else { rising & !SIGN };
-    let (floor, above) = (f64::from_bits(bits), u16::from_be_bytes(*above));
+    let (floor, above) = (f64::from_bits(bits), u16::from_be_bytes(take_filled(key)));
     match integer(floor, above) {
         Some(number) => Taken::Whole(Part::Integer(number)),
         None if floor.is_nan() => Taken::Nothing,

@@ -12,6 +12,7 @@ mod build;
 mod cell;
 mod encoding;
 mod estimate;
+mod estimate_keys;
 mod finish;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -152,11 +152,11 @@ fn info(connection: &Connection, table: &Table, object: &Object) -> Result<Datab
         key: table.key_line(),
         sql: object.sql.clone(),
     };
-    let (estimated_records, estimated_bytes) = estimate::size(connection, table)?;
+    let (records, bytes) = estimate::size(connection, table)?;
     Ok(DatabaseInfo {
         settings: Some(settings.text()),
-        estimated_records,
-        estimated_bytes,
+        estimated_records: Some(records),
+        estimated_bytes: Some(bytes),
         ..DatabaseInfo::new(&table.name)
     })
 }

@@ -104,6 +104,26 @@ pub(super) fn ranges<'a>(table: &Table, place: &'a Place) -> Vec<Range<'a>> {
     (0..=last).rev().map(range).collect()
 }
 
+/// The ranges of the rows below a place, or of all rows where it is none, from the last row down. Of a table
+/// WITHOUT ROWID, whose keys have no NULLs.
+pub(super) fn ranges_below<'a>(table: &Table, place: &'a Place) -> Vec<Range<'a>> {
+    let terms = terms(table);
+    let Some(last) = place.parts.len().checked_sub(1) else {
+        return vec![Builder::new(table).finish_down(&terms)];
+    };
+    let range = |at: usize| {
+        let mut builder = Builder::new(table);
+        for (term, part) in terms.iter().zip(&place.parts).take(at) {
+            builder.equal(term, part);
+        }
+        if let (Some(term), Some(part)) = (terms.get(at), place.parts.get(at)) {
+            builder.compare(term, "<", part);
+        }
+        builder.finish_down(terms.get(at..).unwrap_or_default())
+    };
+    (0..=last).rev().map(range).collect()
+}
+
 /// The one row, or none, at a whole key of a table WITHOUT ROWID.
 pub(super) fn exactly<'a>(table: &Table, place: &'a Place) -> Range<'a> {
     let mut builder = Builder::new(table);
@@ -181,10 +201,19 @@ impl<'a> Builder<'a> {
         self.conditions += 1;
     }
 
-    fn finish(mut self, order: &[Term]) -> Range<'a> {
+    fn finish(self, order: &[Term]) -> Range<'a> {
+        self.sorted(order, "")
+    }
+
+    fn finish_down(self, order: &[Term]) -> Range<'a> {
+        self.sorted(order, " DESC")
+    }
+
+    fn sorted(mut self, order: &[Term], direction: &str) -> Range<'a> {
         for (number, term) in order.iter().enumerate() {
             self.sql.push_str(if number == 0 { " ORDER BY " } else { ", " });
             self.sql.push_str(&term.sql);
+            self.sql.push_str(direction);
         }
         Range { sql: self.sql, parameters: self.parameters }
     }

@@ -5,12 +5,10 @@ use rusqlite::Connection;
 
 use super::failure::failed;
 use super::table::Table;
+use crate::tree;
 
 /// How many records are looked at for their length, at each end of the database.
 const LOOK: u32 = 100;
-
-/// How many pages are looked at on the way down; a b-tree is never so deep.
-const PAGES: u32 = 64;
 
 /// About how much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +18,11 @@ pub(super) struct Estimate {
     pub(super) bytes: u64,
 }
 
-/// Estimates a database: as if each of its pages held as much as the first one of its level, and the other
-/// records were as long as those at both ends. A count would read every page.
+/// Estimates a database: as if its records were as long as those at both ends.
 pub(super) fn estimate(connection: &Connection, table: &Table) -> Result<Estimate> {
-    let records = records(connection, table)?;
     let id = table.id();
+    let records = tree::records(connection, &format!("records_{id}"))
+        .map_err(failed("look at", table.what()))?;
     let length = "length(root_key) + length(key) + coalesce(length, length(value)) AS bytes";
     let mean = format!(
         "SELECT avg(bytes) FROM (
@@ -41,34 +39,6 @@ pub(super) fn estimate(connection: &Connection, table: &Table) -> Result<Estimat
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean length")]
     let mean = mean.unwrap_or(0.0).ceil() as u64;
     Ok(Estimate { records, bytes: records.saturating_mul(mean) })
-}
-
-/// About how many records there are, from the first page of each level: a page has one child more than
-/// cells, and each cell, also that of a page with children, is a record.
-fn records(connection: &Connection, table: &Table) -> Result<u64> {
-    // Pages come from the root down to the first leaf, and are not read before they are asked for.
-    let way = format!(
-        "SELECT pagetype, ncell FROM dbstat WHERE name = 'records_{}' LIMIT {PAGES}",
-        table.id()
-    );
-    let mut statement = connection.prepare_cached(&way).map_err(failed("look at", table.what()))?;
-    let mut rows = statement.query([]).map_err(failed("look at", table.what()))?;
-    let (mut records, mut pages) = (0_u64, 1_u64);
-    while let Some(row) = rows.next().map_err(failed("look at", table.what()))? {
-        let page = || Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-        let (kind, cells) = page().map_err(failed("look at", table.what()))?;
-        let cells = cells.unsigned_abs();
-        match kind.as_str() {
-            "internal" => {
-                records = records.saturating_add(pages.saturating_mul(cells));
-                pages = pages.saturating_mul(cells + 1);
-            }
-            "leaf" => return Ok(records.saturating_add(pages.saturating_mul(cells))),
-            // What a long key did not fit.
-            _ => {}
-        }
-    }
-    Ok(records)
 }
 
 #[cfg(test)]

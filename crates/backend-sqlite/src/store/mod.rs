@@ -11,7 +11,6 @@ mod limits;
 mod partition;
 mod records;
 mod restore;
-mod splits;
 mod table;
 mod value;
 

@@ -14,10 +14,10 @@ use rusqlite::{Connection, Params, Row};
 use super::estimates::estimate;
 use super::failure::{failed, impossible};
 use super::layout;
-use super::splits;
 use super::table::Table;
 use super::value::{Pieces, Stored};
 use crate::moment::Moment;
+use crate::splits;
 
 /// How many batches a scan may be ahead of its reader.
 const AHEAD: usize = 2;

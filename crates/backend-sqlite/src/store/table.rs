@@ -6,8 +6,8 @@ use backup_core::record::RecordKey;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::failure::failed;
-use super::splits::Question;
 use super::value::{INLINE_BYTES, PIECE_BYTES, Pieces, Stored};
+use crate::splits::Question;
 
 /// The tables of a database, with their statements.
 ///

@@ -17,12 +17,16 @@ const TABLES: &str = "
     CREATE TABLE texts(a TEXT COLLATE NOCASE PRIMARY KEY DESC, b);
     CREATE TABLE pairs(a, b, c, PRIMARY KEY(a DESC, b));
     CREATE TABLE apart(a, b, c, PRIMARY KEY(a, b DESC)) WITHOUT ROWID;
+    CREATE TABLE numbers(id INTEGER PRIMARY KEY, b) WITHOUT ROWID;
+    CREATE TABLE words(w TEXT PRIMARY KEY COLLATE RTRIM, b) WITHOUT ROWID;
     CREATE TABLE none(id INTEGER PRIMARY KEY);
     WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO dense SELECT i, zeroblob(300) FROM n;
     INSERT INTO sparse SELECT (id * 7919) % 100003 * 4611686018427 + 1, b FROM dense; INSERT INTO sparse VALUES(-9e18, 1);
     INSERT INTO texts SELECT hex(id) || 'x' || id, b FROM dense; INSERT INTO texts SELECT NULL, b FROM dense LIMIT 100;
     INSERT INTO pairs SELECT CASE id % 50 WHEN 7 THEN NULL ELSE id % 50 END, CASE id % 11 WHEN 3 THEN NULL WHEN 4 THEN id + 0.5 ELSE id END, b FROM dense;
-    INSERT INTO apart SELECT id % 3, id, b FROM dense;";
+    INSERT INTO apart SELECT id % 3, id, b FROM dense;
+    INSERT INTO numbers SELECT id, b FROM dense; INSERT INTO numbers VALUES(1 << 60, 1), (-1e18, 1);
+    INSERT INTO words SELECT printf('%016x ', id * 7919 % 100003 * 1152921504606), b FROM dense; INSERT INTO words VALUES('', x'');";
 
 fn snapshot(ground: &Ground) -> Box<dyn Snapshot> {
     let source = SqliteSource::path(ground.original()).unwrap();
@@ -106,6 +110,42 @@ fn a_scan_begins_at_keys_that_no_row_can_have() {
     }
 }
 
+/// The most rows that cuts leave together.
+fn largest(all: &[RecordKey], cuts: &[RecordKey]) -> usize {
+    let places = cuts.iter().map(|cut| all.partition_point(|at| at < cut));
+    let lengths = places.chain([all.len()]).scan(0, |last, place| {
+        let length = place - *last;
+        *last = place;
+        Some(length)
+    });
+    lengths.max().unwrap()
+}
+
+#[test]
+fn cuts_without_rowids_make_ranges_of_similar_size() {
+    let ground = Ground::new(
+        "CREATE TABLE numbers(id INTEGER PRIMARY KEY, b) WITHOUT ROWID;
+         CREATE TABLE words(w TEXT COLLATE NOCASE PRIMARY KEY, b) WITHOUT ROWID;
+         CREATE TABLE pairs(a, b, PRIMARY KEY(a, b DESC)) WITHOUT ROWID;
+         WITH n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO numbers SELECT i, 'x' FROM n;
+         INSERT INTO words SELECT printf('user/%016X', id * 7919 % 100003 * 1152921504606), b FROM numbers;
+         INSERT INTO pairs SELECT id % 3, id FROM numbers;
+         INSERT INTO numbers VALUES(1 << 60, 1), (-1000000000000, 1); INSERT INTO words VALUES('', x'');",
+    );
+    let snapshot = snapshot(&ground);
+    let records = records_of(snapshot.as_ref()).unwrap();
+    for (database, info) in snapshot.info().databases.iter().enumerate().skip(1) {
+        let all = scan(records, database, None);
+        for parts in [2, 3, 8] {
+            let cuts = records.splits(database, parts).block_on().unwrap();
+            assert!(cuts.iter().all(|cut| all.binary_search(cut).is_ok()), "{}", info.name);
+            assert_eq!(cuts.len(), parts - 1, "{}", info.name);
+            let (largest, even) = (largest(&all, &cuts), all.len() / parts);
+            assert!(largest <= 3 * even, "{}: a range of {largest}, not {even}", info.name);
+        }
+    }
+}
+
 #[test]
 fn cuts_make_ranges_of_similar_size() {
     let ground = Ground::new(TABLES);
@@ -120,16 +160,7 @@ fn cuts_make_ranges_of_similar_size() {
                 continue;
             }
             assert!(cuts.len() >= parts / 2, "{}: {} cuts for {parts}", info.name, cuts.len());
-            let mut places: Vec<_> =
-                cuts.iter().map(|cut| all.partition_point(|at| at < cut)).collect();
-            places.push(all.len());
-            let largest = places.iter().scan(0, |last, place| {
-                let length = place - *last;
-                *last = *place;
-                Some(length)
-            });
-            let largest = largest.max().unwrap();
-            let even = all.len() / parts;
+            let (largest, even) = (largest(&all, &cuts), all.len() / parts);
             assert!(largest <= 4 * even + 100, "{}: a range of {largest}, not {even}", info.name);
         }
     }
@@ -141,19 +172,19 @@ fn estimates_are_near() {
     let snapshot = snapshot(&ground);
     let records = records_of(snapshot.as_ref()).unwrap();
     for (database, info) in snapshot.info().databases.iter().enumerate() {
-        if info.name == "apart" || info.name == "sqlite_schema" {
+        if info.name == "sqlite_schema" {
             continue;
         }
         let found = scan(records, database, None).len() as u64;
         let estimated = info.estimated_records.unwrap();
         assert!(
-            estimated <= 3 * found && estimated * 3 >= found,
+            estimated <= 4 * found && estimated * 3 >= found,
             "{}: {estimated} of {found}",
             info.name
         );
         let bytes = info.estimated_bytes.unwrap();
         assert!(
-            bytes <= 1000 * found && bytes >= 80 * found.saturating_sub(10),
+            bytes <= 1200 * found && bytes >= 80 * found.saturating_sub(10),
             "{}: {bytes}",
             info.name
         );

@@ -1,4 +1,4 @@
-//! Cutting a database into ranges of similar size, by questions that a search answers.
+//! Cutting records into ranges of similar size, by questions that a search answers.
 //!
 //! SQLite does not tell how many rows lie between two keys. So ranges are halved in the space of keys, all
 //! that are worth it, until there are several for each reader; whether one is worth it is seen from its
@@ -9,7 +9,7 @@ use backup_core::Result;
 use backup_core::record::RecordKey;
 
 /// How many rows of a range are looked at; one with fewer is not halved.
-const LOOK: u32 = 256;
+pub(crate) const LOOK: u32 = 256;
 
 /// How many ranges there are for each reader before neighbours are joined.
 const RANGES_PER_PART: usize = 8;
@@ -22,7 +22,7 @@ const CUT_BYTES: usize = 256;
 
 /// What is asked of a table.
 #[derive(Debug, Clone)]
-pub(super) enum Question {
+pub(crate) enum Question {
     /// The first record at or after a place.
     From(RecordKey),
     /// The last record before a place.
@@ -53,7 +53,7 @@ enum Size {
 }
 
 /// Keys that cut a table into at most `parts` ranges.
-pub(super) fn splits(
+pub(crate) fn splits(
     parts: usize,
     mut ask: impl FnMut(Question) -> Result<Option<RecordKey>>,
 ) -> Result<Vec<RecordKey>> {
