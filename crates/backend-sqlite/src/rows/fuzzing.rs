@@ -11,7 +11,7 @@ use super::key::{self, Collation, Part, Taken};
 use super::schema;
 use super::settings::Settings;
 use super::statement::Kind;
-use super::value::{Cells, Maker};
+use super::value::{Cell, Cells, LastBlob, Maker};
 use crate::ENGINE;
 
 /// The collations that keys know, by name.
@@ -54,17 +54,35 @@ fn written(part: &Part<'_>, collation: Collation) -> Vec<u8> {
     key
 }
 
-/// Reads the value of a row with so many columns and writes it again.
+/// Reads the value of a row with so many columns and writes it again: whole, and by what is before the blob
+/// that it ends with, if any.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub fn row(value: &[u8], columns: usize) -> std::result::Result<Vec<u8>, String> {
-    let mut maker = Maker::default();
-    maker.begin(columns);
-    for cell in Cells::read(value, columns)? {
-        maker.push(&cell?);
+pub fn row(value: &[u8], columns: usize) -> std::result::Result<[Vec<u8>; 2], String> {
+    let last = LastBlob::find(value);
+    let in_two = last.and_then(|last| {
+        let (before, blob) = value.split_at_checked(usize::try_from(last.start).ok()?)?;
+        Some((Cells::before(before, columns, last), last.column, blob))
+    });
+    let cells = Cells::read(value, columns)?.collect::<std::result::Result<Vec<_>, _>>()?;
+    let Some((before, column, blob)) = in_two else {
+        return Ok([&cells, &cells].map(|all| made(all)));
+    };
+    let mut others = before?;
+    if let Some(cell) = others.get_mut(column) {
+        *cell = Cell::Blob(blob);
     }
-    Ok(maker.finish().to_vec())
+    Ok([&cells, &others].map(|all| made(all)))
+}
+
+fn made(cells: &[Cell<'_>]) -> Vec<u8> {
+    let mut maker = Maker::default();
+    maker.begin(cells.len());
+    for cell in cells {
+        maker.push(cell);
+    }
+    maker.finish().to_vec()
 }
 
 /// Reads the settings of a database and writes them again.
