@@ -428,6 +428,15 @@ fn a_journal_that_ends_within_a_large_sector_counts() {
 fn records_of_pages_that_were_not_there_are_no_end_of_a_journal() {
     let (_folder, path, _) = small_journal("PRAGMA synchronous=OFF");
     let mut journal = fs::read(beside(&path, "-journal")).unwrap();
+    // The last one has none behind it that would tell.
+    let whole = journal.clone();
+    let last = journal.len() - (512 + 8);
+    assert_eq!(last % (512 + 8), 512, "the journal ends with a record");
+    journal[last..last + 4].copy_from_slice(&0x0c00_0000_u32.to_be_bytes());
+    fs::write(beside(&path, "-journal"), &journal).unwrap();
+    let error = take(&path).map(drop).unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }), "{}", chain(&error));
+    journal = whole;
     for record in [1, 2] {
         let at = 512 + record * (512 + 8);
         journal[at..at + 4].copy_from_slice(&0x0c00_0000_u32.to_be_bytes());

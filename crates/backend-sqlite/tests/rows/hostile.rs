@@ -80,10 +80,11 @@ fn parts_of_a_long_row_that_do_not_belong_together() {
     assert_eq!(found.unwrap(), (None::<i64>, body.clone()));
 
     let two = [0x80, 0, 0, 0, 0, 0, 0, 2];
-    let short = [&head([0x9f, 0x1f]), &body[..995]].concat();
+    // Blobs of a byte less and a byte more.
+    let [short, long] = [0x9f, 0xa1].map(|length| [&head([length, 0x1f]), &body[..994]].concat());
     let other =
         Record { root_key: b"", key: &two, value: b"\x01\x02\x00\x00", offset: 0, total: 4 };
-    let cases: [&[Record<'_>]; 7] = [
+    let cases: [&[Record<'_>]; 8] = [
         &[begun],
         &[begun, next(3005)],
         &[begun, next(10), next(10)],
@@ -91,6 +92,7 @@ fn parts_of_a_long_row_that_do_not_belong_together() {
         &[begun, Record { key: &two, ..next(3006) }],
         &[begun, Record { total: total - 1, ..next(3005) }],
         &[record(0, &short), next(3006)],
+        &[record(0, &long), next(3006)],
     ];
     for (number, records) in cases.into_iter().enumerate() {
         let (done, folder) = restore_all("t", &settings, records);
