@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::cell;
 use super::read::{LONGEST_COLUMN, limited, reading};
 use super::seek::{self, Place, Range};
-use super::table::{Key, Table, quoted};
+use super::table::{Table, quoted};
 use crate::splits::{self, LOOK, Question};
 use crate::tree;
 
@@ -87,7 +87,7 @@ fn find(
     ranges: Vec<Range<'_>>,
     mut is_it: impl FnMut(&[u8]) -> bool,
 ) -> Result<Option<Vec<u8>>> {
-    let columns = key_columns(table);
+    let columns = table.key_columns();
     let names = columns.iter().filter_map(|column| table.columns.get(*column));
     let names = names.map(|column| cell::selected(&quoted(&column.name), table.encoding));
     let select = names.collect::<Vec<_>>().join(", ");
@@ -116,12 +116,4 @@ fn find(
         Ok(None)
     };
     limited(connection, LONGEST_COLUMN, search)
-}
-
-/// The columns of the key.
-fn key_columns(table: &Table) -> Vec<usize> {
-    match &table.key {
-        Key::Rowid => Vec::new(),
-        Key::Primary { parts, .. } => parts.iter().map(|part| part.column).collect(),
-    }
 }

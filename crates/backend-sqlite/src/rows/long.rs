@@ -11,7 +11,7 @@ use rusqlite::{Connection, MAIN_DB, OptionalExtension, Row, params_from_iter};
 use super::cell;
 use super::read::{Batches, reading};
 use super::seek::{self, Place};
-use super::table::{Key, Table, quoted};
+use super::table::{Table, quoted};
 use super::value::{self, Cell, Entry};
 
 /// The longest column that is read at once when a long row begins, in bytes.
@@ -59,7 +59,7 @@ impl LongRow {
     fn begin(connection: &Connection, table: &Table, row: &Row<'_>) -> Result<Self> {
         let first = usize::from(table.rowid.is_some());
         let rowid = if first == 1 { row.get(0).map_err(reading(table))? } else { 0 };
-        let keys = key_columns(table);
+        let keys = table.key_columns();
         let mut key = Vec::new();
         table.push_key(&mut key, rowid, |column| {
             let at = keys.iter().position(|found| *found == column).unwrap_or_default();
@@ -253,23 +253,10 @@ fn opened<'a, 'c>(
     }
 }
 
-/// The columns of the key, each once.
-fn key_columns(table: &Table) -> Vec<usize> {
-    let mut columns = Vec::new();
-    if let Key::Primary { parts, .. } = &table.key {
-        for part in parts {
-            if !columns.contains(&part.column) {
-                columns.push(part.column);
-            }
-        }
-    }
-    columns
-}
-
 /// The SELECT of a row's key, and of the kinds and lengths of all its columns: none of them is read.
 fn overview(table: &Table) -> String {
     let name = |column: &usize| Some(quoted(&table.columns.get(*column)?.name));
-    let keys: Vec<_> = key_columns(table).iter().filter_map(name).collect();
+    let keys: Vec<_> = table.key_columns().iter().filter_map(name).collect();
     let keys = keys.iter().map(|name| cell::selected(name, table.encoding));
     let kinds = table.columns.iter().map(|column| {
         let name = quoted(&column.name);

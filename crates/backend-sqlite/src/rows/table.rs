@@ -161,6 +161,19 @@ impl Table {
         format!("\"main\".{}", quoted(&self.name))
     }
 
+    /// The columns of the key, each once, by their index in [`columns`](Self::columns); none for a rowid.
+    pub(super) fn key_columns(&self) -> Vec<usize> {
+        let mut columns = Vec::new();
+        if let Key::Primary { parts, .. } = &self.key {
+            for part in parts {
+                if !columns.contains(&part.column) {
+                    columns.push(part.column);
+                }
+            }
+        }
+        columns
+    }
+
     /// What its settings say of the key.
     pub(super) fn key_line(&self) -> String {
         match &self.key {
