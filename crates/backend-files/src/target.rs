@@ -6,12 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
-use backup_core::record::RecordBatch;
-use backup_core::source::{Capabilities, Files, StoreDescription};
+use backup_core::source::{Capabilities, StoreDescription};
 use backup_core::staging::{Form, Placing};
-use backup_core::target::{Content, Origin, RestorePlan, Restored};
+use backup_core::target::{Content, RestorePlan, Restored};
 use backup_core::{Error, Restore, Result, Target, thread};
-use bytes::Bytes;
 
 use crate::{ABILITIES, ENGINE, describe};
 
@@ -59,41 +57,10 @@ impl Target for FilesTarget {
         thread::call("files-begin", move || {
             let existing = plan.existing;
             let placing = Placing::begin(disk, &folder, form, files, existing, &origin, &context)?;
-            Ok(Box::new(FilesRestore { placing, origin }) as Box<dyn Restore>)
-        })
-        .await
-    }
-}
-
-/// Files being written beside the target.
-struct FilesRestore {
-    placing: Placing,
-    origin: Origin,
-}
-
-#[async_trait]
-impl Restore for FilesRestore {
-    async fn load(&mut self, _database: usize, _batch: RecordBatch) -> Result<()> {
-        Err(no_records())
-    }
-
-    async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
-        self.placing.place(file, offset, bytes).await
-    }
-
-    fn left_over(&self) -> Option<Arc<dyn Files>> {
-        self.placing.left_over()
-    }
-
-    fn interrupt(self: Box<Self>) {
-        self.placing.interrupt();
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        let Self { placing, origin } = *self;
-        thread::call("files-finish", move || {
-            let kept_aside = placing.complete()?.publish(&origin)?;
-            Ok(Restored { kept_aside, notes: Vec::new() })
+            Ok(placing.restore(move |placing| {
+                let kept_aside = placing.complete()?.publish(&origin)?;
+                Ok(Restored { kept_aside, notes: Vec::new() })
+            }))
         })
         .await
     }

@@ -16,6 +16,7 @@
 //! that by a crash is taken back (`filling`).
 
 mod file;
+mod files_restore;
 mod filling;
 mod leftovers;
 mod names;

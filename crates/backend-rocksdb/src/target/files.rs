@@ -4,59 +4,26 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use backup_core::record::RecordBatch;
-use backup_core::source::Files;
 use backup_core::staging::Placing;
 use backup_core::target::{Origin, Restored};
-use backup_core::{Error, Restore, Result, thread};
-use bytes::Bytes;
+use backup_core::{Error, Result};
 
 use crate::capture::encrypted::is_encrypted;
 use crate::format::file_name::{self, CURRENT};
 use crate::format::manifest::{LiveState, Unreadable};
 
-/// A restore of files under way.
-pub(super) struct FilesRestore {
-    pub(super) placing: Placing,
-    pub(super) origin: Origin,
-}
-
-#[async_trait]
-impl Restore for FilesRestore {
-    async fn load(&mut self, _database: usize, _batch: RecordBatch) -> Result<()> {
-        Err(Error::invalid("a restore of files", "takes no records; it was begun for files"))
+/// Checks and publishes the files that were placed.
+pub(super) fn finish(placing: Placing, origin: &Origin) -> Result<Restored> {
+    let staging = placing.complete()?;
+    let mut notes = Vec::new();
+    if is_encrypted(staging.folder())? {
+        notes.push("the store is encrypted, so it was not checked as a database".into());
+    } else {
+        check(staging.folder())?;
     }
-
-    async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
-        self.placing.place(file, offset, bytes).await
-    }
-
-    fn left_over(&self) -> Option<Arc<dyn Files>> {
-        self.placing.left_over()
-    }
-
-    fn interrupt(self: Box<Self>) {
-        self.placing.interrupt();
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        let Self { placing, origin } = *self;
-        thread::call("rocksdb restore", move || {
-            let staging = placing.complete()?;
-            let mut notes = Vec::new();
-            if is_encrypted(staging.folder())? {
-                notes.push("the store is encrypted, so it was not checked as a database".into());
-            } else {
-                check(staging.folder())?;
-            }
-            let kept_aside = staging.publish(&origin)?;
-            Ok(Restored { kept_aside, notes })
-        })
-        .await
-    }
+    let kept_aside = staging.publish(origin)?;
+    Ok(Restored { kept_aside, notes })
 }
 
 /// Checks that the placed files are a whole database: what CURRENT names, and every table, blob

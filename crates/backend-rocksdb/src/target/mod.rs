@@ -81,7 +81,7 @@ impl RocksTarget {
                 let (existing, origin) = (plan.existing, plan.origin);
                 let placing =
                     Placing::begin(disk, folder, form, files, existing, &origin, context)?;
-                Box::new(files::FilesRestore { placing, origin })
+                placing.restore(move |placing| files::finish(placing, &origin))
             }
         })
     }

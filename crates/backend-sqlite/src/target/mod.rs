@@ -14,7 +14,6 @@ use backup_core::staging::{Form, Placing, Staging};
 use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
-use self::pages::PagesRestore;
 use crate::ENGINE;
 use crate::rows::{RowsRestore, can_load};
 use crate::source::{abilities, describe};
@@ -83,7 +82,8 @@ impl SqliteTarget {
                 pages::check_plan(&files)?;
                 let placing =
                     Placing::begin(disk, &self.path, FORM, files, existing, &origin, context)?;
-                Ok(Box::new(PagesRestore { placing, origin, check: self.check }))
+                let check = self.check;
+                Ok(placing.restore(move |placing| pages::finish(placing, &origin, check)))
             }
             Content::Files { engine, .. } => Err(Error::unsupported(
                 format!("placing files of {engine} as a SQLite database"),

@@ -3,28 +3,17 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
-use async_trait::async_trait;
-use backup_core::record::RecordBatch;
-use backup_core::source::{FileInfo, Files};
+use backup_core::source::FileInfo;
 use backup_core::staging::Placing;
 use backup_core::target::{Origin, Restored};
-use backup_core::{Error, Restore, Result, thread};
-use bytes::Bytes;
+use backup_core::{Error, Result};
 
 use super::PageCheck;
 use crate::ENGINE;
 use crate::file::header::{HEADER_BYTES, Header};
 use crate::file::read_up_to;
 use crate::moment;
-
-/// The pages of a database being written beside the target.
-pub(super) struct PagesRestore {
-    pub(super) placing: Placing,
-    pub(super) origin: Origin,
-    pub(super) check: PageCheck,
-}
 
 /// Checks that the files of a plan are one database.
 pub(super) fn check_plan(files: &[FileInfo]) -> Result<()> {
@@ -35,34 +24,12 @@ pub(super) fn check_plan(files: &[FileInfo]) -> Result<()> {
     Err(Error::invalid("the files of the snapshot", detail))
 }
 
-#[async_trait]
-impl Restore for PagesRestore {
-    async fn load(&mut self, _database: usize, _batch: RecordBatch) -> Result<()> {
-        Err(Error::invalid("a restore of pages", "takes no records; it was begun for files"))
-    }
-
-    async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
-        self.placing.place(file, offset, bytes).await
-    }
-
-    fn left_over(&self) -> Option<Arc<dyn Files>> {
-        self.placing.left_over()
-    }
-
-    fn interrupt(self: Box<Self>) {
-        self.placing.interrupt();
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        let Self { placing, origin, check } = *self;
-        thread::call("sqlite restore", move || {
-            let (staging, built) = placing.complete_file()?;
-            check_pages(&built, check)?;
-            let kept_aside = super::publish(staging, &origin)?;
-            Ok(Restored { kept_aside, notes: Vec::new() })
-        })
-        .await
-    }
+/// Checks and publishes the pages that were placed.
+pub(super) fn finish(placing: Placing, origin: &Origin, check: PageCheck) -> Result<Restored> {
+    let (staging, built) = placing.complete_file()?;
+    check_pages(&built, check)?;
+    let kept_aside = super::publish(staging, origin)?;
+    Ok(Restored { kept_aside, notes: Vec::new() })
 }
 
 /// Checks what was placed: its header, that it is as long as that says, and all that SQLite checks.
