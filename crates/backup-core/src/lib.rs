@@ -2,6 +2,7 @@
 
 pub mod disk;
 mod error;
+pub mod fork;
 pub mod integrity;
 pub mod kv;
 pub mod loading;

@@ -141,19 +141,25 @@ impl Staging {
         check_above(&target)?;
         let inside = matches!(form, Form::Folder { .. }) && is_mount_point(&target)?;
         let folder = hidden_folder(&target, inside)?;
-        let mut resumed = false;
+        // Of what is gone on with. It is not let go of meanwhile: another restore could take it.
+        let mut held = None;
         if exists(&folder)? {
-            let _lock = lock(&folder, &target)?;
+            let lock = lock(&folder, &target)?;
             leftovers::undo(disk.as_ref(), &target, &folder, form, inside)?;
-            resumed = mark.is_some_and(|mark| leftovers::is_marked(&folder, mark));
-            if !resumed && exists(&folder)? {
+            if mark.is_some_and(|mark| leftovers::is_marked(&folder, mark)) {
+                held = Some(lock);
+            } else if exists(&folder)? {
                 leftovers::sweep(disk.as_ref(), &folder)?;
             }
         }
+        let resumed = held.is_some();
         check_free(&target, form, existing)?;
         leftovers::unmark(disk.as_ref(), &target)?;
         disk.create_folder(&folder)?;
-        let lock = lock(&folder, &target)?;
+        let lock = match held {
+            Some(lock) => lock,
+            None => lock(&folder, &target)?,
+        };
         if !resumed {
             let mut file = disk.create_file(&folder.join(MARK), 0o644)?;
             file.write_at(0, mark.unwrap_or_default().as_bytes())?;

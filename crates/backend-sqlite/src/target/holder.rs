@@ -3,17 +3,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
+use backup_core::fork::outlasts_a_fork;
 use backup_core::{Error, Result};
 
 use crate::file::descriptors;
-
-/// How often, and after which pauses, a process is looked at that has the file open. One that was just
-/// forked has all files of its parent, until it runs the program it was made for.
-const LOOKS: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// Refuses to put something in the place of a file that a process has open.
 ///
@@ -42,17 +36,9 @@ fn holder(path: &Path) -> Result<Option<u32>> {
     }
     let Ok(processes) = fs::read_dir("/proc") else { return Ok(None) };
     let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    Ok(numbers.filter(|number| *number != own).find(|number| lasts(|| has_open(*number, file))))
-}
-
-/// Whether something is so for longer than a moment.
-fn lasts(mut is_so: impl FnMut() -> bool) -> bool {
-    (0..LOOKS).all(|look| {
-        if look > 0 {
-            thread::sleep(PAUSE);
-        }
-        is_so()
-    })
+    Ok(numbers
+        .filter(|number| *number != own)
+        .find(|number| outlasts_a_fork(|| has_open(*number, file))))
 }
 
 /// Whether a process has a file open. One that has ended, or that belongs to another user, shows nothing.
@@ -82,13 +68,5 @@ mod tests {
         process.kill().unwrap();
         process.wait().unwrap();
         assert!(!has_open(process.id(), found));
-    }
-
-    /// Refused: a restore while a program was being started by who had looked at the target before.
-    #[test]
-    fn a_descriptor_that_a_fork_has_for_a_moment_is_no_use() {
-        let mut looks = [true, true, false].into_iter();
-        assert!(!lasts(|| looks.next().unwrap()));
-        assert!(lasts(|| true));
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 
 use super::{Form, MARK, SIDECAR_OF_FILE};
+use crate::fork::outlasts_a_fork;
 use crate::target::Existing;
 use crate::{Error, Result};
 
@@ -65,15 +66,18 @@ pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Resul
 
 pub(super) fn lock(folder: &Path, target: &Path) -> Result<File> {
     let file = File::open(folder).map_err(Error::io("open", folder))?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
-        if errno == rustix::io::Errno::WOULDBLOCK {
-            return Error::InUse {
-                what: format!("the target {}", target.display()),
-                hint: ": another restore is writing there; wait for it, or stop it".into(),
-            };
-        }
-        Error::io("lock", folder)(errno.into())
-    })?;
+    let mut locked = Ok(());
+    let is_taken = outlasts_a_fork(|| {
+        locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        locked == Err(rustix::io::Errno::WOULDBLOCK)
+    });
+    if is_taken {
+        return Err(Error::InUse {
+            what: format!("the target {}", target.display()),
+            hint: ": another restore is writing there; wait for it, or stop it".into(),
+        });
+    }
+    locked.map_err(|errno| Error::io("lock", folder)(errno.into()))?;
     Ok(file)
 }
 
