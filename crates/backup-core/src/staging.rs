@@ -32,7 +32,7 @@ use crate::{Error, Result};
 
 use names::{
     absolute, check_above, check_free, entries, exists, free_name, hidden_folder, is_mount_point,
-    lock, parent_of,
+    is_named, lock, parent_of,
 };
 
 pub use placing::Placing;
@@ -89,7 +89,7 @@ pub struct Staging {
     resumed: bool,
     end: End,
     /// Held until the end: another restore into the same target is refused.
-    _lock: File,
+    lock: File,
 }
 
 /// What becomes of the hidden folder when a restore ends.
@@ -141,24 +141,29 @@ impl Staging {
         check_above(&target)?;
         let inside = matches!(form, Form::Folder { .. }) && is_mount_point(&target)?;
         let folder = hidden_folder(&target, inside)?;
-        // Of what is gone on with. It is not let go of meanwhile: another restore could take it.
-        let mut held = None;
-        if exists(&folder)? {
-            let lock = lock(&folder, &target)?;
-            leftovers::undo(disk.as_ref(), &target, &folder, form, inside)?;
-            if mark.is_some_and(|mark| leftovers::is_marked(&folder, mark)) {
-                held = Some(lock);
-            } else if exists(&folder)? {
-                leftovers::sweep(disk.as_ref(), &folder)?;
+        let free = || -> Result<()> {
+            check_free(&target, form, existing)?;
+            leftovers::unmark(disk.as_ref(), &target)
+        };
+        let mut created = false;
+        let (lock, resumed) = loop {
+            if let Some(lock) = lock(&folder, &target)? {
+                leftovers::undo(disk.as_ref(), &target, &folder, form, inside)?;
+                if mark.is_some_and(|mark| leftovers::is_marked(&folder, mark)) {
+                    free()?;
+                    break (lock, true);
+                }
+                if exists(&folder)? {
+                    if created && entries(&folder)?.is_empty() {
+                        break (lock, false);
+                    }
+                    leftovers::sweep(disk.as_ref(), &folder)?;
+                }
             }
-        }
-        let resumed = held.is_some();
-        check_free(&target, form, existing)?;
-        leftovers::unmark(disk.as_ref(), &target)?;
-        disk.create_folder(&folder)?;
-        let lock = match held {
-            Some(lock) => lock,
-            None => lock(&folder, &target)?,
+            free()?;
+            disk.create_folder(&folder)?;
+            // Until it is locked, another restore that begins may sweep it, or build in it.
+            created = true;
         };
         if !resumed {
             let mut file = disk.create_file(&folder.join(MARK), 0o644)?;
@@ -166,17 +171,7 @@ impl Staging {
             file.sync()?;
             disk.sync_folder(&folder)?;
         }
-        Ok(Self {
-            disk,
-            target,
-            folder,
-            form,
-            existing,
-            inside,
-            resumed,
-            end: End::Swept,
-            _lock: lock,
-        })
+        Ok(Self { disk, target, folder, form, existing, inside, resumed, end: End::Swept, lock })
     }
 
     /// Where the store is put.
@@ -224,7 +219,8 @@ impl Staging {
     }
 
     fn tidy_up(&self) -> Result<()> {
-        if exists(&self.folder)? {
+        // Where the folder itself is in its place, another restore may have made one by now.
+        if is_named(&self.lock, &self.folder)? {
             leftovers::sweep(self.disk.as_ref(), &self.folder)?;
         }
         leftovers::unmark(self.disk.as_ref(), &self.target)
@@ -248,6 +244,8 @@ impl Staging {
         let aside = free_name(&self.target)?;
         // Once they are exchanged, the hidden folder is the old store: nobody else may take it.
         let _old = lock(&self.target, &self.target)?;
+        // With the mark of the restore that was cut off before it removed it, it would be swept.
+        leftovers::unmark(self.disk.as_ref(), &self.target)?;
         match self.disk.exchange(&self.folder, &self.target) {
             Ok(()) => {
                 self.disk.sync_folder(parent)?;
@@ -280,10 +278,17 @@ impl Staging {
 impl Staging {
     /// Takes back what was begun of publishing, and the folder with it unless it is to be kept.
     fn clear(&self) -> Result<()> {
-        if !exists(&self.folder)? {
-            return Ok(());
-        }
         let disk = self.disk.as_ref();
+        if !is_named(&self.lock, &self.folder)? {
+            // It is in its place. What has its name is the old store, or what another restore builds.
+            return match lock(&self.folder, &self.target) {
+                Ok(Some(_lock)) => {
+                    leftovers::undo(disk, &self.target, &self.folder, self.form, self.inside)
+                }
+                Ok(None) | Err(Error::InUse { .. }) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
         leftovers::undo(disk, &self.target, &self.folder, self.form, self.inside)?;
         if !exists(&self.folder)? {
             return Ok(());

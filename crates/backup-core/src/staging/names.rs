@@ -64,11 +64,36 @@ pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Resul
     }
 }
 
-pub(super) fn lock(folder: &Path, target: &Path) -> Result<File> {
-    let file = File::open(folder).map_err(Error::io("open", folder))?;
+/// Locks a folder; none where there is no such folder.
+///
+/// # Errors
+/// [`Error::InUse`] while another restore into the target has the lock.
+pub(super) fn lock(folder: &Path, target: &Path) -> Result<Option<File>> {
+    loop {
+        let file = match File::open(folder) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", folder)(error)),
+        };
+        wait_for_lock(&file, folder, target)?;
+        // Who had it until now may have removed the folder, or put it in its place, and another have made
+        // one of the same name: two would believe that they had it.
+        if is_named(&file, folder)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// Whether a file or folder that is open has this name, still.
+pub(super) fn is_named(open: &File, path: &Path) -> Result<bool> {
+    let open = open.metadata().map_err(Error::io("look at", path))?;
+    Ok(metadata(path)?.is_some_and(|it| (it.dev(), it.ino()) == (open.dev(), open.ino())))
+}
+
+fn wait_for_lock(file: &File, folder: &Path, target: &Path) -> Result<()> {
     let mut locked = Ok(());
     let is_taken = outlasts_a_fork(|| {
-        locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
         locked == Err(rustix::io::Errno::WOULDBLOCK)
     });
     if is_taken {
@@ -77,8 +102,7 @@ pub(super) fn lock(folder: &Path, target: &Path) -> Result<File> {
             hint: ": another restore is writing there; wait for it, or stop it".into(),
         });
     }
-    locked.map_err(|errno| Error::io("lock", folder)(errno.into()))?;
-    Ok(file)
+    locked.map_err(|errno| Error::io("lock", folder)(errno.into()))
 }
 
 /// The first name beside `target` that nothing has: `<name>.keepsum-old`, `<name>.keepsum-old-2`, …
