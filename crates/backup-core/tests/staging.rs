@@ -6,8 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use backup_core::disk::LocalDisk;
 use backup_core::staging::{Form, MARK, SIDECAR, Staging};
@@ -100,43 +98,6 @@ fn an_unfinished_restore_changes_nothing_and_is_swept() {
     restore_folder(&target, Existing::KeepAside, "new").unwrap();
     assert_eq!(names(&target), ["CURRENT", SIDECAR, "data"]);
     assert_eq!(names(home.path()), ["store", "store.keepsum-old"]);
-}
-
-/// The lock of a folder that its holder removes, or puts in place, is no lock of the next folder of that name:
-/// two restores had one each, and one of them its folder swept under it.
-#[test]
-fn of_many_that_begin_at_once_one_builds_at_a_time() {
-    const FILE: Form = Form::File { companions: &["-wal"] };
-    for form in [FOLDER, FILE] {
-        let home = tempfile::tempdir().unwrap();
-        let (target, building) = (home.path().join("store"), AtomicUsize::new(0));
-        let restore = |number: usize| -> Result<()> {
-            let staging = begin(&target, form, Existing::KeepAside)?;
-            assert_eq!(building.fetch_add(1, Ordering::SeqCst), 0, "two have the lock");
-            fs::write(staging.file(), "data").unwrap();
-            let end = if number.is_multiple_of(3) { None } else { Some(staging) };
-            building.fetch_sub(1, Ordering::SeqCst);
-            end.map_or(Ok(()), |staging| staging.publish(&origin()).map(drop))
-        };
-        let published = AtomicUsize::new(0);
-        thread::scope(|scope| {
-            for first in 0..4 {
-                let (restore, published) = (&restore, &published);
-                scope.spawn(move || {
-                    for number in (first..200).step_by(4) {
-                        match restore(number) {
-                            Ok(()) => published.fetch_add(1, Ordering::SeqCst),
-                            Err(Error::InUse { .. }) => continue,
-                            Err(error) => panic!("{form:?}: {error}"),
-                        };
-                    }
-                });
-            }
-        });
-        assert!(published.into_inner() > 0);
-        let hidden = home.path().join(".store.keepsum-restoring");
-        assert!(!hidden.exists(), "{form:?}: the last one to end leaves nothing");
-    }
 }
 
 /// A hidden folder without the mark is the store that was exchanged for the new one, by a restore that
