@@ -2,6 +2,7 @@
 
 pub mod disk;
 mod error;
+mod folder_lock;
 pub mod fork;
 pub mod integrity;
 pub mod kv;

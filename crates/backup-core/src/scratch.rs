@@ -8,11 +8,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
+use crate::folder_lock::{self, Taken};
 use crate::{Error, Result};
 
 /// How many names are tried, of which each is taken only by somebody at work.
@@ -45,7 +44,7 @@ impl Scratch {
                 Err(error) => return Err(Error::io("create the folder", folder)(error)),
             }
             // Another process may have taken it for a leftover before it was locked.
-            if let Some(lock) = take(&folder)? {
+            if let Taken::Held(lock) = folder_lock::take(&folder)? {
                 return Ok(Self { folder, _lock: lock });
             }
         }
@@ -73,24 +72,6 @@ impl Drop for Scratch {
     }
 }
 
-/// Locks a folder. None where another process has it, or swept it between its making and now.
-fn take(folder: &Path) -> Result<Option<File>> {
-    let lock = match File::open(folder) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", folder)(error)),
-    };
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-        Err(errno) => return Err(Error::io("lock", folder)(errno.into())),
-    }
-    let inode = |found: fs::Metadata| (found.dev(), found.ino());
-    let held = lock.metadata().map(inode).map_err(Error::io("look at", folder))?;
-    let there = fs::symlink_metadata(folder).is_ok_and(|found| inode(found) == held);
-    Ok(there.then_some(lock))
-}
-
 /// Removes scratch folders that nobody holds. Nothing here fails who wants a new one.
 fn sweep(parent: &Path, prefix: &OsStr) {
     let Ok(entries) = fs::read_dir(parent) else { return };
@@ -99,7 +80,7 @@ fn sweep(parent: &Path, prefix: &OsStr) {
         if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        if let Ok(Some(_lock)) = take(&entry.path())
+        if let Ok(Taken::Held(_lock)) = folder_lock::take(&entry.path())
             && let Err(error) = fs::remove_dir_all(entry.path())
         {
             let folder = entry.path();
@@ -110,6 +91,8 @@ fn sweep(parent: &Path, prefix: &OsStr) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     const PREFIX: &str = ".db.keepsum-reading-";

@@ -27,12 +27,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::Disk;
+use crate::folder_lock::is_at;
 use crate::target::{Existing, Origin};
 use crate::{Error, Result};
 
 use names::{
     absolute, check_above, check_free, entries, exists, free_name, hidden_folder, is_mount_point,
-    is_named, lock, parent_of,
+    lock, parent_of,
 };
 
 pub use placing::Placing;
@@ -220,7 +221,7 @@ impl Staging {
 
     fn tidy_up(&self) -> Result<()> {
         // Where the folder itself is in its place, another restore may have made one by now.
-        if is_named(&self.lock, &self.folder)? {
+        if is_at(&self.lock, &self.folder)? {
             leftovers::sweep(self.disk.as_ref(), &self.folder)?;
         }
         leftovers::unmark(self.disk.as_ref(), &self.target)
@@ -279,7 +280,7 @@ impl Staging {
     /// Takes back what was begun of publishing, and the folder with it unless it is to be kept.
     fn clear(&self) -> Result<()> {
         let disk = self.disk.as_ref();
-        if !is_named(&self.lock, &self.folder)? {
+        if !is_at(&self.lock, &self.folder)? {
             // It is in its place. What has its name is the old store, or what another restore builds.
             return match lock(&self.folder, &self.target) {
                 Ok(Some(_lock)) => {

@@ -5,9 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
 use super::{Form, MARK, SIDECAR_OF_FILE};
+use crate::folder_lock::{self, Taken};
 use crate::fork::outlasts_a_fork;
 use crate::target::Existing;
 use crate::{Error, Result};
@@ -70,39 +69,23 @@ pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Resul
 /// [`Error::InUse`] while another restore into the target has the lock.
 pub(super) fn lock(folder: &Path, target: &Path) -> Result<Option<File>> {
     loop {
-        let file = match File::open(folder) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", folder)(error)),
-        };
-        wait_for_lock(&file, folder, target)?;
-        // Who had it until now may have removed the folder, or put it in its place, and another have made
-        // one of the same name: two would believe that they had it.
-        if is_named(&file, folder)? {
-            return Ok(Some(file));
+        let mut taken = Ok(Taken::Gone);
+        outlasts_a_fork(|| {
+            taken = folder_lock::take(folder);
+            matches!(taken, Ok(Taken::InUse))
+        });
+        match taken? {
+            Taken::Held(lock) => return Ok(Some(lock)),
+            Taken::Gone if metadata(folder)?.is_some() => {}
+            Taken::Gone => return Ok(None),
+            Taken::InUse => {
+                return Err(Error::InUse {
+                    what: format!("the target {}", target.display()),
+                    hint: ": another restore is writing there; wait for it, or stop it".into(),
+                });
+            }
         }
     }
-}
-
-/// Whether a file or folder that is open has this name, still.
-pub(super) fn is_named(open: &File, path: &Path) -> Result<bool> {
-    let open = open.metadata().map_err(Error::io("look at", path))?;
-    Ok(metadata(path)?.is_some_and(|it| (it.dev(), it.ino()) == (open.dev(), open.ino())))
-}
-
-fn wait_for_lock(file: &File, folder: &Path, target: &Path) -> Result<()> {
-    let mut locked = Ok(());
-    let is_taken = outlasts_a_fork(|| {
-        locked = rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive);
-        locked == Err(rustix::io::Errno::WOULDBLOCK)
-    });
-    if is_taken {
-        return Err(Error::InUse {
-            what: format!("the target {}", target.display()),
-            hint: ": another restore is writing there; wait for it, or stop it".into(),
-        });
-    }
-    locked.map_err(|errno| Error::io("lock", folder)(errno.into()))
 }
 
 /// The first name beside `target` that nothing has: `<name>.keepsum-old`, `<name>.keepsum-old-2`, …
