@@ -32,104 +32,31 @@ pub trait OpenDatabase: DBAccess + sealed::Sealed + Send + Sync + 'static {
     fn checkpoint(&self, folder: &Path) -> Result<(), Error>;
 }
 
-impl sealed::Sealed for DBWithThreadMode<SingleThreaded> {}
-impl OpenDatabase for DBWithThreadMode<SingleThreaded> {
-    type Handle<'a> = &'a ColumnFamily;
+/// The same for each type: what differs is the handle, and who makes a checkpoint.
+macro_rules! open_database {
+    ($database:ty, $handle:ty, $checkpoint:ident) => {
+        impl sealed::Sealed for $database {}
+        impl OpenDatabase for $database {
+            type Handle<'a> = $handle;
 
-    fn folder(&self) -> &Path {
-        self.path()
-    }
+            fn folder(&self) -> &Path {
+                self.path()
+            }
 
-    fn handle(&self, family: &str) -> Option<&ColumnFamily> {
-        self.cf_handle(family)
-    }
+            fn handle(&self, family: &str) -> Option<Self::Handle<'_>> {
+                self.cf_handle(family)
+            }
 
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
-        Checkpoint::new(self)?.create_checkpoint(folder)
-    }
+            fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
+                $checkpoint::new(self)?.create_checkpoint(folder)
+            }
+        }
+    };
 }
 
-impl sealed::Sealed for DBWithThreadMode<MultiThreaded> {}
-impl OpenDatabase for DBWithThreadMode<MultiThreaded> {
-    type Handle<'a> = Arc<BoundColumnFamily<'a>>;
-
-    fn folder(&self) -> &Path {
-        self.path()
-    }
-
-    fn handle(&self, family: &str) -> Option<Arc<BoundColumnFamily<'_>>> {
-        self.cf_handle(family)
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
-        Checkpoint::new(self)?.create_checkpoint(folder)
-    }
-}
-
-impl sealed::Sealed for OptimisticTransactionDB<SingleThreaded> {}
-impl OpenDatabase for OptimisticTransactionDB<SingleThreaded> {
-    type Handle<'a> = &'a ColumnFamily;
-
-    fn folder(&self) -> &Path {
-        self.path()
-    }
-
-    fn handle(&self, family: &str) -> Option<&ColumnFamily> {
-        self.cf_handle(family)
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
-        Checkpoint::new(self)?.create_checkpoint(folder)
-    }
-}
-
-impl sealed::Sealed for OptimisticTransactionDB<MultiThreaded> {}
-impl OpenDatabase for OptimisticTransactionDB<MultiThreaded> {
-    type Handle<'a> = Arc<BoundColumnFamily<'a>>;
-
-    fn folder(&self) -> &Path {
-        self.path()
-    }
-
-    fn handle(&self, family: &str) -> Option<Arc<BoundColumnFamily<'_>>> {
-        self.cf_handle(family)
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
-        Checkpoint::new(self)?.create_checkpoint(folder)
-    }
-}
-
-impl sealed::Sealed for TransactionDB<SingleThreaded> {}
-impl OpenDatabase for TransactionDB<SingleThreaded> {
-    type Handle<'a> = &'a ColumnFamily;
-
-    fn folder(&self) -> &Path {
-        self.path()
-    }
-
-    fn handle(&self, family: &str) -> Option<&ColumnFamily> {
-        self.cf_handle(family)
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
-        TransactionDBCheckpoint::new(self)?.create_checkpoint(folder)
-    }
-}
-
-impl sealed::Sealed for TransactionDB<MultiThreaded> {}
-impl OpenDatabase for TransactionDB<MultiThreaded> {
-    type Handle<'a> = Arc<BoundColumnFamily<'a>>;
-
-    fn folder(&self) -> &Path {
-        self.path()
-    }
-
-    fn handle(&self, family: &str) -> Option<Arc<BoundColumnFamily<'_>>> {
-        self.cf_handle(family)
-    }
-
-    fn checkpoint(&self, folder: &Path) -> Result<(), Error> {
-        TransactionDBCheckpoint::new(self)?.create_checkpoint(folder)
-    }
-}
+open_database!(DBWithThreadMode<SingleThreaded>, &'a ColumnFamily, Checkpoint);
+open_database!(DBWithThreadMode<MultiThreaded>, Arc<BoundColumnFamily<'a>>, Checkpoint);
+open_database!(OptimisticTransactionDB<SingleThreaded>, &'a ColumnFamily, Checkpoint);
+open_database!(OptimisticTransactionDB<MultiThreaded>, Arc<BoundColumnFamily<'a>>, Checkpoint);
+open_database!(TransactionDB<SingleThreaded>, &'a ColumnFamily, TransactionDBCheckpoint);
+open_database!(TransactionDB<MultiThreaded>, Arc<BoundColumnFamily<'a>>, TransactionDBCheckpoint);
