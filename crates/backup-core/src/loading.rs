@@ -1,6 +1,8 @@
 //! The thread behind a restore of records: batches go to it in the order of the plan, a few ahead of
 //! what it has written.
 
+mod records_restore;
+
 use std::thread::{self, JoinHandle};
 
 use crate::progress::Context;
@@ -60,7 +62,7 @@ impl<T: Send + 'static> Loading<T> {
     /// # Errors
     /// [`Error::Invalid`] for a database that is not in the plan or came before; [`Error::Cancelled`];
     /// those of the thread.
-    pub async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
+    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
         self.context.check()?;
         if database >= self.databases || database < self.current {
             let detail = format!("database number {database} is not in the plan, or came before");
@@ -74,16 +76,11 @@ impl<T: Send + 'static> Loading<T> {
         self.join().map(drop)
     }
 
-    /// What is said to a piece of a file.
-    pub fn refuse_files(&mut self) -> Error {
-        self.refuse("takes no files; it was begun for records".to_owned())
-    }
-
     /// Waits until all is written.
     ///
     /// # Errors
     /// Those of the thread; [`Error::Cancelled`].
-    pub fn finish(&mut self) -> Result<T> {
+    fn finish(&mut self) -> Result<T> {
         let written = self.join()?;
         self.context.check()?;
         Ok(written)
@@ -169,7 +166,7 @@ mod tests {
             assert!(loading.finish().is_err());
         }
         let mut loading = start();
-        assert!(loading.refuse_files().to_string().contains("takes no files"));
+        assert!(loading.refuse("takes no files".into()).to_string().contains("takes no files"));
         assert!(loading.finish().is_err());
     }
 

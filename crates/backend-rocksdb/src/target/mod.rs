@@ -68,14 +68,7 @@ impl RocksTarget {
         Ok(match plan.content {
             Content::Records { layout, databases } => {
                 let staging = Staging::begin(disk, folder, form, plan.existing)?;
-                let restore = records::RecordsRestore::begin(
-                    staging,
-                    plan.origin,
-                    layout,
-                    databases,
-                    context,
-                );
-                Box::new(restore?)
+                records::begin(staging, plan.origin, layout, databases, context)?
             }
             Content::Files { files, .. } => {
                 let (existing, origin) = (plan.existing, plan.origin);

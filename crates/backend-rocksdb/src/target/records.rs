@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use async_trait::async_trait;
 use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
-use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
 use backup_core::target::{Origin, Restored, each_once};
 use backup_core::{Error, Restore, Result};
-use bytes::Bytes;
 use rocksdb::{ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options};
 
 use super::tables::{Place, Tables, Written};
@@ -28,42 +25,40 @@ const TABLES: &str = "keepsum-tables";
 /// The most threads that compress a table.
 const MAX_COMPRESSORS: usize = 8;
 
-/// A restore of records under way.
-pub(super) struct RecordsRestore {
+/// A database that is built of records.
+struct Plan {
     databases: Vec<DatabaseInfo>,
     layout: Layout,
     origin: Origin,
     context: Context,
-    // The thread ends before the folder it writes into is swept: fields drop in this order.
-    loading: Loading<Vec<Written>>,
-    staging: Staging,
 }
 
-impl RecordsRestore {
-    pub(super) fn begin(
-        staging: Staging,
-        origin: Origin,
-        layout: Layout,
-        databases: Vec<DatabaseInfo>,
-        context: &Context,
-    ) -> Result<Self> {
-        databases.iter().try_for_each(|info| layout::check_name(&info.name))?;
-        each_once(databases.iter().map(|info| info.name.as_str()))?;
-        let folder = staging.folder().join(TABLES);
-        staging.disk().create_folder(&folder)?;
-        let plan = databases.clone();
-        let work = move |batches: &Batches| write_tables(&folder, layout, &plan, batches);
-        let loading = Loading::start(ENGINE, databases.len(), context, work)?;
-        Ok(Self { databases, layout, origin, context: context.clone(), loading, staging })
-    }
+/// Begins to write tables in `staging`.
+pub(super) fn begin(
+    staging: Staging,
+    origin: Origin,
+    layout: Layout,
+    databases: Vec<DatabaseInfo>,
+    context: &Context,
+) -> Result<Box<dyn Restore>> {
+    databases.iter().try_for_each(|info| layout::check_name(&info.name))?;
+    each_once(databases.iter().map(|info| info.name.as_str()))?;
+    let folder = staging.folder().join(TABLES);
+    staging.disk().create_folder(&folder)?;
+    let plan = Plan { databases: databases.clone(), layout, origin, context: context.clone() };
+    let count = databases.len();
+    let work = move |batches: &Batches| write_tables(&folder, layout, &databases, batches);
+    let loading = Loading::start(ENGINE, count, context, work)?;
+    Ok(loading.restore(staging, move |written, staging| plan.publish(written, staging)))
+}
 
-    fn publish(mut self) -> Result<Restored> {
-        let written = self.loading.finish()?;
-        let folder = self.staging.folder();
+impl Plan {
+    fn publish(&self, written: Vec<Written>, staging: Staging) -> Result<Restored> {
+        let folder = staging.folder();
         self.take_in(folder, written)?;
-        self.staging.disk().remove(&folder.join(TABLES))?;
+        staging.disk().remove(&folder.join(TABLES))?;
         let notes = self.options_left_out(folder);
-        let kept_aside = self.staging.publish(&self.origin)?;
+        let kept_aside = staging.publish(&self.origin)?;
         Ok(Restored { kept_aside, notes })
     }
 
@@ -105,21 +100,6 @@ impl RecordsRestore {
                 )
             })
             .collect()
-    }
-}
-
-#[async_trait]
-impl Restore for RecordsRestore {
-    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
-        self.loading.load(database, batch).await
-    }
-
-    async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        Err(self.loading.refuse_files())
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        backup_core::thread::call("rocksdb restore", move || self.publish()).await
     }
 }
 

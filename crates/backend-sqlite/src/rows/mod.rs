@@ -30,5 +30,5 @@ mod table;
 mod value;
 
 pub(crate) use records::RowRecords;
-pub(crate) use restore::RowsRestore;
+pub(crate) use restore::begin as begin_restore;
 pub(crate) use settings::can_load;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use async_trait::async_trait;
 use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch};
@@ -11,7 +10,6 @@ use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
 use backup_core::target::{Origin, Restored};
 use backup_core::{Error, Restore, Result};
-use bytes::Bytes;
 
 use super::build::{self, Build};
 use super::finish::{self, Plan};
@@ -31,69 +29,40 @@ pub(super) const WAITING_SEQUENCE: &str = "\"temp\".\"keepsum_sequence\"";
 /// The most bytes of a schema. What is longer is no schema that SQLite would open.
 const MAX_SCHEMA_BYTES: usize = 512 << 20;
 
-/// A restore of rows under way.
-pub(crate) struct RowsRestore {
-    origin: Origin,
-    context: Context,
-    // The thread ends before the folder it writes into is swept: fields drop in this order.
-    loading: Loading<Written>,
-    staging: Staging,
-}
-
 /// What the thread leaves: all rows in their tables, and what is to be made of the schema.
 struct Written {
     build: Build,
     plan: Plan,
 }
 
-impl RowsRestore {
-    /// Begins to build a database, and makes its tables.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`] for the partitioned layout, or where not all of `databases` are tables of SQLite
-    /// ([`can_load`](super::can_load)); [`Error::Invalid`] for settings that are no tables'.
-    pub(crate) fn begin(
-        staging: Staging,
-        origin: Origin,
-        layout: Layout,
-        databases: &[DatabaseInfo],
-        context: &Context,
-    ) -> Result<Self> {
-        if layout == Layout::Partitioned {
-            let what = "keeping root keys in tables of SQLite";
-            return Err(Error::unsupported(
-                what,
-                "their rows have none; restore with the plain layout",
-            ));
-        }
-        let path = staging.file();
-        let tables = Tables::begin(&path, databases)?;
-        let work = move |batches: &Batches| tables.fill(batches);
-        let loading = Loading::start(ENGINE, databases.len(), context, work)?;
-        Ok(Self { origin, context: context.clone(), loading, staging })
+/// Begins to build a database, and makes its tables.
+///
+/// # Errors
+/// [`Error::Unsupported`] for the partitioned layout, or where not all of `databases` are tables of SQLite
+/// ([`can_load`](super::can_load)); [`Error::Invalid`] for settings that are no tables'.
+pub(crate) fn begin(
+    staging: Staging,
+    origin: Origin,
+    layout: Layout,
+    databases: &[DatabaseInfo],
+    context: &Context,
+) -> Result<Box<dyn Restore>> {
+    if layout == Layout::Partitioned {
+        let what = "keeping root keys in tables of SQLite";
+        return Err(Error::unsupported(
+            what,
+            "their rows have none; restore with the plain layout",
+        ));
     }
-
-    fn publish(mut self) -> Result<Restored> {
-        let Written { build, plan } = self.loading.finish()?;
-        let notes = finish::finish(build, &plan, &self.context)?;
-        let kept_aside = target::publish(self.staging, &self.origin)?;
+    let tables = Tables::begin(&staging.file(), databases)?;
+    let work = move |batches: &Batches| tables.fill(batches);
+    let loading = Loading::start(ENGINE, databases.len(), context, work)?;
+    let context = context.clone();
+    Ok(loading.restore(staging, move |Written { build, plan }, staging| {
+        let notes = finish::finish(build, &plan, &context)?;
+        let kept_aside = target::publish(staging, &origin)?;
         Ok(Restored { kept_aside, notes })
-    }
-}
-
-#[async_trait]
-impl Restore for RowsRestore {
-    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
-        self.loading.load(database, batch).await
-    }
-
-    async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        Err(self.loading.refuse_files())
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        backup_core::thread::call("sqlite restore", move || self.publish()).await
-    }
+    }))
 }
 
 /// A database whose tables are being filled.

@@ -25,7 +25,7 @@ use rusqlite::{OpenFlags, TransactionBehavior};
 
 pub(crate) use layout::is_store;
 pub(crate) use records::StoreRecords;
-pub(crate) use restore::StoreRestore;
+pub(crate) use restore::begin as begin_restore;
 
 use beside::{length_of, no_log_beside};
 use connections::{Connections, Settings, begin_to_write, open};

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use async_trait::async_trait;
 use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
-use backup_core::record::RecordBatch;
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
 use backup_core::target::{Origin, Restored, each_once};
 use backup_core::{Restore, Result};
-use bytes::Bytes;
 use rusqlite::{Connection, OpenFlags};
 
 use super::build::Build;
@@ -27,55 +24,27 @@ const BUILDING: &str = "
     BEGIN;
 ";
 
-/// A restore of records into a key-value store under way.
-pub(crate) struct StoreRestore {
-    origin: Origin,
-    // The thread ends before the folder it writes into is swept: fields drop in this order.
-    loading: Loading<()>,
+/// Begins to build the file in `staging`.
+///
+/// # Errors
+/// [`Error::Invalid`](backup_core::Error::Invalid) for a database without a name, or one that comes twice.
+pub(crate) fn begin(
     staging: Staging,
-}
-
-impl StoreRestore {
-    /// Begins to build the file in `staging`.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a database without a name, or one that comes twice.
-    pub(crate) fn begin(
-        staging: Staging,
-        origin: Origin,
-        layout: Layout,
-        databases: &[DatabaseInfo],
-        context: &Context,
-    ) -> Result<Self> {
-        let plan: Vec<_> = databases.iter().map(|info| info.name.clone()).collect();
-        plan.iter().try_for_each(|name| layout::check_name(name))?;
-        each_once(plan.iter().map(String::as_str))?;
-        let path = staging.file();
-        let work = move |batches: &Batches| write_store(&path, layout, &plan, batches);
-        let loading = Loading::start(ENGINE, databases.len(), context, work)?;
-        Ok(Self { origin, loading, staging })
-    }
-
-    fn publish(mut self) -> Result<Restored> {
-        self.loading.finish()?;
-        let kept_aside = target::publish(self.staging, &self.origin)?;
+    origin: Origin,
+    layout: Layout,
+    databases: &[DatabaseInfo],
+    context: &Context,
+) -> Result<Box<dyn Restore>> {
+    let plan: Vec<_> = databases.iter().map(|info| info.name.clone()).collect();
+    plan.iter().try_for_each(|name| layout::check_name(name))?;
+    each_once(plan.iter().map(String::as_str))?;
+    let path = staging.file();
+    let work = move |batches: &Batches| write_store(&path, layout, &plan, batches);
+    let loading = Loading::start(ENGINE, databases.len(), context, work)?;
+    Ok(loading.restore(staging, move |(), staging| {
+        let kept_aside = target::publish(staging, &origin)?;
         Ok(Restored { kept_aside, notes: Vec::new() })
-    }
-}
-
-#[async_trait]
-impl Restore for StoreRestore {
-    async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
-        self.loading.load(database, batch).await
-    }
-
-    async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        Err(self.loading.refuse_files())
-    }
-
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        backup_core::thread::call("sqlite restore", move || self.publish()).await
-    }
+    }))
 }
 
 /// Writes what comes into a new file, in one transaction.

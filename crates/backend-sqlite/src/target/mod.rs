@@ -15,9 +15,9 @@ use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
 use crate::ENGINE;
-use crate::rows::{RowsRestore, can_load};
+use crate::rows::{self, can_load};
 use crate::source::{abilities, describe};
-use crate::store::StoreRestore;
+use crate::store;
 
 /// One file, and what SQLite keeps beside it: its logs, which must not meet another database, and the
 /// memory of its log.
@@ -92,11 +92,8 @@ impl SqliteTarget {
             Content::Records { layout, databases } => {
                 let are_rows = can_load(&databases)?;
                 let staging = Staging::begin(disk, &self.path, FORM, existing)?;
-                if are_rows {
-                    let restore = RowsRestore::begin(staging, origin, layout, &databases, context)?;
-                    return Ok(Box::new(restore));
-                }
-                Ok(Box::new(StoreRestore::begin(staging, origin, layout, &databases, context)?))
+                let begin = if are_rows { rows::begin_restore } else { store::begin_restore };
+                begin(staging, origin, layout, &databases, context)
             }
         }
     }
