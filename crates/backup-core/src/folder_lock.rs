@@ -70,4 +70,25 @@ mod tests {
         let Ok(Taken::Held(other)) = take(&folder) else { panic!("it is another folder") };
         assert!(is_at(&other, &folder).unwrap());
     }
+    /// Each makes the folder, takes its lock, and removes it: nobody else can, as long as the lock is held.
+    #[test]
+    fn a_lock_that_was_waited_for_is_of_the_folder_that_is_there() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("folder");
+        let work = || {
+            let mut taken = 0;
+            while taken < 5_000 {
+                let _made = fs::create_dir(&folder);
+                if let Taken::Held(held) = take(&folder).unwrap() {
+                    assert!(is_at(&held, &folder).unwrap(), "the lock of a folder that is gone");
+                    fs::remove_dir(&folder).unwrap();
+                    taken += 1;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(work);
+            scope.spawn(work);
+        });
+    }
 }
