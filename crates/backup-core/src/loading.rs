@@ -76,6 +76,11 @@ impl<T: Send + 'static> Loading<T> {
         self.join().map(drop)
     }
 
+    /// What is said to a piece of a file.
+    fn refuse_files(&mut self) -> Error {
+        self.refuse("takes no files; it was begun for records".to_owned())
+    }
+
     /// Waits until all is written.
     ///
     /// # Errors
@@ -166,7 +171,7 @@ mod tests {
             assert!(loading.finish().is_err());
         }
         let mut loading = start();
-        assert!(loading.refuse("takes no files".into()).to_string().contains("takes no files"));
+        assert!(loading.refuse_files().to_string().contains("takes no files"));
         assert!(loading.finish().is_err());
     }
 

@@ -40,7 +40,7 @@ where
     }
 
     async fn place(&mut self, _file: usize, _offset: u64, _bytes: Bytes) -> Result<()> {
-        Err(self.loading.refuse("takes no files; it was begun for records".to_owned()))
+        Err(self.loading.refuse_files())
     }
 
     async fn finish(self: Box<Self>) -> Result<Restored> {

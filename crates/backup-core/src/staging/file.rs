@@ -44,6 +44,7 @@ impl Staging {
             if !exists(&sidecar_of(&built))? {
                 // The new one's, which says nothing of the old store.
                 self.disk.remove(&sidecar_of(&self.target))?;
+                self.disk.sync_folder(parent_of(&self.target))?;
             }
             for suffix in [SIDECAR_OF_FILE].iter().chain(&beside) {
                 self.put_back(&with_suffix(aside, suffix), &with_suffix(&self.target, suffix));

@@ -104,6 +104,9 @@ impl Moves {
                 disk.rename(&placed, &built)?;
             }
         }
+        // An old entry that came back before its new one was gone would be taken for that.
+        disk.sync_folder(folder)?;
+        disk.sync_folder(target)?;
         let aside = target.join(&self.aside);
         if self.old.is_empty() || !exists(&aside)? {
             return Ok(());

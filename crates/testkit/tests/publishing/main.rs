@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::staging::Form;
-use testkit::crash::{Survival, Tree, Volume};
+use testkit::crash::{Op, Survival, Tree, Volume};
 use testkit::faults::{FaultyDisk, Reach, Trigger};
 
 use store::{Case, NEW, OLD, Place};
@@ -28,13 +28,14 @@ const DATABASE: Form = Form::File { companions: &["-wal", "-journal"] };
 #[derive(Debug, Default)]
 struct Tried {
     operations: usize,
-    states: usize,
+    /// The fingerprints of what a crash left.
+    states: HashSet<u64>,
     errors: u64,
 }
 
 /// What of the unsynced is left, for every operation.
 fn survivals() -> Vec<Survival> {
-    let some = (0..6).map(Survival::Some);
+    let some = (0..64).map(Survival::Some);
     [Survival::Synced, Survival::Everything].into_iter().chain(some).collect()
 }
 
@@ -46,24 +47,27 @@ fn crash_everywhere(case: &Case, tried: &mut Tried) {
     case.restore(&place, Arc::new(disk.clone())).unwrap();
     let journal = disk.journal();
     tried.operations += journal.len();
-    let mut seen = HashSet::new();
+    cut_off(case, &mut volume, &journal, case.name, tried);
+    // What was said to be done is done, whatever comes.
+    let left = volume.after_crash(Survival::Synced);
+    let copy = Place::after(case, &left);
+    assert_eq!(copy.found(case), Some(NEW), "{}: {:?}", case.name, left.names());
+}
+
+/// Follows a run, and looks at each state that a crash may leave after each of its operations.
+fn cut_off(case: &Case, volume: &mut Volume, journal: &[Op], what: &str, tried: &mut Tried) {
     for number in 0..=journal.len() {
         if let Some(op) = number.checked_sub(1).map(|last| &journal[last]) {
             volume.apply(op);
         }
         for survival in survivals() {
             let left = volume.after_crash(survival);
-            if seen.insert(left.fingerprint()) {
-                let what = format!("{} after {number} operations, {survival:?}", case.name);
+            if tried.states.insert(left.fingerprint()) {
+                let what = format!("{what} after {number} operations, {survival:?}");
                 check_state(case, &left, &what);
-                tried.states += 1;
             }
         }
     }
-    // What was said to be done is done, whatever comes.
-    let left = volume.after_crash(Survival::Synced);
-    let copy = Place::after(case, &left);
-    assert_eq!(copy.found(case), Some(NEW), "{}: {:?}", case.name, left.names());
 }
 
 fn check_state(case: &Case, left: &Tree, what: &str) {
@@ -101,8 +105,8 @@ fn fail_everywhere(case: &Case, tried: &mut Tried) {
             if done.is_ok() {
                 assert_eq!(place.found(case), Some(NEW), "{what}");
             }
-            disk.journal().iter().for_each(|op| volume.apply(op));
             check(case, &place, &what);
+            cut_off(case, &mut volume, &disk.journal(), &what, tried);
             let left = volume.after_crash(Survival::Synced);
             let what = format!("{what}, then a crash");
             if done.is_ok() {
@@ -118,8 +122,11 @@ fn everywhere(case: &Case) {
     let mut tried = Tried::default();
     crash_everywhere(case, &mut tried);
     fail_everywhere(case, &mut tried);
-    println!("publishing {}: {tried:?}", case.name);
-    assert!(tried.operations > 10 && tried.states > 10 && tried.errors > 10, "{tried:?}");
+    let Tried { operations, states, errors } = tried;
+    let states = states.len();
+    let told = format!("{}: {operations} operations, {states} states, {errors} errors", case.name);
+    println!("publishing {told}");
+    assert!(operations > 10 && states > 10 && errors > 10, "{told}");
 }
 
 #[test]
