@@ -15,7 +15,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_CHANGES, MAX_ENTRY_BYTES, check_limit};
-use crate::manifest::SnapshotId;
+use crate::manifest::{ShapeKind, SnapshotId};
 use crate::object::ObjectRef;
 use crate::versioned::{self, at_most};
 use crate::{Error, Result};
@@ -109,14 +109,57 @@ pub struct SnapshotEntry {
     pub id: SnapshotId,
     /// Its manifest.
     pub manifest: ObjectRef,
-    /// When it was taken, in milliseconds of Unix time.
+    /// When it was taken, in milliseconds of Unix time, as the clock of its host gave it. Nothing
+    /// trusts it.
     pub created_ms: u64,
-    /// The host that took it.
-    pub host: String,
-    /// The location it was taken from.
-    pub source: String,
+    /// What it was taken of.
+    pub source: SourceId,
     /// Its label.
     pub label: Option<String>,
+    /// Its shape.
+    pub shape: ShapeKind,
+    /// The size of the store as the snapshot holds it, in bytes.
+    pub bytes: u64,
+    /// Stored bytes of the objects that its backup sent.
+    pub added: u64,
+    /// The number of the entry that brought it. It is the order of snapshots: the greater is the later,
+    /// whatever clocks say.
+    pub entry: u64,
+}
+
+/// What a snapshot was taken of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct SourceId {
+    /// The name that the user gave it.
+    pub name: Option<String>,
+    /// The host that backs it up.
+    pub host: String,
+    /// Where it is on that host: `sqlite:/srv/app.db`.
+    pub location: String,
+    /// Its engine.
+    pub engine: String,
+}
+
+impl SourceId {
+    /// Whether the two are one source: they have one name, or neither has a name and they have one host
+    /// and one location.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.name, &other.name) {
+            (Some(name), Some(others)) => name == others,
+            (None, None) => (&self.host, &self.location) == (&other.host, &other.location),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, host, location, .. } = self;
+        match name {
+            Some(name) => write!(f, "{name:?}"),
+            None => write!(f, "{location} of host {host}"),
+        }
+    }
 }
 
 /// A pin's id: 128 random bits.
@@ -136,12 +179,12 @@ pub struct Pin {
     pub id: PinId,
     /// The manifest of the parent, or of what is stored so far.
     pub manifest: ObjectRef,
-    /// The host that backs up.
-    pub host: String,
-    /// The location that is backed up.
-    pub source: String,
+    /// What is backed up.
+    pub source: SourceId,
     /// When it was made, in milliseconds of Unix time.
     pub created_ms: u64,
+    /// The number of the entry that brought it.
+    pub entry: u64,
 }
 
 /// All that is live after an entry.
@@ -173,10 +216,28 @@ impl State {
 }
 
 impl State {
-    fn check(&self) -> Result<()> {
+    /// `change` as entry `number` holds it, which follows on this state: a snapshot or pin gets that
+    /// number, and a snapshot that is here already keeps the one it has.
+    #[must_use]
+    pub fn numbered(&self, change: Change, number: u64) -> Change {
+        match change {
+            Change::Snapshot(made) => {
+                let entry = self.snapshots.get(&made.id).map_or(number, |live| live.entry);
+                Change::Snapshot(SnapshotEntry { entry, ..made })
+            }
+            Change::Pin(pin) => Change::Pin(Pin { entry: number, ..pin }),
+            other => other,
+        }
+    }
+
+    fn check(&self, number: u64) -> Result<()> {
         let snapshots = self.snapshots.iter().all(|(id, snapshot)| *id == snapshot.id);
         if !snapshots || !self.pins.iter().all(|(id, pin)| *id == pin.id) {
             return Err(Error::mismatch(WHAT, "its state has something under the id of another"));
+        }
+        let brought = self.snapshots.values().map(|snapshot| snapshot.entry);
+        if brought.chain(self.pins.values().map(|pin| pin.entry)).any(|entry| entry > number) {
+            return Err(Error::mismatch(WHAT, "its state has something that a later one brings"));
         }
         let manifests = self.snapshots.values().map(|snapshot| &snapshot.manifest);
         let pinned = self.pins.values().map(|pin| &pin.manifest);
@@ -249,7 +310,7 @@ impl Entry {
             return impossible("it has a state and should have none, or the other way round");
         }
         self.changes.iter().filter_map(Change::object).try_for_each(ObjectRef::check)?;
-        self.state.as_ref().map_or(Ok(()), State::check)
+        self.state.as_ref().map_or(Ok(()), |state| state.check(self.number))
     }
 
     /// The name of entry `number` in its repository.

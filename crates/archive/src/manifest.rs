@@ -12,15 +12,14 @@ use backup_core::source::{FileNature, Layout, Order, StoreDescription};
 use lthash::LtHash;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::SourceId;
 use crate::limits::{MAX_DATABASES, MAX_NAME_BYTES, MAX_NOTES, check_limit};
 use crate::node::Tree;
 use crate::versioned::{self, at_most};
 use crate::{Error, Result};
 
 const WHAT: &str = "a manifest";
-/// The newest version. A manifest without pages is written as the first, which older programs read.
-const VERSION: u16 = 2;
-const WITHOUT_PAGES: u16 = 1;
+const VERSION: u16 = 1;
 const FILE: &str = "a file's description";
 
 /// All permission bits, with set-user-id, set-group-id and the sticky bit.
@@ -60,6 +59,8 @@ pub struct Manifest {
     pub id: SnapshotId,
     /// When it was taken, in milliseconds of Unix time, by the clock of the host that took it.
     pub created_ms: u64,
+    /// The name that the user gave its source.
+    pub name: Option<String>,
     /// The host that took it.
     pub host: String,
     /// What it was taken from.
@@ -85,7 +86,6 @@ pub struct Manifest {
     #[serde(deserialize_with = "at_most::<_, _, MAX_NOTES>")]
     pub notes: Vec<String>,
     /// The proof of its pages, where it is the one file of a database that is made of pages.
-    #[serde(skip)]
     pub pages: Option<PageProof>,
 }
 
@@ -143,6 +143,25 @@ pub enum Shape {
     },
 }
 
+/// The shape of a snapshot, without what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShapeKind {
+    /// Portable records.
+    Records,
+    /// The engine's own files.
+    Files,
+}
+
+impl ShapeKind {
+    /// The word that JSON and messages use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Files => "files",
+        }
+    }
+}
+
 /// Where a logical proof was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProvedFrom {
@@ -166,12 +185,17 @@ impl ProvedFrom {
 }
 
 impl Shape {
+    /// Which of the two it is.
+    pub fn kind(&self) -> ShapeKind {
+        match self {
+            Self::Records => ShapeKind::Records,
+            Self::Files { .. } => ShapeKind::Files,
+        }
+    }
+
     /// The word that JSON and messages use.
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::Records => "records",
-            Self::Files { .. } => "files",
-        }
+        self.kind().word()
     }
 }
 
@@ -182,10 +206,7 @@ impl Manifest {
     /// Those of [`parse`](Self::parse): what could not be read is not written.
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.check()?;
-        match &self.pages {
-            None => versioned::encode(WHAT, WITHOUT_PAGES, self),
-            Some(pages) => versioned::encode(WHAT, VERSION, &(self, pages)),
-        }
+        versioned::encode(WHAT, VERSION, self)
     }
 
     /// Reads a manifest, and checks its limits and that its parts agree with each other.
@@ -193,13 +214,7 @@ impl Manifest {
     /// # Errors
     /// [`Error::Malformed`], [`Error::Mismatch`], [`Error::Newer`], [`Error::Limit`].
     pub fn parse(content: &[u8]) -> Result<Self> {
-        let (version, body) = versioned::open(WHAT, VERSION, content)?;
-        let manifest = if version == WITHOUT_PAGES {
-            versioned::read(WHAT, body)?
-        } else {
-            let (manifest, pages) = versioned::read(WHAT, body)?;
-            Self { pages: Some(pages), ..manifest }
-        };
+        let manifest: Self = versioned::parse(WHAT, VERSION, content)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -219,8 +234,33 @@ impl Manifest {
         self.databases.iter().filter_map(|database| database.tree.as_ref()).chain(files)
     }
 
+    /// The source that it belongs to.
+    pub fn source_id(&self) -> SourceId {
+        SourceId {
+            name: self.name.clone(),
+            host: self.host.clone(),
+            location: self.source.location.clone(),
+            engine: self.source.engine.clone(),
+        }
+    }
+
+    /// The size of the store as the snapshot holds it: the bytes of its files, or of its records.
+    pub fn bytes(&self) -> u64 {
+        match &self.shape {
+            Shape::Files { bytes, .. } => *bytes,
+            Shape::Records => {
+                let sums = self.databases.iter().filter_map(|database| database.sum.as_ref());
+                sums.map(|sum| sum.bytes).fold(0, u64::saturating_add)
+            }
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let name = |what, text: &str| check_limit(what, text.len() as u64, MAX_NAME_BYTES as u64);
+        if self.name.as_deref() == Some("") {
+            return Err(Error::malformed(WHAT, 0, "the name of its source is empty"));
+        }
+        name("a source's name in bytes", self.name.as_deref().unwrap_or_default())?;
         name("a host's name in bytes", &self.host)?;
         name("a label in bytes", self.label.as_deref().unwrap_or_default())?;
         check_limit("a manifest in notes", self.notes.len() as u64, MAX_NOTES as u64)?;

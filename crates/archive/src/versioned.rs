@@ -23,29 +23,14 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(
     known: u16,
     content: &'a [u8],
 ) -> Result<T> {
-    let (_, body) = open(what, known, content)?;
-    read(what, body)
-}
-
-/// The version of what [`encode`] wrote, and the BCS behind it.
-pub(crate) fn open<'a>(
-    what: &'static str,
-    known: u16,
-    content: &'a [u8],
-) -> Result<(u16, &'a [u8])> {
     let Some((version, body)) = content.split_first_chunk::<2>() else {
         return Err(Error::malformed(what, content.len(), "it ends before its version"));
     };
     match u16::from_le_bytes(*version) {
         0 => Err(Error::malformed(what, 0, "it has format version 0")),
         found if found > known => Err(Error::Newer { what, found, known }),
-        found => Ok((found, body)),
+        _ => bcs::from_bytes(body).map_err(|error| Error::unreadable(what, 2, "valid BCS", error)),
     }
-}
-
-/// Reads the BCS behind the version.
-pub(crate) fn read<'a, T: Deserialize<'a>>(what: &'static str, body: &'a [u8]) -> Result<T> {
-    bcs::from_bytes(body).map_err(|error| Error::unreadable(what, 2, "valid BCS", error))
 }
 
 /// A sequence of at most `MAX` elements, for `#[serde(deserialize_with)]`.

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 
 use archive::boundary::{Target, ends_node};
-use archive::catalog::{Change, Entry, EntryHash, RepositoryId, SnapshotEntry, State};
+use archive::catalog::{Change, Entry, EntryHash, RepositoryId, SnapshotEntry, SourceId, State};
 use archive::leaf::{Leaf, LeafBuilder, LeafRecord, LeafValue};
-use archive::manifest::{FileMeta, Manifest, Shape, SnapshotId};
+use archive::manifest::{FileMeta, Manifest, Shape, ShapeKind, SnapshotId};
 use archive::node::{Child, Node, NodeBuilder, Tree};
 use archive::object::{self, Hashed, Kind, ObjectHash, ObjectKey, ObjectName, ObjectRef};
 use archive::portable::{PortableReader, PortableWriter};
@@ -25,6 +25,8 @@ use lthash::LtHash;
 
 const REPOSITORY: RepositoryId = RepositoryId(*b"keepsum example!");
 const CREATED_MS: u64 = 1_767_225_600_000;
+/// The two objects that the backup stored: 144 bytes of the leaf, 277 of the manifest.
+const ADDED: u64 = 144 + 277;
 const SNAPSHOT: SnapshotId = SnapshotId([
     0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
 ]);
@@ -122,6 +124,7 @@ fn manifest() -> Manifest {
     Manifest {
         id: SNAPSHOT,
         created_ms: CREATED_MS,
+        name: Some("app".into()),
         host: "host".into(),
         source: StoreDescription {
             engine: "files".into(),
@@ -158,9 +161,17 @@ fn entries() -> [Entry; 2] {
         id: SNAPSHOT,
         manifest: stored,
         created_ms: CREATED_MS,
-        host: "host".into(),
-        source: "files:/srv/app".into(),
+        source: SourceId {
+            name: Some("app".into()),
+            host: "host".into(),
+            location: "files:/srv/app".into(),
+            engine: "files".into(),
+        },
         label: Some("first".into()),
+        shape: ShapeKind::Files,
+        bytes: 16,
+        added: ADDED,
+        entry: 1,
     };
     let second = Entry {
         number: 1,

@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use archive::catalog::State;
+use archive::catalog::{SnapshotEntry, SourceId, State};
 use archive::limits::MAX_NOTES;
-use archive::manifest::{Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, SnapshotId};
+use archive::manifest::{
+    Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId,
+};
 use archive::node::Tree;
 use archive::object::ObjectRef;
 use backup_core::Source;
@@ -23,7 +25,7 @@ use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
 use crate::sums::{self, sum_databases};
 use crate::{Error, Result, time};
 
-/// How many manifests are looked at to find one of the same shape to build on.
+/// How many manifests are looked at to find some to build on.
 const MAX_CANDIDATES: usize = 16;
 
 /// How many snapshots and interrupted backups a backup builds on.
@@ -59,6 +61,9 @@ pub struct BackupOptions {
     pub shape: Option<ShapeChoice>,
     /// The proof.
     pub proof: ProofChoice,
+    /// The name of the source, by which it is known wherever it is; without one, it is known by host and
+    /// location.
+    pub name: Option<String>,
     /// A word for the snapshot.
     pub label: Option<String>,
     /// A sentence for the snapshot.
@@ -83,6 +88,10 @@ pub async fn backup(
     let started = host.clock.now_ms();
     // An interrupted backup is found by the host that its pins name.
     let repository = &repository.clone().on_host(host);
+    if options.name.as_deref() == Some("") {
+        let detail = "is empty; give it a word, or leave it out".into();
+        return Err(Error::Usage { what: "the name of the source".into(), detail });
+    }
     let view = view(source, options)?;
     let mut attempt = 0;
     let mut taken = None;
@@ -152,10 +161,15 @@ struct Taking<'a> {
 impl Taking<'_> {
     async fn store(&self, source: StoreDescription, started: u64) -> Result<(Manifest, Committed)> {
         let head = self.repository.head().await?;
-        let pinned = pins(&head.state, &source, &self.host.name);
-        let mut roots: Vec<Root> = pinned.iter().map(|(root, _)| *root).collect();
+        let of = self.source_id(&source);
+        let mut roots = own_pins(&head.state, &of);
         let (mut parents, mut seen) = (Vec::new(), HashSet::new());
-        for (root, reference) in pinned.into_iter().chain(candidates(&head.state, &source)) {
+        let candidates = unfinished(&head.state, &of).into_iter().chain(finished(
+            &head.state,
+            &of,
+            self.shape(),
+        ));
+        for (root, reference) in candidates {
             if parents.len() == MAX_PARENTS || self.options.fresh {
                 break;
             }
@@ -176,15 +190,14 @@ impl Taking<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            if self.view.files() == matches!(manifest.shape, Shape::Files { .. }) {
+            if manifest.shape.kind() == self.shape() {
                 parents.push(manifest);
                 if !roots.contains(&root) {
                     roots.push(root);
                 }
             }
         }
-        let started = after_all(&head.state, started);
-        let session = Session::begin(self.repository, &head, &source.location, &roots).await?;
+        let session = Session::begin(self.repository, &head, &of, &roots).await?;
         let session = Arc::new(session);
         match self.fill(&session, &parents, source, started).await {
             Ok(manifest) => {
@@ -205,6 +218,21 @@ impl Taking<'_> {
         }
     }
 
+    /// The shape of the new snapshot.
+    fn shape(&self) -> ShapeKind {
+        if self.view.files() { ShapeKind::Files } else { ShapeKind::Records }
+    }
+
+    /// What `source` is to the repository.
+    fn source_id(&self, source: &StoreDescription) -> SourceId {
+        SourceId {
+            name: self.options.name.clone(),
+            host: self.host.name.clone(),
+            location: source.location.clone(),
+            engine: source.engine.clone(),
+        }
+    }
+
     /// Whether a snapshot or pin is live still.
     async fn is_live(&self, root: &Root) -> Result<bool> {
         Ok(root.manifest(&self.repository.head().await?.state).is_some())
@@ -222,6 +250,7 @@ impl Taking<'_> {
         let mut manifest = Manifest {
             id: SnapshotId(self.host.random()?),
             created_ms: started,
+            name: self.options.name.clone(),
             host: self.host.name.clone(),
             source,
             label: self.options.label.clone(),
@@ -319,33 +348,38 @@ impl Taking<'_> {
     }
 }
 
-/// The time of a new snapshot: not before any that is there already, for the newest is the one that is
-/// restored. Clocks are set back, and those of two hosts differ.
-fn after_all(state: &State, now: u64) -> u64 {
-    let newest = state.snapshots.values().map(|snapshot| snapshot.created_ms).max();
-    newest.map_or(now, |newest| now.max(newest.saturating_add(1)))
+/// The pins of unfinished backups of this source by its own host, which the new one ends.
+fn own_pins(state: &State, of: &SourceId) -> Vec<Root> {
+    let pins = state.pins.values().filter(|pin| pin.source.is_same(of));
+    pins.filter(|pin| pin.source.host == of.host).map(|pin| Root::Pin(pin.id)).collect()
 }
 
-/// What interrupted backups of this source by this host keep; this one ends it.
-fn pins(state: &State, source: &StoreDescription, host: &str) -> Vec<(Root, ObjectRef)> {
-    let own =
-        state.pins.iter().filter(|(_, pin)| pin.source == source.location && pin.host == host);
-    own.map(|(id, pin)| (Root::Pin(*id), pin.manifest)).collect()
+/// What unfinished backups of this source keep, the newest first: those of its own host, and those of
+/// others that came after all snapshots.
+fn unfinished(state: &State, of: &SourceId) -> Vec<(Root, ObjectRef)> {
+    let snapshots = state.snapshots.values().filter(|snapshot| snapshot.source.is_same(of));
+    let newest = snapshots.map(|snapshot| snapshot.entry).max();
+    let pins = state.pins.values().filter(|pin| pin.source.is_same(of));
+    let mut pins: Vec<_> =
+        pins.filter(|pin| pin.source.host == of.host || Some(pin.entry) > newest).collect();
+    pins.sort_by_key(|pin| Reverse((pin.entry, pin.id)));
+    pins.into_iter().map(|pin| (Root::Pin(pin.id), pin.manifest)).collect()
 }
 
-/// The snapshots that may be built on: those of this source, the newest first; where it has none,
-/// those of the same engine.
-fn candidates(state: &State, source: &StoreDescription) -> Vec<(Root, ObjectRef)> {
-    let engine = format!("{}:", source.engine);
-    let live = |same: &dyn Fn(&str) -> bool| {
-        let live = state.snapshots.values().filter(|snapshot| same(&snapshot.source));
-        let mut live: Vec<_> = live.collect();
-        live.sort_by_key(|snapshot| Reverse((snapshot.created_ms, snapshot.id)));
+/// The snapshots of this shape that may be built on: those of this source, the newest first; where it has
+/// none, those of the same engine, and first those that were taken at the same place, under whatever name.
+fn finished(state: &State, of: &SourceId, shape: ShapeKind) -> Vec<(Root, ObjectRef)> {
+    let live = |chosen: &dyn Fn(&SnapshotEntry) -> bool| {
+        let live = state.snapshots.values().filter(|snapshot| snapshot.shape == shape);
+        let mut live: Vec<_> = live.filter(|snapshot| chosen(snapshot)).collect();
+        live.sort_by_key(|snapshot| Reverse((snapshot.entry, snapshot.id)));
         live
     };
-    let mut snapshots = live(&|location| location == source.location);
+    let mut snapshots = live(&|snapshot| snapshot.source.is_same(of));
     if snapshots.is_empty() {
-        snapshots = live(&|location| location.starts_with(&engine));
+        let place = |source: &SourceId| (source.host.clone(), source.location.clone());
+        snapshots = live(&|snapshot| snapshot.source.engine == of.engine);
+        snapshots.sort_by_key(|snapshot| place(&snapshot.source) != place(of));
     }
     snapshots.truncate(MAX_CANDIDATES);
     snapshots.into_iter().map(|live| (Root::Snapshot(live.id), live.manifest)).collect()

@@ -1,5 +1,6 @@
 //! `prove`: adds a logical proof to a files snapshot, from the repository.
 
+use archive::catalog::SourceId;
 use archive::manifest::{ManifestDatabase, ProvedFrom};
 use backup_core::progress::Context;
 use backup_core::source::View;
@@ -26,7 +27,8 @@ pub async fn prove(
     }
     let head = repository.head().await?;
     let roots = [Root::Snapshot(manifest.id)];
-    let session = Session::begin(repository, &head, &manifest.source.location, &roots).await?;
+    let of = SourceId { host: repository.host().name.clone(), ..manifest.source_id() };
+    let session = Session::begin(repository, &head, &of, &roots).await?;
     let filled = Scratch::fill_in(repository, &manifest, None, context).await;
     let scratch = snapshots::explained(repository, manifest.id, filled).await?;
     let snapshot = scratch.source().snapshot(View::Records, context).await?;

@@ -282,6 +282,8 @@ pub struct PinReport {
     pub source: String,
     /// Since when.
     pub since: String,
+    /// The name of what it backs up, if it has one.
+    pub name: Option<String>,
 }
 
 impl LossReport {

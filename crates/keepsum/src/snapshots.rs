@@ -73,7 +73,7 @@ impl fmt::Display for SnapshotSpec {
 pub async fn list(repository: &Repository, context: &Context) -> Result<Vec<SnapshotReport>> {
     let head = repository.head().await?;
     let mut entries: Vec<SnapshotEntry> = head.state.snapshots.values().cloned().collect();
-    entries.sort_by_key(|entry| (entry.created_ms, entry.id));
+    entries.sort_by_key(|entry| (entry.entry, entry.id));
     stream::iter(entries)
         .map(async |entry: SnapshotEntry| {
             context.check()?;
@@ -110,7 +110,7 @@ pub(crate) async fn find(repository: &Repository, spec: &SnapshotSpec) -> Result
 
 fn resolve(state: &State, spec: &SnapshotSpec) -> Result<SnapshotEntry> {
     let mut live: Vec<&SnapshotEntry> = state.snapshots.values().collect();
-    live.sort_by_key(|entry| (entry.created_ms, entry.id));
+    live.sort_by_key(|entry| (entry.entry, entry.id));
     let found = match spec {
         SnapshotSpec::Latest => live.last().copied(),
         SnapshotSpec::At(at) => live.iter().rev().find(|entry| entry.created_ms <= *at).copied(),
@@ -162,10 +162,10 @@ fn unreadable(entry: &SnapshotEntry) -> SnapshotReport {
     SnapshotReport {
         snapshot: entry.id.to_string(),
         created: time::rfc3339(entry.created_ms),
-        source: entry.source.clone(),
+        source: entry.source.location.clone(),
         shape: "damaged",
         databases: Vec::new(),
-        host: entry.host.clone(),
+        host: entry.source.host.clone(),
         label: entry.label.clone(),
     }
 }

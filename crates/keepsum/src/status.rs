@@ -20,10 +20,11 @@ pub async fn status(repository: &Repository, context: &Context) -> Result<Status
             (objects, stored_bytes) = (objects + 1, stored_bytes + stored);
         }
     }
-    let newest = head.state.snapshots.values().map(|snapshot| snapshot.created_ms).max();
+    let newest = head.state.snapshots.values().max_by_key(|snapshot| snapshot.entry);
     let pins = head.state.pins.values().map(|pin| PinReport {
-        host: pin.host.clone(),
-        source: pin.source.clone(),
+        host: pin.source.host.clone(),
+        source: pin.source.location.clone(),
+        name: pin.source.name.clone(),
         since: time::rfc3339(pin.created_ms),
     });
     Ok(StatusReport {
@@ -31,7 +32,7 @@ pub async fn status(repository: &Repository, context: &Context) -> Result<Status
         id: repository.id().to_string(),
         catalog_entry: head.number,
         snapshots: head.state.snapshots.len(),
-        newest: newest.map(time::rfc3339),
+        newest: newest.map(|newest| time::rfc3339(newest.created_ms)),
         pins: pins.collect(),
         objects,
         stored_bytes,

@@ -299,7 +299,10 @@ async fn an_interrupted_backup_under_another_name_leaves_no_pin() {
         done = take(&context) => panic!("it ended before it was given up: {done:?}"),
     }
     let state = repository.head().await.unwrap().state;
-    assert_eq!(state.pins.values().map(|pin| pin.host.as_str()).collect::<Vec<_>>(), ["another"]);
+    assert_eq!(
+        state.pins.values().map(|pin| pin.source.host.as_str()).collect::<Vec<_>>(),
+        ["another"]
+    );
     take(&Context::default()).await.unwrap();
     assert_eq!(repository.head().await.unwrap().state.pins.len(), 0);
 }

@@ -189,8 +189,11 @@ impl Catalog {
     ) -> Result<Option<Head>> {
         let number = next_number(head)?;
         let mut state = State::clone(&head.state);
-        for change in &changes {
-            state.apply(change);
+        let mut numbered = Vec::with_capacity(changes.len());
+        for change in changes {
+            let change = state.numbered(change, number);
+            state.apply(&change);
+            numbered.push(change);
         }
         let state = Arc::new(state);
         let entry = Entry {
@@ -200,7 +203,7 @@ impl Catalog {
             floor: head.floor,
             commit,
             written_ms: self.store.host().clock.now_ms(),
-            changes,
+            changes: numbered,
             state: holds_state(number).then(|| State::clone(&state)),
         };
         let bytes = encode(&entry)?;
@@ -409,6 +412,9 @@ fn follow(head: &mut Head, entry: &Entry, hash: EntryHash) -> Result<()> {
     }
     let state = Arc::make_mut(&mut head.state);
     for change in &entry.changes {
+        if state.numbered(change.clone(), number) != *change {
+            return Err(broken(number, "what it brings has the number of another entry"));
+        }
         state.apply(change);
     }
     if entry.state.as_ref().is_some_and(|claimed| claimed != state) {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use archive::catalog::{Change, State};
+use archive::catalog::{Change, SourceId, State};
 use archive::object::{Kind, ObjectName, ObjectRef};
 
 use crate::catalog::Head;
@@ -54,7 +54,7 @@ async fn try_mark(repository: &Repository, report: &Report, level: Level) -> Res
     if plan.ending.is_empty() && plan.new.is_empty() {
         return Ok(Marked { listed, committed: false });
     }
-    let session = Session::begin(repository, &head, "", &[]).await?;
+    let session = Session::begin(repository, &head, &SourceId::default(), &[]).await?;
     let mut changes: Vec<Change> = plan.ending.into_iter().map(Change::Healed).collect();
     for names in plan.new.chunks(MAX_NAMES) {
         let encoded = names::encode(names);

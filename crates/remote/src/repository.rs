@@ -177,17 +177,18 @@ impl Repository {
         let manifest = self.manifest(&entry.manifest).await?;
         let said = SnapshotEntry {
             id: manifest.id,
-            manifest: entry.manifest,
             created_ms: manifest.created_ms,
-            host: manifest.host.clone(),
-            source: manifest.source.location.clone(),
+            source: manifest.source_id(),
             label: manifest.label.clone(),
+            shape: manifest.shape.kind(),
+            bytes: manifest.bytes(),
+            ..entry.clone()
         };
         if said == *entry {
             return Ok(manifest);
         }
         let detail = if said.id == entry.id {
-            "it has another time, host, source or label than the catalog says".to_owned()
+            "it has another time, source, label, shape or size than the catalog says".to_owned()
         } else {
             format!("it is of snapshot {}, not {}", said.id, entry.id)
         };

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use archive::catalog::{Change, Entry, Pin, PinId, SnapshotEntry, State};
+use archive::catalog::{Change, Entry, Pin, PinId, SnapshotEntry, SourceId, State};
 use archive::manifest::{Manifest, SnapshotId};
 use archive::object::{Kind, ObjectName, ObjectRef};
 use async_trait::async_trait;
@@ -30,7 +30,8 @@ const MAX_DAMAGED: usize = 1_000_000;
 pub enum Root {
     /// A snapshot.
     Snapshot(SnapshotId),
-    /// What an interrupted session of the same source stored. The pin ends when this session commits.
+    /// What an unfinished session of the same source stored. The pin ends when this session commits, if
+    /// it is of the same host: another host's session may still be at work.
     Pin(PinId),
 }
 
@@ -70,7 +71,7 @@ pub struct Session {
     /// What only the next checkpoint will reach is stored through these, which that one replaces: what
     /// its predecessors reached may be condemned without harm, what it reaches itself may not.
     interim: Mutex<Objects>,
-    source: String,
+    source: SourceId,
     roots: Vec<ObjectRef>,
     resumed: Vec<PinId>,
     damaged: Damaged,
@@ -106,7 +107,7 @@ enum Damaged {
 }
 
 impl Session {
-    /// Begins a session on `base`, the state in which the caller found `roots`, for the store at
+    /// Begins a session on `base`, the state in which the caller found `roots`, for
     /// `source`. The roots are pinned.
     ///
     /// # Errors
@@ -114,7 +115,7 @@ impl Session {
     pub async fn begin(
         repository: &Repository,
         base: &Head,
-        source: &str,
+        source: &SourceId,
         roots: &[Root],
     ) -> Result<Self> {
         let manifests: Option<Vec<ObjectRef>> =
@@ -123,7 +124,7 @@ impl Session {
             return Err(start_over("what it was to build on is not in the repository any more"));
         };
         let resumed = roots.iter().filter_map(|root| match root {
-            Root::Pin(id) => Some(*id),
+            Root::Pin(id) => base.state.pins.get(id).filter(|pin| pin.source.host == source.host),
             Root::Snapshot(_) => None,
         });
         let objects = repository.objects().for_session()?;
@@ -131,9 +132,9 @@ impl Session {
             repository: repository.clone(),
             interim: Mutex::new(objects.with_new_nonces()?),
             objects,
-            source: source.to_owned(),
+            source: source.clone(),
             roots: manifests,
-            resumed: resumed.collect(),
+            resumed: resumed.map(|pin| pin.id).collect(),
             damaged: Damaged::Everything,
             progress: AsyncMutex::new(Progress {
                 base: base.clone(),
@@ -247,7 +248,7 @@ impl Session {
                     backup_core::Error::invalid(what, "is in the repository already").into()
                 );
             }
-            Ok(())
+            Ok(entry.clone())
         })
         .await
     }
@@ -267,7 +268,7 @@ impl Session {
             Some(live) if !self.roots.contains(&live.manifest) => {
                 Err(start_over("the snapshot was given another manifest meanwhile"))
             }
-            Some(_) => Ok(()),
+            Some(live) => Ok(SnapshotEntry { added: live.added, ..entry.clone() }),
         })
         .await
     }
@@ -323,7 +324,7 @@ impl Session {
     async fn publish(
         &self,
         manifest: &Manifest,
-        check: impl Fn(&State, &SnapshotEntry) -> Result<()> + Send + Sync,
+        checked: impl Fn(&State, &SnapshotEntry) -> Result<SnapshotEntry> + Send + Sync,
     ) -> Result<Committed> {
         let stored = self.put(Kind::Manifest, encode(manifest)?.into(), None).await?;
         self.objects.settle().await?;
@@ -331,16 +332,20 @@ impl Session {
             id: manifest.id,
             manifest: stored.reference,
             created_ms: manifest.created_ms,
-            host: manifest.host.clone(),
-            source: manifest.source.location.clone(),
+            source: manifest.source_id(),
             label: manifest.label.clone(),
+            shape: manifest.shape.kind(),
+            bytes: manifest.bytes(),
+            added: self.uploaded_bytes(),
+            // The catalog gives it its number.
+            entry: 0,
         };
         let mut progress = self.progress.lock().await;
         let ended = progress.pins().chain(self.resumed.iter().copied()).map(Change::Unpin);
-        let changes: Vec<_> = [Change::Snapshot(entry.clone())].into_iter().chain(ended).collect();
+        let ended: Vec<_> = ended.collect();
         let plan = |state: &State| {
-            check(state, &entry)?;
-            Ok(changes.clone())
+            let made = Change::Snapshot(checked(state, &entry)?);
+            Ok([made].into_iter().chain(ended.iter().cloned()).collect())
         };
         let recheck = self.recheck(&progress.base, plan);
         let recheck = Recheck { snapshot: Some(manifest.id), ..recheck };
@@ -377,13 +382,13 @@ impl Session {
     }
 
     fn pin(&self, id: PinId, manifest: ObjectRef) -> Pin {
-        let host = self.repository.host();
         Pin {
             id,
             manifest,
-            host: host.name.clone(),
             source: self.source.clone(),
-            created_ms: host.clock.now_ms(),
+            created_ms: self.repository.host().clock.now_ms(),
+            // The catalog gives it its number.
+            entry: 0,
         }
     }
 

@@ -10,7 +10,7 @@ mod report;
 mod sums;
 mod walk;
 
-use archive::catalog::{Pin, SnapshotEntry};
+use archive::catalog::{Pin, SnapshotEntry, SourceId};
 use archive::manifest::Manifest;
 use archive::object::ObjectRef;
 use backup_core::progress::Context;
@@ -49,7 +49,7 @@ pub async fn verify(repository: &Repository, level: Level, context: &Context) ->
     };
     let mut roots: Vec<Root> = head.state.snapshots.values().map(Root::of_snapshot).collect();
     roots.extend(head.state.pins.values().map(Root::of_pin));
-    roots.sort_by(|a, b| (&a.source, a.created_ms).cmp(&(&b.source, b.created_ms)));
+    roots.sort_by(|a, b| (&a.source, a.entry).cmp(&(&b.source, b.entry)));
     let folder = std::env::temp_dir();
     // Only now: what the state reaches is there already, and a listing begun later shows it.
     let there = list(repository, Inventory::new(&folder, context), context).await?;
@@ -119,11 +119,12 @@ async fn look_again(repository: &Repository, wanted: &Seen) -> Result<Option<Err
 /// A manifest that is live, and what lives by it.
 struct Root {
     name: String,
-    source: String,
-    created_ms: u64,
+    source: SourceId,
+    /// The number of the catalog entry that brought it.
+    entry: u64,
     manifest: ObjectRef,
     /// What the catalog says of it, if it is a snapshot.
-    entry: Option<SnapshotEntry>,
+    snapshot: Option<SnapshotEntry>,
 }
 
 impl Root {
@@ -131,9 +132,9 @@ impl Root {
         Self {
             name: format!("snapshot {}", entry.id),
             source: entry.source.clone(),
-            created_ms: entry.created_ms,
+            entry: entry.entry,
             manifest: entry.manifest,
-            entry: Some(entry.clone()),
+            snapshot: Some(entry.clone()),
         }
     }
 
@@ -141,9 +142,9 @@ impl Root {
         Self {
             name: format!("the backup of {} under way since {} ms", pin.source, pin.created_ms),
             source: pin.source.clone(),
-            created_ms: pin.created_ms,
+            entry: pin.entry,
             manifest: pin.manifest,
-            entry: None,
+            snapshot: None,
         }
     }
 }

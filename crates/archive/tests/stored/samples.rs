@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, RepositoryId, SnapshotEntry, State};
+use archive::catalog::{
+    Change, Entry, EntryHash, Pin, PinId, RepositoryId, SnapshotEntry, SourceId, State,
+};
 use archive::leaf::{FinishedLeaf, LeafBuilder, LeafRecord, LeafValue};
 use archive::manifest::{Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, SnapshotId};
 use archive::node::{Child, Node, NodeBuilder, Tree};
@@ -129,6 +131,7 @@ fn described() -> Manifest {
     Manifest {
         id: SnapshotId([0xab; 16]),
         created_ms: 1_700_000_000_123,
+        name: Some("app".into()),
         host: "host".into(),
         source: StoreDescription {
             engine: "rocksdb".into(),
@@ -194,9 +197,12 @@ pub(crate) fn snapshot_entry(seed: u8) -> SnapshotEntry {
         id: SnapshotId([seed; 16]),
         manifest: reference(seed, 300, 90),
         created_ms: u64::from(seed) * 1000,
-        host: "host".into(),
-        source: "rocksdb:/srv/db".into(),
+        source: source_id("rocksdb", "/srv/db"),
         label: seed.is_multiple_of(2).then(|| "nightly".into()),
+        shape: archive::manifest::ShapeKind::Records,
+        bytes: 123_456,
+        added: 4711,
+        entry: u64::from(seed),
     }
 }
 
@@ -204,9 +210,18 @@ pub(crate) fn pin(seed: u8) -> Pin {
     Pin {
         id: PinId([seed; 16]),
         manifest: reference(seed, 300, 90),
-        host: "host".into(),
-        source: "memory:FILE.bcs".into(),
+        source: source_id("memory", "FILE.bcs"),
         created_ms: 12,
+        entry: 3,
+    }
+}
+
+fn source_id(engine: &str, place: &str) -> SourceId {
+    SourceId {
+        name: (engine == "rocksdb").then(|| "app".into()),
+        host: "host".into(),
+        location: format!("{engine}:{place}"),
+        engine: engine.into(),
     }
 }
 
@@ -346,6 +361,7 @@ pub(crate) fn any_manifest() -> impl Strategy<Value = Manifest> {
             Manifest {
                 id: SnapshotId(id),
                 created_ms,
+                name: proved.then(|| format!("name of {host}")),
                 host,
                 source,
                 label,

@@ -145,7 +145,7 @@ impl Fixture {
     /// What the newest snapshot says of its pages, if it has them.
     async fn pages(&self) -> Result<Option<Value>> {
         let head = self.repository.head().await?;
-        let newest = head.state.snapshots.values().max_by_key(|entry| entry.created_ms);
+        let newest = head.state.snapshots.values().max_by_key(|entry| entry.entry);
         let manifest = self.repository.manifest_of(newest.context("one was just taken")?).await?;
         Ok(manifest.pages.map(|pages| {
             json!({

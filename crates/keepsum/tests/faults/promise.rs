@@ -20,7 +20,7 @@ pub(crate) struct Before {
 impl Before {
     pub(crate) async fn of(place: &Place) -> Self {
         let head = place.repository().await.head().await.unwrap();
-        let first = head.state.snapshots.values().min_by_key(|s| s.created_ms).unwrap();
+        let first = head.state.snapshots.values().min_by_key(|s| s.entry).unwrap();
         Self { objects: objects(&place.path("repo")), snapshot: first.id.to_string() }
     }
 }

@@ -33,7 +33,7 @@ impl<'a> Runs<'a> {
         let place = Place::new();
         scenario.prepare(&place).await;
         let state = place.repository().await.head().await.unwrap().state;
-        let first = state.snapshots.values().min_by_key(|snapshot| snapshot.created_ms);
+        let first = state.snapshots.values().min_by_key(|snapshot| snapshot.entry);
         let first = first.unwrap().id.to_string();
         let args = words.iter().map(|word| word.replace("FIRST", &first)).collect();
         let beginning = Volume::read(&place.home()).unwrap().seen_tree();

@@ -161,7 +161,7 @@ impl World {
     /// The oldest snapshot for the earlier content, the newest for the later.
     async fn snapshot_with(&self, repository: &Repository, wanted: &Contents) -> String {
         let head = repository.head().await.unwrap();
-        let by_age = |id: &&archive::catalog::SnapshotEntry| id.created_ms;
+        let by_age = |id: &&archive::catalog::SnapshotEntry| id.entry;
         let snapshots = head.state.snapshots.values();
         let found = if *wanted == self.scenario.earlier() {
             snapshots.min_by_key(by_age)
@@ -205,7 +205,7 @@ impl World {
 
     async fn snapshot_of_earlier(&self, repository: &Repository) -> Result<SnapshotSpec, Error> {
         let head = repository.head().await?;
-        let first = head.state.snapshots.values().min_by_key(|snapshot| snapshot.created_ms);
+        let first = head.state.snapshots.values().min_by_key(|snapshot| snapshot.entry);
         first.unwrap().id.to_string().parse()
     }
 

@@ -235,9 +235,12 @@ impl Forge {
             id: manifest.id,
             manifest: object,
             created_ms: manifest.created_ms,
-            host: manifest.host.clone(),
-            source: manifest.source.location.clone(),
+            source: manifest.source_id(),
             label: manifest.label.clone(),
+            shape: manifest.shape.kind(),
+            bytes: manifest.bytes(),
+            added: 0,
+            entry: 0,
         };
         self.commit_entry(entry).await;
     }

@@ -298,6 +298,9 @@ async fn manifests(all: &mut Vec<Hostile>) {
         ("a manifest of another source", "source"),
         ("a manifest of another time", "time"),
         ("a manifest of another host", "host"),
+        ("a manifest of another name", "name"),
+        ("a manifest of another shape", "shape"),
+        ("a manifest of another size", "size"),
     ] {
         let forge = Forge::new("memory").await;
         let manifest = forge.manifest();
@@ -306,15 +309,21 @@ async fn manifests(all: &mut Vec<Hostile>) {
             id: manifest.id,
             manifest: object,
             created_ms: manifest.created_ms,
-            host: manifest.host,
-            source: manifest.source.location,
-            label: manifest.label,
+            source: manifest.source_id(),
+            label: manifest.label.clone(),
+            shape: manifest.shape.kind(),
+            bytes: manifest.bytes(),
+            added: 0,
+            entry: 0,
         };
         match other {
             "id" => entry.id.0[0] ^= 1,
-            "source" => entry.source.push('x'),
+            "source" => entry.source.location.push('x'),
             "time" => entry.created_ms += 1,
-            _ => entry.host.push('x'),
+            "name" => entry.source.name = Some("x".into()),
+            "shape" => entry.shape = archive::manifest::ShapeKind::Files,
+            "size" => entry.bytes += 1,
+            _ => entry.source.host.push('x'),
         }
         forge.commit_entry(entry).await;
         all.push(Hostile { name, forge, shows: false });

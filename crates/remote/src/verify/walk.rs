@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
         self.breaks.clone_from(&root.name);
         self.root = number;
         self.count(&root.manifest).await?;
-        let read = match &root.entry {
+        let read = match &root.snapshot {
             Some(entry) => self.repository.manifest_of(entry).await,
             None => self.repository.manifest(&root.manifest).await,
         };

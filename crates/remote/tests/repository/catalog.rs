@@ -21,7 +21,7 @@ use testkit::faults::{FaultyDisk, Trigger};
 
 use crate::support::{
     Fault, Faulty, Request, Seeded, contents, fresh_repository, host, in_memory, manifest,
-    overwrite, reopen,
+    overwrite, reopen, source,
 };
 
 fn pin(id: u16) -> Change {
@@ -31,9 +31,9 @@ fn pin(id: u16) -> Change {
     Change::Pin(Pin {
         id: PinId(bytes),
         manifest: ObjectRef { name, plain: 1, stored: 74 },
-        host: "host".to_owned(),
-        source: "source".to_owned(),
+        source: source(),
         created_ms: 1,
+        entry: 0,
     })
 }
 
@@ -557,7 +557,7 @@ async fn grow_beyond_stubs(inner: &Arc<dyn ObjectStore>) {
 async fn a_session_that_slept_below_the_floor_can_be_abandoned() {
     let (repository, inner) = fresh_repository(1).await;
     let base = repository.head().await.unwrap();
-    let session = Session::begin(&repository, &base, "memory:store", &[]).await.unwrap();
+    let session = Session::begin(&repository, &base, &source(), &[]).await.unwrap();
     session.checkpoint(&manifest(1)).await.unwrap();
     grow_beyond_stubs(&inner).await;
     let other = reopen(&inner, 2).await.unwrap();
@@ -587,13 +587,13 @@ async fn a_session_that_sleeps_while_it_is_abandoned_is_abandoned_all_the_same()
         });
         let repository = reopen(&slow, 2).await.unwrap();
         let base = repository.head().await.unwrap();
-        let session = Session::begin(&repository, &base, "memory:store", &[]).await.unwrap();
+        let session = Session::begin(&repository, &base, &source(), &[]).await.unwrap();
         session.checkpoint(&manifest(1)).await.unwrap();
         request.store(0, Ordering::Relaxed);
         session.abandon().await.unwrap_or_else(|error| panic!("asleep before {moment}: {error}"));
         let requests = request.load(Ordering::Relaxed);
         let state = reopen(&inner, 3).await.unwrap().head().await.unwrap().state;
-        let own = state.pins.values().filter(|pin| pin.source == "memory:store").count();
+        let own = state.pins.values().filter(|pin| pin.source == source()).count();
         assert_eq!(own, 0, "asleep before {moment}");
         if moment >= requests {
             assert!(moment > 3, "it made {requests} requests");

@@ -18,7 +18,9 @@ use remote::damage::mark;
 use remote::verify::{Level, verify};
 use remote::{Decision, Error, Repository, Root, Session, names};
 
-use crate::support::{Fault, Faulty, Request, fresh_repository, manifest, overwrite, reopen};
+use crate::support::{
+    Fault, Faulty, Request, fresh_repository, manifest, overwrite, reopen, source,
+};
 
 const TAG: &[u8] = b"data";
 
@@ -60,7 +62,7 @@ async fn snapshot(repository: &Repository, id: u8, leaves: &[Child], sum: &LtHas
         ..manifest(id)
     };
     let head = repository.head().await.unwrap();
-    let session = Session::begin(repository, &head, "memory:store", &[]).await.unwrap();
+    let session = Session::begin(repository, &head, &source(), &[]).await.unwrap();
     session.commit(&manifest).await.unwrap();
 }
 
@@ -177,7 +179,7 @@ async fn too_many_damaged_objects_to_remember_are_all_objects() {
     let roots = [Root::Snapshot(manifest(1).id)];
     for half in [0, 1] {
         let head = repository.head().await.unwrap();
-        let session = Session::begin(&repository, &head, "memory:store", &roots).await.unwrap();
+        let session = Session::begin(&repository, &head, &source(), &roots).await.unwrap();
         assert!(session.may_reuse(&child.object), "{half}");
         session.abandon().await.unwrap();
         let name = |number: u32| {
@@ -188,7 +190,7 @@ async fn too_many_damaged_objects_to_remember_are_all_objects() {
         list(&repository, (0..500_001).map(name).collect()).await;
     }
     let head = repository.head().await.unwrap();
-    let session = Session::begin(&repository, &head, "memory:store", &roots).await.unwrap();
+    let session = Session::begin(&repository, &head, &source(), &roots).await.unwrap();
     assert!(!session.may_reuse(&child.object));
     session.abandon().await.unwrap();
 }

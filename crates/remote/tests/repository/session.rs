@@ -9,9 +9,9 @@ use archive::object::{Kind, ObjectName, ObjectRef};
 use object_store::{ObjectStore, ObjectStoreExt};
 use remote::{Decision, Error, Head, Repository, Root, Session, names};
 
-use crate::support::{Fault, Faulty, Request, fresh_repository, manifest, overwrite, reopen};
-
-const SOURCE: &str = "memory:store";
+use crate::support::{
+    Fault, Faulty, Request, fresh_repository, manifest, overwrite, reopen, source,
+};
 
 async fn commit(repository: &Repository, changes: Vec<Change>) -> Head {
     let base = repository.head().await.unwrap();
@@ -21,7 +21,7 @@ async fn commit(repository: &Repository, changes: Vec<Change>) -> Head {
 
 async fn begin(repository: &Repository, roots: &[Root]) -> Session {
     let base = repository.head().await.unwrap();
-    Session::begin(repository, &base, SOURCE, roots).await.unwrap()
+    Session::begin(repository, &base, &source(), roots).await.unwrap()
 }
 
 async fn store_names(repository: &Repository, mut listed: Vec<ObjectName>) -> ObjectRef {
@@ -72,7 +72,8 @@ async fn a_session_makes_a_snapshot_live_and_leaves_no_pin() {
     assert_eq!(head, done.head);
     assert!(head.state.pins.is_empty());
     let entry = &head.state.snapshots[&made.id];
-    assert_eq!((entry.host.as_str(), entry.source.as_str()), ("test-host", SOURCE));
+    assert_eq!(entry.source, source());
+    assert_eq!((entry.entry, entry.added), (done.head.number, done.uploaded_bytes));
     assert_eq!(other.manifest(&entry.manifest).await.unwrap(), made);
 }
 
@@ -84,7 +85,7 @@ async fn the_parent_is_pinned_while_the_session_lasts() {
     let session = begin(&repository, &[root(1)]).await;
     let pins: Vec<_> = repository.head().await.unwrap().state.pins.values().cloned().collect();
     assert_eq!(pins.len(), 1);
-    assert_eq!((pins[0].manifest, pins[0].source.as_str()), (parent, SOURCE));
+    assert_eq!((pins[0].manifest, &pins[0].source), (parent, &source()));
 
     let again = session.put(Kind::Piece, "content".into(), Some(piece)).await.unwrap();
     assert!(again.reused);
@@ -104,11 +105,11 @@ async fn a_session_does_not_begin_on_what_is_gone() {
     let (repository, inner) = fresh_repository(1).await;
     snapshot(&repository, 1, "content").await;
     let base = repository.head().await.unwrap();
-    let unknown = Session::begin(&repository, &base, SOURCE, &[root(9)]).await.unwrap_err();
+    let unknown = Session::begin(&repository, &base, &source(), &[root(9)]).await.unwrap_err();
     assert!(matches!(unknown, Error::StartOver { .. }), "{unknown}");
     let other = reopen(&inner, 2).await.unwrap();
     commit(&other, vec![Change::Forget(SnapshotId([1; 16]))]).await;
-    let gone = Session::begin(&repository, &base, SOURCE, &[root(1)]).await.unwrap_err();
+    let gone = Session::begin(&repository, &base, &source(), &[root(1)]).await.unwrap_err();
     assert!(matches!(gone, Error::StartOver { .. }), "{gone}");
     assert!(repository.head().await.unwrap().state.pins.is_empty());
 }
@@ -148,7 +149,7 @@ async fn another_session_goes_on_from_a_checkpoint() {
     ids.sort();
     assert_eq!(ids, [SnapshotId([1; 16]), SnapshotId([8; 16])]);
 
-    let next = Session::begin(&other, &head, SOURCE, &roots).await.unwrap();
+    let next = Session::begin(&other, &head, &source(), &roots).await.unwrap();
     assert!(next.put(Kind::Piece, "much work".into(), Some(piece)).await.unwrap().reused);
     next.commit(&manifest(9)).await.unwrap();
     let head = other.head().await.unwrap();
@@ -476,4 +477,45 @@ async fn a_commit_that_landed_unanswered_can_be_asked_for_again() {
     let again = session.commit(&manifest(2)).await.unwrap();
     assert_eq!(again.head, before, "nothing was left to do");
     assert_eq!((before.state.snapshots.len(), before.state.pins.len()), (1, 0));
+}
+
+/// The order of snapshots is the catalog's: `prove` gives one another manifest and leaves it in its place.
+#[tokio::test]
+async fn another_manifest_leaves_a_snapshot_in_its_place() {
+    let (repository, _) = fresh_repository(1).await;
+    snapshot(&repository, 1, "one").await;
+    snapshot(&repository, 2, "two").await;
+    let of = |head: &Head, id: u8| head.state.snapshots[&SnapshotId([id; 16])].clone();
+    let before = repository.head().await.unwrap();
+    assert!(of(&before, 1).entry < of(&before, 2).entry);
+
+    let session = begin(&repository, &[root(1)]).await;
+    let mut proved = repository.manifest(&of(&before, 1).manifest).await.unwrap();
+    proved.description = Some("proved".into());
+    session.put(Kind::Piece, "more that is sent".into(), None).await.unwrap();
+    let after = session.replace(&proved).await.unwrap().head;
+    let expected =
+        archive::catalog::SnapshotEntry { manifest: of(&after, 1).manifest, ..of(&before, 1) };
+    assert_ne!(expected.manifest, of(&before, 1).manifest);
+    assert_eq!(of(&after, 1), expected);
+}
+
+/// Containers of one name go on from each other's work, and end no pin of one that may be at work still.
+#[tokio::test]
+async fn a_session_ends_the_pins_of_its_own_host_alone() {
+    let (repository, _) = fresh_repository(1).await;
+    let first = begin(&repository, &[]).await;
+    let piece = first.put(Kind::Piece, "content".into(), None).await.unwrap().reference;
+    first.checkpoint(&manifest(1)).await.unwrap();
+    drop(first);
+    for (number, host, left) in [(2, "another-host", 1), (3, "test-host", 0)] {
+        let head = repository.head().await.unwrap();
+        let roots: Vec<Root> = head.state.pins.keys().map(|pin| Root::Pin(*pin)).collect();
+        let of = archive::catalog::SourceId { host: host.into(), ..source() };
+        let session = Session::begin(&repository, &head, &of, &roots).await.unwrap();
+        let again = session.put(Kind::Piece, "content".into(), Some(piece)).await.unwrap();
+        assert!(again.reused, "{host}");
+        let done = session.commit(&manifest(number)).await.unwrap();
+        assert_eq!(done.head.state.pins.len(), left, "{host}");
+    }
 }

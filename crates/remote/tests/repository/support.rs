@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use archive::catalog::SourceId;
 use archive::manifest::{Manifest, Shape, SnapshotId};
 use async_trait::async_trait;
 use backup_core::position::{Consistency, Position};
@@ -111,10 +112,16 @@ pub(crate) async fn reopen(inner: &Arc<dyn ObjectStore>, seed: u64) -> Result<Re
     Repository::open_in(store(inner, seed)).await
 }
 
+/// What sessions of these tests back up.
+pub(crate) fn source() -> SourceId {
+    manifest(0).source_id()
+}
+
 pub(crate) fn manifest(id: u8) -> Manifest {
     Manifest {
         id: SnapshotId([id; 16]),
         created_ms: 1,
+        name: None,
         host: "test-host".to_owned(),
         source: StoreDescription {
             engine: "memory".to_owned(),

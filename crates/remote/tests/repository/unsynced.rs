@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use remote::store::Store;
 use remote::{Repository, Session};
 
-use crate::support::{host, manifest};
+use crate::support::{host, manifest, source};
 
 /// A disk that remembers what was synced, and fails to on request.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ async fn all_objects_and_their_names_are_durable_at_the_commit() {
     let folder = tempfile::tempdir().unwrap();
     let (repository, disk) = repository(folder.path()).await;
     let head = repository.head().await.unwrap();
-    let session = Session::begin(&repository, &head, "memory:x", &[]).await.unwrap();
+    let session = Session::begin(&repository, &head, &source(), &[]).await.unwrap();
     let stored = put_some(&session, folder.path(), 100).await;
     let synced = || disk.synced.lock().unwrap().clone();
     let early = stored.iter().filter(|path| synced().contains(*path)).count();
@@ -113,7 +113,7 @@ async fn a_checkpoint_refers_to_what_is_durable() {
     let folder = tempfile::tempdir().unwrap();
     let (repository, disk) = repository(folder.path()).await;
     let head = repository.head().await.unwrap();
-    let session = Session::begin(&repository, &head, "memory:x", &[]).await.unwrap();
+    let session = Session::begin(&repository, &head, &source(), &[]).await.unwrap();
     let stored = put_some(&session, folder.path(), 5).await;
     session.checkpoint(&manifest(1)).await.unwrap();
     assert!(stored.iter().all(|path| disk.synced.lock().unwrap().contains(path)));
@@ -125,7 +125,7 @@ async fn nothing_is_committed_after_a_sync_that_failed_once() {
     let folder = tempfile::tempdir().unwrap();
     let (repository, disk) = repository(folder.path()).await;
     let head = repository.head().await.unwrap();
-    let session = Session::begin(&repository, &head, "memory:x", &[]).await.unwrap();
+    let session = Session::begin(&repository, &head, &source(), &[]).await.unwrap();
     put_some(&session, folder.path(), 5).await;
     disk.broken.store(true, Ordering::Relaxed);
     let error = session.commit(&manifest(1)).await.unwrap_err();

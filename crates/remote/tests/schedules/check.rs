@@ -29,9 +29,9 @@ pub(crate) async fn check(files: &Files, ledger: &Ledger) -> Result<(), String> 
         check_content(ledger, *id, &found)?;
     }
     for pin in head.state.pins.values() {
-        let what = format!("a pin of {}", pin.source);
+        let what = format!("a pin of {}", pin.source.location);
         whole(&repository, &pin.manifest, &what, &mut checked, ledger).await?;
-        if ledger.inside().ended.contains(&pin.source) {
+        if ledger.inside().ended.contains(&pin.source.location) {
             return Err(format!("{what} is left, though its session ended"));
         }
     }

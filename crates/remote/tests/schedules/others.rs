@@ -28,7 +28,7 @@ async fn forgets(process: &Process, random: &mut Random) -> Result<()> {
         let forgotten: Vec<_> = snapshots.into_iter().filter(|_| random.chance(500)).collect();
         let dropped: Vec<_> = pins.into_iter().filter(|_| random.chance(400)).collect();
         process.ledger.inside().forgets.extend(&forgotten);
-        let sources = dropped.iter().map(|id| head.state.pins[id].source.clone());
+        let sources = dropped.iter().map(|id| head.state.pins[id].source.location.clone());
         process.ledger.inside().dropped.extend(sources);
         let decide = |newest: &State, _: &[Entry]| {
             let live = forgotten.iter().filter(|id| newest.snapshots.contains_key(id));
@@ -64,7 +64,8 @@ async fn proof(process: &Process, random: &mut Random) -> Result<()> {
     let live: Vec<SnapshotId> = head.state.snapshots.keys().copied().collect();
     let Some(&id) = random.pick(&live) else { return Ok(()) };
     let source = format!("memory:store-{}-{:x}", process.number, random.next());
-    let session = Session::begin(&repository, &head, &source, &[Root::Snapshot(id)]).await?;
+    let of = process.source_id(&source);
+    let session = Session::begin(&repository, &head, &of, &[Root::Snapshot(id)]).await?;
     let old = head.state.snapshots[&id].manifest;
     let mut manifest = match repository.manifest(&old).await {
         Ok(manifest) => manifest,

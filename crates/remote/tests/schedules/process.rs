@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use archive::catalog::State;
+use archive::catalog::{SourceId, State};
 use archive::manifest::{Manifest, Shape, SnapshotId};
 use archive::node::{Child, Node, Tree};
 use archive::object::{Kind, ObjectRef};
@@ -60,6 +60,12 @@ impl Process {
             }
             None => repository,
         })
+    }
+
+    /// What a session of this process backs up. Every second process is of one host, so that some go on
+    /// from what another host left, which they do not end.
+    pub(crate) fn source_id(&self, location: &str) -> SourceId {
+        source_id(&format!("host-{}", self.number % 2), location)
     }
 
     pub(crate) fn store(&self, host: &Host) -> Store {
@@ -148,12 +154,18 @@ pub(crate) fn is_live(state: &State, manifest: &ObjectRef) -> bool {
         || state.snapshots.values().any(|snapshot| snapshot.manifest == *manifest)
 }
 
+pub(crate) fn source_id(host: &str, location: &str) -> SourceId {
+    let (host, location) = (host.to_owned(), location.to_owned());
+    SourceId { name: None, host, location, engine: "memory".to_owned() }
+}
+
 pub(crate) fn manifest(id: SnapshotId, tree: Option<Tree>) -> Manifest {
     let count = tree.as_ref().map_or(0, |tree| tree.root.records);
     let bytes = tree.as_ref().map_or(0, |tree| tree.root.bytes);
     Manifest {
         id,
         created_ms: 1,
+        name: None,
         host: "host".to_owned(),
         source: StoreDescription {
             engine: "memory".to_owned(),

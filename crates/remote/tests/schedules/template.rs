@@ -15,7 +15,7 @@ use remote::{Decision, Repository, Result, Root, Session};
 use crate::bucket::{Bucket, Files};
 use crate::collector::raise_floor;
 use crate::ledger::{Ledger, Slots, Standing};
-use crate::process::{Process, leaf_child, manifest};
+use crate::process::{Process, leaf_child, manifest, source_id};
 use crate::random::Random;
 
 /// A repository, and what it holds.
@@ -70,7 +70,8 @@ async fn fill(number: u64) -> Result<Template> {
 async fn backup(process: &Process, repository: &Repository, number: u8) -> Result<()> {
     let head = repository.head().await?;
     let before: Vec<Root> = head.state.snapshots.keys().copied().map(Root::Snapshot).collect();
-    let session = Session::begin(repository, &head, "memory:template", &before).await?;
+    let session =
+        Session::begin(repository, &head, &source_id("host", "memory:template"), &before).await?;
     let mut writer = TreeWriter::new(&session, &[], false);
     let mut slots = Slots::new();
     for slot in 1..=4_u8 {
@@ -94,7 +95,8 @@ async fn interrupted(repository: &Repository) -> Result<()> {
     let head = repository.head().await?;
     let root = head.state.snapshots.keys().next().copied().map(Root::Snapshot);
     let roots: Vec<Root> = root.into_iter().collect();
-    let session = Session::begin(repository, &head, "memory:interrupted", &roots).await?;
+    let session =
+        Session::begin(repository, &head, &source_id("host", "memory:interrupted"), &roots).await?;
     session.put(Kind::Leaf, "garbage".into(), None).await?;
     Ok(())
 }

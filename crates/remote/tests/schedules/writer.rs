@@ -63,7 +63,7 @@ async fn backup(process: &Process, repository: &Repository, random: &mut Random)
     }
     let collections = process.ledger.inside().collections;
     let named: Vec<Root> = roots.iter().map(|(root, _)| *root).collect();
-    let session = Session::begin(repository, &head, &source, &named).await?;
+    let session = Session::begin(repository, &head, &process.source_id(&source), &named).await?;
     let id = SnapshotId(
         [random.next().to_le_bytes(), random.next().to_le_bytes()]
             .concat()
@@ -105,7 +105,7 @@ fn note_resumed(process: &Process, state: &State, root: &Root) {
     let Root::Pin(id) = root else { return };
     process.bucket.note(Event::SessionResumed);
     let mut inside = process.ledger.inside();
-    inside.dropped.insert(state.pins[id].source.clone());
+    inside.dropped.insert(state.pins[id].source.location.clone());
     let times = inside.resumed.entry(*id).or_default();
     *times += 1;
     if *times > 1 {

@@ -12,7 +12,7 @@ use futures_util::TryStreamExt;
 use remote::tree::{FileContent, FilesWritten, Unsaved, file_contents, list_files, write_files};
 use remote::{Repository, Root, Session};
 
-use crate::listed::{Described, ListedFiles, manifest, repository, stored_objects};
+use crate::listed::{Described, ListedFiles, manifest, repository, source, stored_objects};
 
 async fn store(
     repository: &Repository,
@@ -21,7 +21,7 @@ async fn store(
 ) -> (SnapshotId, FilesWritten) {
     let head = repository.head().await.unwrap();
     let roots: Vec<Root> = parent.iter().map(|(id, _)| Root::Snapshot(*id)).collect();
-    let session = Session::begin(repository, &head, "files:test", &roots).await.unwrap();
+    let session = Session::begin(repository, &head, &source(), &roots).await.unwrap();
     let trees: Vec<Tree> = parent.iter().filter_map(|(_, files)| files.tree.clone()).collect();
     let written =
         write_files(&session, files, &trees, &Unsaved, &Context::default()).await.unwrap();
@@ -153,7 +153,7 @@ type Lie<'a> = Vec<(&'a [u8], &'a [u8], Vec<u8>)>;
 async fn a_tree_that_lies_about_its_files_is_refused() {
     let repository = repository().await;
     let head = repository.head().await.unwrap();
-    let session = Session::begin(&repository, &head, "files:x", &[]).await.unwrap();
+    let session = Session::begin(&repository, &head, &source(), &[]).await.unwrap();
     let meta = |bytes| {
         let meta = FileMeta { bytes, mode: 0o644, nature: Changing, identity: None };
         meta.encode().unwrap()

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use archive::catalog::SourceId;
 use archive::manifest::{Manifest, Shape, SnapshotId};
 use archive::node::Tree;
 use async_trait::async_trait;
@@ -83,7 +84,7 @@ pub(crate) async fn store(
 ) -> (SnapshotId, RecordsWritten) {
     let head = repository.head().await.unwrap();
     let roots: Vec<Root> = parents.iter().map(|(id, _)| Root::Snapshot(*id)).collect();
-    let session = Arc::new(Session::begin(repository, &head, "memory:test", &roots).await.unwrap());
+    let session = Arc::new(Session::begin(repository, &head, &source(), &roots).await.unwrap());
     let listed = Listed { records: Arc::clone(records), cuts };
     let info = database();
     let reading = Reading { records: &listed, number: 0, database: &info, readers: 2 };
@@ -104,10 +105,15 @@ pub(crate) async fn store(
     (committed.snapshot, written)
 }
 
+pub(crate) fn source() -> SourceId {
+    manifest(Shape::Records).source_id()
+}
+
 pub(crate) fn manifest(shape: Shape) -> Manifest {
     Manifest {
         id: SnapshotId([7; 16]),
         created_ms: 0,
+        name: None,
         host: "test".into(),
         source: StoreDescription {
             engine: "memory".into(),

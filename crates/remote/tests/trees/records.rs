@@ -11,7 +11,9 @@ use futures_util::{StreamExt, stream};
 use remote::tree::{Found, Reading, TreeReader, Unsaved, write_records};
 use remote::{Root, Session};
 
-use crate::listed::{Map, database, read_all, repository, store, stored_objects, synthetic};
+use crate::listed::{
+    Map, database, read_all, repository, source, store, stored_objects, synthetic,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_is_read_back_with_its_sum() {
@@ -199,7 +201,7 @@ async fn records_out_of_order_or_twice_are_refused() {
     let head = repository.head().await.unwrap();
     for keys in [DESCENDING, TWICE] {
         let session =
-            Arc::new(Session::begin(&repository, &head, "memory:x", &[] as &[Root]).await.unwrap());
+            Arc::new(Session::begin(&repository, &head, &source(), &[] as &[Root]).await.unwrap());
         let (unsorted, info) = (Unsorted(keys), database());
         let reading = Reading { records: &unsorted, number: 0, database: &info, readers: 1 };
         let refused = write_records(&session, reading, &[], &Unsaved, &Context::default()).await;

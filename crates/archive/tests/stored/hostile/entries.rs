@@ -38,7 +38,10 @@ fn numbers_that_cannot_be() {
     neither_way(&Entry { state: None, ..entry() }, mismatch);
     neither_way(&Entry { number: 129, ..entry() }, mismatch);
     neither_way(&Entry { number: 0, floor: 0, ..entry() }, mismatch);
+    // Its state has what entries 2 and 3 bring.
     let first = Entry { number: 0, floor: 0, previous: EntryHash::default(), ..entry() };
+    neither_way(&first, mismatch);
+    let first = Entry { state: Some(State::default()), ..first };
     assert!(first.encode().is_ok());
 }
 

@@ -13,11 +13,7 @@ use crate::samples::{
 
 /// A manifest's bytes without the checks of `encode`.
 fn unchecked(manifest: &Manifest) -> Vec<u8> {
-    let (version, body) = match &manifest.pages {
-        None => (1_u16, bcs::to_bytes(manifest)),
-        Some(pages) => (2, bcs::to_bytes(&(manifest, pages))),
-    };
-    [&version.to_le_bytes()[..], &body.unwrap()].concat()
+    [&1_u16.to_le_bytes()[..], &bcs::to_bytes(manifest).unwrap()].concat()
 }
 
 /// Both directions: it is not written, and bytes that say so are not read.
@@ -120,14 +116,21 @@ fn pages_that_are_not_those_of_one_file() {
     neither_way(&Manifest { pages: paged_manifest().pages, ..records_manifest() }, mismatch);
 }
 
-/// Programs that know no pages read every manifest that has none.
+/// There is one version, with pages and without.
 #[test]
-fn without_pages_a_manifest_is_of_the_first_version() {
-    assert_eq!(files_manifest().encode().unwrap()[..2], [1, 0]);
-    assert_eq!(paged_manifest().encode().unwrap()[..2], [2, 0]);
-    let mut newer = paged_manifest().encode().unwrap();
-    newer[0] = 3;
-    assert!(matches!(Manifest::parse(&newer), Err(archive::Error::Newer { found: 3, .. })));
+fn every_manifest_has_the_one_version() {
+    for manifest in [files_manifest(), paged_manifest(), records_manifest()] {
+        let mut content = manifest.encode().unwrap();
+        assert_eq!(content[..2], [1, 0]);
+        assert_eq!(Manifest::parse(&content).unwrap(), manifest);
+        content[0] = 2;
+        assert!(matches!(Manifest::parse(&content), Err(archive::Error::Newer { found: 2, .. })));
+    }
+}
+
+#[test]
+fn a_source_without_a_word_in_its_name() {
+    neither_way(&Manifest { name: Some(String::new()), ..records_manifest() }, malformed);
 }
 
 #[test]
@@ -156,6 +159,7 @@ fn totals_that_overflow() {
 fn names_above_the_limit() {
     let long = || "n".repeat(4097);
     neither_way(&Manifest { host: long(), ..records_manifest() }, limit);
+    neither_way(&Manifest { name: Some(long()), ..records_manifest() }, limit);
     neither_way(&Manifest { label: Some(long()), ..records_manifest() }, limit);
     let mut named = database("d", Some(DatabaseSum::default()), None);
     named.name = long();
@@ -186,10 +190,12 @@ fn more_databases_or_notes_than_may_be() {
 #[test]
 fn sequences_that_only_claim() {
     let content = Manifest { notes: Vec::new(), ..records_manifest() }.encode().unwrap();
-    let mut claims = content[..content.len() - 1].to_vec();
+    // Behind the notes there is a byte that says that it has no pages.
+    let before = content.len() - 2;
+    let mut claims = content[..before].to_vec();
     claims.put_uleb128(MAX_SEQUENCE);
     refused(Manifest::parse(&claims), malformed);
-    claims.truncate(content.len() - 1);
+    claims.truncate(before);
     claims.put_uleb128(1000);
     refused(Manifest::parse(&claims), malformed);
 }
@@ -197,11 +203,8 @@ fn sequences_that_only_claim() {
 #[test]
 fn versions() {
     let mut content = records_manifest().encode().unwrap();
-    content[0] = 3;
-    refused(Manifest::parse(&content), newer);
-    // The second has pages behind the rest.
     content[0] = 2;
-    refused(Manifest::parse(&content), malformed);
+    refused(Manifest::parse(&content), newer);
     content[..2].fill(0);
     refused(Manifest::parse(&content), malformed);
     refused(Manifest::parse(&[1]), malformed);

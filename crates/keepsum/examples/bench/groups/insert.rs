@@ -106,7 +106,7 @@ async fn levels(repository: &Path) -> Result<Vec<Names>> {
     let host = Host::system("bench".to_owned());
     let repository = Repository::open(&location, &host, &Context::default()).await?;
     let head = repository.head().await?;
-    let newest = head.state.snapshots.values().max_by_key(|snapshot| snapshot.created_ms);
+    let newest = head.state.snapshots.values().max_by_key(|snapshot| snapshot.entry);
     let manifest = repository.manifest(&newest.context("no snapshot was taken")?.manifest).await?;
     let mut levels = Vec::new();
     let mut pending: Vec<(u8, Child)> =
