@@ -27,6 +27,7 @@
 
 mod backup;
 mod build;
+mod built;
 mod name;
 mod pinned;
 mod reader;

@@ -16,7 +16,7 @@ use backup_core::progress::Context;
 use backup_core::record::{MAX_WHOLE_VALUE, Record, RecordBatch, RecordKey};
 use backup_core::source::{DatabaseInfo, Layout, View};
 use backup_core::target::{Content, Existing, RestorePlan, Restored};
-use backup_core::{Error, Result, Snapshot, Source, Target};
+use backup_core::{Error, RestoreExt, Result, Snapshot, Source, Target};
 use futures_util::TryStreamExt;
 use pollster::FutureExt as _;
 use tempfile::TempDir;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{Form, Placing};
-use backup_core::target::{Content, RestorePlan, Restored};
+use backup_core::staging::{BuiltStore, Form, Placing};
+use backup_core::target::{Content, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
 use crate::{ABILITIES, ENGINE, describe};
@@ -57,10 +57,10 @@ impl Target for FilesTarget {
         thread::call("files-begin", move || {
             let existing = plan.existing;
             let placing = Placing::begin(disk, &folder, form, files, existing, &origin, &context)?;
-            Ok(placing.restore(move |placing| {
-                let kept_aside = placing.complete()?.publish(&origin)?;
-                Ok(Restored { kept_aside, notes: Vec::new() })
-            }))
+            let build = move |placing: Placing| {
+                Ok(BuiltStore::new(placing.complete()?, origin, &context))
+            };
+            Ok(placing.restore(build))
         })
         .await
     }

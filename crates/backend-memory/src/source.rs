@@ -30,13 +30,12 @@ impl Source for MemoryStore {
         if view.files() {
             return Err(no_such_view(ENGINE, view, "memory has no files; ask for records only"));
         }
-        let state = self.state().clone();
-        Ok(Box::new(MemorySnapshot { info: info(&state), state, context: context.clone() }))
+        Ok(Box::new(MemorySnapshot::of(self.state().clone(), context)))
     }
 }
 
 /// A state of the store, which nothing changes any more.
-struct MemorySnapshot {
+pub(crate) struct MemorySnapshot {
     info: SnapshotInfo,
     state: State,
     context: Context,
@@ -59,6 +58,10 @@ fn info(state: &State) -> SnapshotInfo {
 }
 
 impl MemorySnapshot {
+    pub(crate) fn of(state: State, context: &Context) -> Self {
+        Self { info: info(&state), state, context: context.clone() }
+    }
+
     fn database(&self, index: usize) -> Result<&Records> {
         self.state.databases.values().nth(index).ok_or_else(|| Error::NotFound {
             what: format!("database number {index}"),

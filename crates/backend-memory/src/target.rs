@@ -7,11 +7,12 @@ use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch, RecordKey};
 use backup_core::source::{Capabilities, Layout, StoreDescription};
 use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored, each_once};
-use backup_core::{Error, Restore, Result, Target};
+use backup_core::{Built, Error, Restore, Result, Snapshot, Target};
 use bytes::Bytes;
 
 use crate::MemoryStore;
 use crate::records::Records;
+use crate::source::MemorySnapshot;
 use crate::store::{LIMITS, Restoring, State, check_name};
 
 #[async_trait]
@@ -105,20 +106,42 @@ impl Restore for MemoryRestore {
         Err(no_files())
     }
 
-    async fn finish(self: Box<Self>) -> Result<Restored> {
+    async fn complete(self: Box<Self>) -> Result<Box<dyn Built>> {
         self.context.check()?;
         self.values.finish()?;
         if self.refused {
             let detail = "a batch of it was refused before; begin it again";
             return Err(Error::invalid("the restore is not complete", detail));
         }
-        let this = *self;
-        let store = this.restoring.store.clone();
-        let databases = this.built.into_iter().collect();
+        let Self { restoring, existing, origin, built, context, .. } = *self;
+        let databases = built.into_iter().collect();
+        let state = State { version: 0, databases, origin: Some(origin) };
+        Ok(Box::new(MemoryBuilt { restoring, existing, state, context }))
+    }
+}
+
+/// A state that is complete.
+struct MemoryBuilt {
+    restoring: Restoring,
+    existing: Existing,
+    state: State,
+    context: Context,
+}
+
+#[async_trait]
+impl Built for MemoryBuilt {
+    async fn records(&self) -> Result<Option<Box<dyn Snapshot>>> {
+        Ok(Some(Box::new(MemorySnapshot::of(self.state.clone(), &self.context))))
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Restored> {
+        self.context.check()?;
+        let Self { restoring, existing, state: built, .. } = *self;
+        let store = restoring.store.clone();
         store.change(|state| {
-            check_free(&store, state, this.existing)?;
+            check_free(&store, state, existing)?;
             let replaced = !state.databases.is_empty();
-            *state = State { version: state.version, databases, origin: Some(this.origin) };
+            *state = State { version: state.version, ..built };
             let notes = if replaced { vec![dropped(&store)] } else { Vec::new() };
             Ok(Restored { kept_aside: None, notes })
         })

@@ -11,7 +11,7 @@ use backup_core::progress::Context;
 use backup_core::record::{MAX_KEY_BYTES, Record, RecordBatch};
 use backup_core::source::{Layout, View};
 use backup_core::target::{Content, Existing, RestorePlan};
-use backup_core::{Error, KeyValueStore, Partition, Snapshot, Source, Target};
+use backup_core::{Error, KeyValueStore, Partition, RestoreExt, Snapshot, Source, Target};
 use pollster::FutureExt as _;
 use testkit::contents::{Contents, contents, snapshot_contents, sums};
 use testkit::filler::Filler;

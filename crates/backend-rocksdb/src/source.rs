@@ -105,7 +105,7 @@ impl RocksSource {
         Ok(Whereabouts { folder, name, also, scratch })
     }
 
-    fn take(&self, view: View, context: &Context) -> Result<RocksSnapshot> {
+    pub(crate) fn take(&self, view: View, context: &Context) -> Result<RocksSnapshot> {
         context.check()?;
         let store = self.whereabouts()?;
         match &self.origin {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_core::position::Consistency;
+use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, SnapshotInfo, StoreDescription, View};
 use backup_core::{Error, Files, Records, Result, Snapshot, Source, thread};
@@ -81,13 +81,17 @@ impl SqliteSource {
     }
 
     fn records(&self, moment: &Arc<Moment>, context: &Context) -> Result<Content> {
-        if moment.with(is_store)? {
-            let store = self.path.display().to_string();
-            let records = StoreRecords::open(moment, &store, context)?;
-            return Ok(Content::Store(records, moment.notes().to_vec()));
-        }
-        Ok(Content::Rows(RowRecords::read(Arc::clone(moment), context)?))
+        records(moment, &self.path.display().to_string(), context)
     }
+}
+
+/// The records of a moment of the database at `store`.
+fn records(moment: &Arc<Moment>, store: &str, context: &Context) -> Result<Content> {
+    if moment.with(is_store)? {
+        let records = StoreRecords::open(moment, store, context)?;
+        return Ok(Content::Store(records, moment.notes().to_vec()));
+    }
+    Ok(Content::Rows(RowRecords::read(Arc::clone(moment), context)?))
 }
 
 #[async_trait]
@@ -177,6 +181,13 @@ impl Snapshot for SqliteSnapshot {
     fn files(&self) -> Option<&dyn Files> {
         self.pages.as_ref().map(|pages| pages as &dyn Files)
     }
+}
+
+/// The records of a database that was built, and that nobody but its restore knows of.
+pub(crate) fn of_built(path: &Path, context: &Context) -> Result<Box<dyn Snapshot>> {
+    let moment = Moment::of_still(path, None, None, Position::Unknown, Vec::new())?;
+    let records = records(&Arc::new(moment), &path.display().to_string(), context)?;
+    Ok(Box::new(SqliteSnapshot::new(None, Some(records))?))
 }
 
 /// What a file is called.

@@ -31,6 +31,16 @@ impl DatabaseSum {
         self.records += other.records;
         self.bytes += other.bytes;
     }
+
+    /// The sum of what is left without some of the records.
+    #[must_use]
+    pub fn without(&self, some: &Self) -> Self {
+        Self {
+            lthash: &self.lthash - &some.lthash,
+            records: self.records.saturating_sub(some.records),
+            bytes: self.bytes.saturating_sub(some.bytes),
+        }
+    }
 }
 
 /// Sums the records of one database, batch by batch, in any order of records.

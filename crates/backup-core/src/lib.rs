@@ -21,4 +21,4 @@ pub mod thread;
 pub use error::{Cause, Error, Result};
 pub use kv::{KeyValueDatabase, KeyValueStore, Partition};
 pub use source::{Files, Records, Snapshot, Source};
-pub use target::{Restore, Target};
+pub use target::{Built, Restore, RestoreExt, Target};

@@ -15,6 +15,7 @@
 //! and the entries are moved one by one, the one that makes the store a store last; what is left of
 //! that by a crash is taken back (`filling`).
 
+mod built;
 mod file;
 mod files_restore;
 mod filling;
@@ -36,6 +37,7 @@ use names::{
     lock, parent_of,
 };
 
+pub use built::BuiltStore;
 pub use placing::Placing;
 
 /// The name of the sidecar in a restored folder.

@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use crate::progress::Context;
 use crate::record::RecordBatch;
-use crate::source::{Capabilities, DatabaseInfo, FileInfo, Files, Layout, StoreDescription};
+use crate::source::{
+    Capabilities, DatabaseInfo, FileInfo, Files, Layout, Snapshot, StoreDescription,
+};
 use crate::{Error, Result};
 
 /// What a restore is going to bring.
@@ -105,7 +107,7 @@ pub trait Target: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// Begins a restore beside whatever is there, which stays as it is until
-    /// [`finish`](Restore::finish).
+    /// [`publish`](Built::publish).
     ///
     /// # Errors
     /// [`Occupied`](crate::Error::Occupied) where there is a store and it is not to be kept aside,
@@ -114,8 +116,8 @@ pub trait Target: Send + Sync {
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>>;
 }
 
-/// A restore under way. Dropped before [`finish`](Self::finish), it removes what it built and
-/// leaves whatever was there untouched.
+/// A restore under way. Dropped before it is published, it removes what it built and leaves whatever was
+/// there untouched.
 #[async_trait]
 pub trait Restore: Send {
     /// Loads the next records of the database with index `database` of the plan.
@@ -139,8 +141,70 @@ pub trait Restore: Send {
     /// for the same restore, and says where it is; whatever was there before is untouched.
     fn interrupt(self: Box<Self>) {}
 
-    /// Makes everything durable, checks that it is complete, and publishes it at once.
+    /// Makes the store of what came, and checks that it is complete. The store is still hidden: whatever was
+    /// there before is untouched.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) where something of the plan did not come, or was refused
+    /// before; [`Error::Cancelled`](crate::Error::Cancelled); those of the engine.
+    async fn complete(self: Box<Self>) -> Result<Box<dyn Built>>;
+}
+
+/// A store that is complete and still hidden. Dropped, it is removed, and whatever was there before is
+/// untouched.
+#[async_trait]
+pub trait Built: Send + Sync {
+    /// The records that the store holds, read from what was built and not from what was loaded. None where
+    /// files were placed. It holds nothing but the databases of the plan, and what is empty; records may come
+    /// in any order where a database has no splits.
+    ///
+    /// What it gives is dropped before the store is published.
+    ///
+    /// # Errors
+    /// Those of the engine that reads.
+    async fn records(&self) -> Result<Option<Box<dyn Snapshot>>>;
+
+    /// What of the plan the engine could not make, although its records came. It is not in
+    /// [`records`](Self::records).
+    fn not_carried(&self) -> &[NotCarried] {
+        &[]
+    }
+
+    /// Makes the store durable and publishes it at once.
+    ///
+    /// # Errors
+    /// After one, what was there before is in its place or aside, or the new store is in its place.
+    async fn publish(self: Box<Self>) -> Result<Restored>;
+}
+
+/// Something that a store had around its records and that could not be made again.
+#[derive(Debug, Clone)]
+pub struct NotCarried {
+    /// What it is, in the engine's words: `index`, `trigger`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Why it could not be made, as a clause: "SQLite says: no such collation sequence: unicase".
+    pub why: String,
+    /// The records that stand for it, each with the index of its database in the plan.
+    pub records: Vec<(usize, RecordBatch)>,
+}
+
+/// Convenience for every [`Restore`].
+#[async_trait]
+pub trait RestoreExt {
+    /// Completes the restore and publishes it, without a look at what the new store holds.
+    ///
+    /// # Errors
+    /// Those of [`Restore::complete`] and [`Built::publish`].
     async fn finish(self: Box<Self>) -> Result<Restored>;
+}
+
+#[async_trait]
+impl<R: Restore + ?Sized> RestoreExt for R {
+    async fn finish(self: Box<Self>) -> Result<Restored> {
+        self.complete().await?.publish().await
+    }
 }
 
 /// What a finished restore left behind.

@@ -9,7 +9,7 @@ use crate::report::RestoreReport;
 use crate::restore::{Into, RestoreOptions};
 use crate::{Error, Result, StoreLocation, time};
 
-/// Copies the records of `source` into `target`, and sums them on the way.
+/// Copies the records of `source` into `target`, and proves that it holds them.
 pub async fn convert(
     source: &StoreLocation,
     target: &StoreLocation,
@@ -40,10 +40,11 @@ pub async fn convert(
         global_lthash: converted.global_lthash,
         files: None,
         bytes: converted.bytes,
-        kept_aside: converted.restored.kept_aside.map(|path| path.display().to_string()),
+        kept_aside: converted.made.restored.kept_aside.map(|path| path.display().to_string()),
         dry_run: false,
         elapsed_seconds: time::seconds_since(started, host),
-        notes: converted.restored.notes,
+        notes: converted.made.restored.notes,
+        not_carried: converted.made.not_carried,
         salvaged: false,
         losses: Vec::new(),
     })

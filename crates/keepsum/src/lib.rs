@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod backup;
+mod built;
 mod checkpoint;
 pub mod convert;
 pub mod diff;

@@ -3,9 +3,12 @@
 use archive::manifest::Manifest;
 use backup_core::integrity::DatabaseSum;
 use backup_core::record::RecordKey;
+use backup_core::target::NotCarried;
 use lthash::LtHash;
 use remote::tree::{FileLoss, Loss};
 use serde::Serialize;
+
+use crate::Error;
 
 /// A database and its logical proof, null where there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -222,10 +225,43 @@ pub struct RestoreReport {
     pub elapsed_seconds: f64,
     /// Sentences that the person should read.
     pub notes: Vec<String>,
+    /// What the new store could not get around its records, though the snapshot has it.
+    pub not_carried: Vec<NotCarriedReport>,
     /// Whether only what is whole was asked for. Such a store is never proved.
     pub salvaged: bool,
     /// What of a salvaged snapshot is lost.
     pub losses: Vec<LossReport>,
+}
+
+/// Something around a snapshot's records that the new store could not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotCarriedReport {
+    /// What it is, in the engine's words.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Why it could not be made.
+    pub why: String,
+}
+
+impl NotCarriedReport {
+    pub(crate) fn of(part: &NotCarried) -> Self {
+        let NotCarried { kind, name, why, .. } = part;
+        Self { kind: kind.clone(), name: name.clone(), why: why.clone() }
+    }
+
+    /// The refusal of a restore that must carry all, where this is the first of `parts` that it cannot.
+    pub(crate) fn refused(&self, parts: usize) -> Error {
+        let Self { kind, name, why } = self;
+        let more = match parts {
+            0 | 1 => String::new(),
+            parts => format!(", and {} more", parts - 1),
+        };
+        Error::Refused {
+            what: format!("the new store cannot get the {kind} {name:?} ({why}){more}"),
+            instead: "restore it not strictly; the report then lists what is left out".into(),
+        }
+    }
 }
 
 /// A part of a snapshot that could not be salvaged.

@@ -5,14 +5,15 @@ use backup_core::Target;
 use backup_core::integrity::DatabaseSum;
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, FileInfo, Layout, Order, View};
-use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan};
+use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan, Restored};
 use futures_util::TryStreamExt;
 use remote::tree::{FileContent, file_contents, files_of, scan};
 use remote::{Host, Repository};
 
+use crate::built::{self, Expected};
 use crate::location::{SourceOptions, TargetOptions};
 use crate::pages::PagesPlaced;
-use crate::report::{DatabaseReport, RestoreReport, global_word};
+use crate::report::{DatabaseReport, NotCarriedReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
 use crate::snapshots::{self, SnapshotSpec};
 use crate::{Error, ExitCode, Result, StoreLocation, sums, time};
@@ -28,8 +29,11 @@ pub struct RestoreOptions {
     pub database: Option<String>,
     /// Under this name.
     pub rename: Option<String>,
-    /// Prove once more from the restored store, by reading it.
+    /// Read the records of placed files as well, and compare them with the snapshot's logical proof. Loaded
+    /// records are always proved from what the new store holds.
     pub check: bool,
+    /// Refuse a restore that cannot carry all that the snapshot has around its records.
+    pub strict: bool,
     /// How the engine writes it.
     pub target: TargetOptions,
 }
@@ -80,8 +84,8 @@ pub async fn restore(
     let into = Into { target: target.target_with(&options.target)?, options, context };
     let brought = plan.bring(repository, target, &into, &mut report).await;
     snapshots::explained(repository, plan.manifest.id, brought).await?;
-    if options.check {
-        check(&mut report, &plan.expected(), target, context).await?;
+    if options.check && matches!(plan.how, How::Files { .. }) {
+        check(&mut report, &plan.manifest, target, context).await?;
     }
     report.elapsed_seconds = time::seconds_since(started, host);
     Ok(report)
@@ -215,6 +219,7 @@ pub(crate) fn empty_report(manifest: &Manifest, target: &StoreLocation) -> Resto
         dry_run: false,
         elapsed_seconds: 0.0,
         notes: Vec::new(),
+        not_carried: Vec::new(),
         salvaged: false,
         losses: Vec::new(),
     }
@@ -231,8 +236,9 @@ impl Plan {
     ) -> Result<()> {
         match &self.how {
             How::Records { layout, databases } => {
-                let kept = into.records(repository, &self.manifest, *layout, databases).await?;
-                report.finished(kept, "logical");
+                let made = into.records(repository, &self.manifest, *layout, databases).await?;
+                report.not_carried = made.not_carried;
+                report.finished(made.restored, "logical");
             }
             How::Files { files } => {
                 let kept = into.files(repository, &self.manifest, files).await?;
@@ -247,29 +253,16 @@ impl Plan {
                 report.databases = converted.databases;
                 report.global_lthash = converted.global_lthash;
                 report.bytes = converted.bytes;
-                report.finished(converted.restored, "logical");
+                report.not_carried = converted.made.not_carried;
+                report.finished(converted.made.restored, "logical");
             }
         }
         Ok(())
     }
-
-    fn expected(&self) -> Vec<Expected> {
-        let expected = |database: &ManifestDatabase, name: &str| Expected {
-            name: name.to_owned(),
-            tag: database.tag.clone(),
-            lthash: database.sum.as_ref().map(|sum| sum.lthash.checksum().to_string()),
-        };
-        match &self.how {
-            How::Records { databases, .. } => {
-                databases.iter().map(|(d, n)| expected(d, n)).collect()
-            }
-            _ => self.manifest.databases.iter().map(|d| expected(d, &d.name)).collect(),
-        }
-    }
 }
 
 impl RestoreReport {
-    fn finished(&mut self, restored: backup_core::target::Restored, proved: &'static str) {
+    fn finished(&mut self, restored: Restored, proved: &'static str) {
         self.proved = Some(proved);
         self.kept_aside = restored.kept_aside.map(|path| path.display().to_string());
         self.notes.extend(restored.notes);
@@ -288,7 +281,13 @@ pub(crate) struct Converted {
     pub(crate) databases: Vec<DatabaseReport>,
     pub(crate) global_lthash: Option<String>,
     pub(crate) bytes: u64,
-    pub(crate) restored: backup_core::target::Restored,
+    pub(crate) made: Made,
+}
+
+/// A store of records that was proved and published.
+pub(crate) struct Made {
+    pub(crate) restored: Restored,
+    pub(crate) not_carried: Vec<NotCarriedReport>,
 }
 
 impl Into<'_> {
@@ -303,13 +302,14 @@ impl Into<'_> {
         manifest: &Manifest,
         layout: Layout,
         databases: &[(ManifestDatabase, String)],
-    ) -> Result<backup_core::target::Restored> {
+    ) -> Result<Made> {
         let infos = databases.iter().map(|(database, name)| described(database, name)).collect();
         let content = Content::Records { layout, databases: infos };
         let mut restore = self.begin(content, origin(manifest)).await?;
         let total = databases.iter().filter_map(|(d, _)| d.sum.as_ref()).map(|sum| sum.bytes).sum();
         self.context.phase("restoring records", Some(total));
-        for (number, (database, _)) in databases.iter().enumerate() {
+        let mut expected = Vec::with_capacity(databases.len());
+        for (number, (database, name)) in databases.iter().enumerate() {
             let mut sum = DatabaseSum::default();
             if let Some(tree) = &database.tree {
                 let mut batches = scan(repository.objects(), tree, &database.tag, None);
@@ -324,9 +324,28 @@ impl Into<'_> {
                 }
             }
             prove_database(database, &sum)?;
+            expected.push(Expected { name: name.clone(), tag: database.tag.clone(), sum });
         }
+        self.publish_proved(restore, &expected).await
+    }
+
+    /// Publishes a store of records once it holds what it must.
+    pub(crate) async fn publish_proved(
+        &self,
+        restore: Box<dyn Restore>,
+        expected: &[Expected],
+    ) -> Result<Made> {
+        self.context.phase("completing the new store", None);
+        let built = restore.complete().await?;
+        let not_carried: Vec<_> = built.not_carried().iter().map(NotCarriedReport::of).collect();
+        if self.options.strict
+            && let Some(first) = not_carried.first()
+        {
+            return Err(first.refused(not_carried.len()));
+        }
+        built::prove(built.as_ref(), expected, self.context).await?;
         self.context.phase("publishing", None);
-        Ok(restore.finish().await?)
+        Ok(Made { restored: built.publish().await?, not_carried })
     }
 
     async fn files(
@@ -334,7 +353,7 @@ impl Into<'_> {
         repository: &Repository,
         manifest: &Manifest,
         files: &[FileInfo],
-    ) -> Result<backup_core::target::Restored> {
+    ) -> Result<Restored> {
         let engine = manifest.source.engine.clone();
         let content = Content::Files { engine, files: files.to_vec() };
         let mut restore = self.begin(content, origin(manifest)).await?;
@@ -348,7 +367,7 @@ impl Into<'_> {
             placed => placed?,
         };
         self.context.phase("publishing", None);
-        let mut restored = restore.finish().await?;
+        let mut restored = restore.complete().await?.publish().await?;
         if left_over > 0 {
             restored.notes.push(format!(
                 "{left_over} bytes were there from a restore that was interrupted, and not fetched again"
@@ -398,9 +417,9 @@ impl Into<'_> {
         let layout = self.options.layout.unwrap_or(info.layout);
         let content = Content::Records { layout, databases: info.databases.clone() };
         let mut restore = self.begin(content, origin.clone()).await?;
-        let expected = info.databases.iter().map(|database| database.estimated_bytes).sum();
-        self.context.phase("converting records", expected);
-        let mut sums = Vec::new();
+        let bytes = info.databases.iter().map(|database| database.estimated_bytes).sum();
+        self.context.phase("converting records", bytes);
+        let mut expected = Vec::with_capacity(info.databases.len());
         for (number, database) in info.databases.iter().enumerate() {
             let mut summer = backup_core::integrity::Summer::new(database.name.as_bytes());
             let mut batches = records.scan(number, None);
@@ -412,17 +431,17 @@ impl Into<'_> {
                 summer = next;
                 restore.load(number, batch).await?;
             }
-            sums.push((database.name.clone(), summer.finish()?));
+            let (name, tag) = (database.name.clone(), database.name.clone().into_bytes());
+            expected.push(Expected { name, tag, sum: summer.finish()? });
         }
-        self.context.phase("publishing", None);
-        let restored = restore.finish().await?;
+        let made = self.publish_proved(restore, &expected).await?;
         Ok(Converted {
             databases: DatabaseReport::sorted(
-                sums.iter().map(|(name, sum)| DatabaseReport::new(name, Some(sum))),
+                expected.iter().map(|one| DatabaseReport::new(&one.name, Some(&one.sum))),
             ),
-            global_lthash: global_word(Some(sums.iter().map(|(_, sum)| &sum.lthash).sum())),
-            bytes: sums.iter().map(|(_, sum)| sum.bytes).sum(),
-            restored,
+            global_lthash: global_word(Some(expected.iter().map(|one| &one.sum.lthash).sum())),
+            bytes: expected.iter().map(|one| one.sum.bytes).sum(),
+            made,
         })
     }
 }
@@ -477,17 +496,10 @@ fn prove_converted(manifest: &Manifest, found: &[DatabaseReport]) -> Result<()> 
     Ok(())
 }
 
-/// A database as the restored store must have it.
-struct Expected {
-    name: String,
-    tag: Vec<u8>,
-    lthash: Option<String>,
-}
-
-/// Reads the restored store, and compares it with what was restored.
+/// Reads the records of the restored files, and compares them with the snapshot's logical proof.
 async fn check(
     report: &mut RestoreReport,
-    expected: &[Expected],
+    manifest: &Manifest,
     target: &StoreLocation,
     context: &Context,
 ) -> Result<()> {
@@ -501,26 +513,18 @@ async fn check(
     let snapshot = source.snapshot(View::Records, context).await?;
     let Some(records) = snapshot.records() else { return Ok(()) };
     let databases = &snapshot.info().databases;
-    // A single file keeps no name of its one database.
-    let only = match (expected, databases.as_slice()) {
-        ([only], [_]) => Some(only),
-        _ => None,
-    };
-    let of = |name: &str| only.or_else(|| expected.iter().find(|expected| expected.name == name));
-    let tag = |info: &DatabaseInfo| {
-        of(&info.name).map_or(info.name.clone().into_bytes(), |e| e.tag.clone())
-    };
-    let tags: Vec<Vec<u8>> = databases.iter().map(tag).collect();
-    let tags: Vec<&[u8]> = tags.iter().map(Vec::as_slice).collect();
+    let of = |info: &DatabaseInfo| manifest.databases.iter().find(|one| one.name == info.name);
+    let tags = databases.iter().map(|info| of(info).map_or(info.name.as_bytes(), |one| &one.tag));
+    let tags: Vec<&[u8]> = tags.collect();
     context.phase("summing records", sums::estimate(databases));
     let sums = sums::sum_tagged(records, databases, &tags, context).await?;
     let mut proved = 0;
-    for (database, sum) in databases.iter().zip(&sums) {
-        let Some(Expected { lthash: Some(lthash), .. }) = of(&database.name) else { continue };
+    for (info, sum) in databases.iter().zip(&sums) {
+        let Some(expected) = of(info).and_then(|one| one.sum.as_ref()) else { continue };
         proved += 1;
-        if *lthash != sum.lthash.checksum().to_string() {
+        if expected.lthash != sum.lthash {
             let detail = "the restored store, read again, has other records".into();
-            return Err(Error::NotProved { database: database.name.clone(), detail });
+            return Err(Error::NotProved { database: info.name.clone(), detail });
         }
     }
     let told = match proved {

@@ -11,7 +11,8 @@ use futures_util::TryStreamExt;
 use remote::tree::{FileSurvey, Salvaged, salvage_records, survey_files, whole_contents};
 use remote::{Host, Repository};
 
-use crate::report::{DatabaseReport, LossReport, RestoreReport};
+use crate::built::{self, Expected};
+use crate::report::{DatabaseReport, LossReport, NotCarriedReport, RestoreReport};
 use crate::restore::{self, RestoreOptions};
 use crate::snapshots::{self, SnapshotSpec};
 use crate::{Error, Result, StoreLocation, sums, time};
@@ -97,12 +98,18 @@ impl Salvaging<'_> {
         let content = Content::Records { layout, databases: infos.collect() };
         let mut into = target.begin(self.plan(content), self.context).await?;
         self.context.phase("salvaging records", None);
+        let mut expected = Vec::with_capacity(databases.len());
         for (number, (database, name)) in databases.iter().enumerate() {
             let sum = self.database(number, database, into.as_mut(), report).await?;
             report.bytes += sum.bytes;
             report.databases.push(DatabaseReport::new(name.clone(), Some(&sum)));
+            expected.push(Expected { name: name.clone(), tag: database.tag.clone(), sum });
         }
-        Ok(into.finish().await?)
+        let built = into.complete().await?;
+        report.not_carried = built.not_carried().iter().map(NotCarriedReport::of).collect();
+        // What is whole must not be lost on its way, though the store is not proved by it.
+        built::prove(built.as_ref(), &expected, self.context).await?;
+        Ok(built.publish().await?)
     }
 
     async fn database(
@@ -169,7 +176,7 @@ impl Salvaging<'_> {
                 into.place(file, offset, bytes).await?;
             }
         }
-        Ok(into.finish().await?)
+        Ok(into.complete().await?.publish().await?)
     }
 
     /// The engine as which the target takes the files: its own, or a plain folder.

@@ -86,7 +86,7 @@ impl Scratch {
                 restore.place(content.file, content.offset, content.bytes).await?;
             }
         }
-        restore.finish().await?;
+        restore.complete().await?.publish().await?;
         let source = location.source(&SourceOptions::default())?;
         Ok(Self { source, _folder: folder })
     }

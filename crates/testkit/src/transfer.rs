@@ -3,7 +3,7 @@
 use backup_core::progress::Context;
 use backup_core::source::{FileInfo, View};
 use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
-use backup_core::{Error, Files, Result, Snapshot, Source, Target};
+use backup_core::{Error, Files, Restore, RestoreExt, Result, Snapshot, Source, Target};
 use futures_util::TryStreamExt;
 
 use crate::contents::records_of;
@@ -43,6 +43,19 @@ pub async fn transfer(
     target: &dyn Target,
     existing: Existing,
 ) -> Result<Restored> {
+    load(source, target, existing).await?.finish().await
+}
+
+/// Loads all records of `source`, as they are now, into `target`, and leaves it to the caller to complete
+/// the restore.
+///
+/// # Errors
+/// Those of the source and the target.
+pub async fn load(
+    source: &dyn Source,
+    target: &dyn Target,
+    existing: Existing,
+) -> Result<Box<dyn Restore>> {
     let context = Context::default();
     let snapshot = source.snapshot(View::Records, &context).await?;
     let records = records_of(snapshot.as_ref())?;
@@ -53,7 +66,7 @@ pub async fn transfer(
             restore.load(database, batch).await?;
         }
     }
-    restore.finish().await
+    Ok(restore)
 }
 
 /// Copies all files of `source`, as they are now, into `target`, piece by piece.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use backup_core::disk::{Disk, DiskFile};
 use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
-use backup_core::staging::{Form, Staging};
+use backup_core::staging::{BuiltStore, Form, Staging};
 use backup_core::target::{Existing, Origin, Restored, each_once};
 use backup_core::{Error, Result};
 
+use super::built::BuiltFiles;
 use super::{FILE_DATABASE, PortableWriter, file_name, refused};
 
 /// The permission bits of a portable file.
@@ -32,8 +33,8 @@ pub(super) struct Building<'a> {
 #[derive(Debug)]
 pub(super) struct Build {
     staging: Staging,
-    /// The number of databases that may come.
-    databases: usize,
+    /// The databases that may come.
+    names: Vec<String>,
     /// The files to write, in the order of the databases.
     files: Vec<PathBuf>,
     notes: Vec<String>,
@@ -49,7 +50,7 @@ impl Build {
     /// [`Error::Unsupported`] for a file and several databases; those of [`Staging::begin`].
     pub(super) fn begin(building: Building<'_>) -> Result<Self> {
         let Building { disk, path, form, existing, databases, memory, context } = building;
-        let (names, notes) = match form {
+        let (in_folder, notes) = match form {
             Form::File { .. } => (Vec::new(), one_database(path, &databases)?),
             Form::Folder { .. } => (file_names(&databases)?, Vec::new()),
         };
@@ -57,16 +58,15 @@ impl Build {
         let folder = staging.folder();
         let files = match form {
             Form::File { .. } => vec![staging.file()],
-            Form::Folder { .. } => names.iter().map(|name| folder.join(name)).collect(),
+            Form::Folder { .. } => in_folder.iter().map(|name| folder.join(name)).collect(),
         };
         let writer = PortableWriter::new(folder, memory, &context);
-        let databases = databases.len();
-        Ok(Self { staging, databases, files, notes, current: 0, writer, memory, context })
+        Ok(Self { staging, names: databases, files, notes, current: 0, writer, memory, context })
     }
 
     /// Takes records of a database, in any order; databases come in the order they were named.
     pub(super) fn load(&mut self, database: usize, batch: &RecordBatch) -> Result<()> {
-        if database < self.current || database >= self.databases {
+        if database < self.current || database >= self.names.len() {
             let detail = "is not in the plan, or another one after it was begun already";
             return Err(Error::invalid(format!("database number {database} of a restore"), detail));
         }
@@ -75,12 +75,22 @@ impl Build {
         self.writer.push(batch).map_err(|error| refused(path, error))
     }
 
-    /// Writes what is left and publishes all.
+    /// Writes what is left, and publishes all.
     pub(super) fn finish(mut self, origin: &Origin) -> Result<Restored> {
         self.write_until(self.files.len())?;
         self.context.check()?;
         let kept_aside = self.staging.publish(origin)?;
         Ok(Restored { kept_aside, notes: self.notes })
+    }
+
+    /// Writes what is left.
+    pub(super) fn complete(mut self, origin: Origin) -> Result<BuiltStore> {
+        self.write_until(self.files.len())?;
+        self.context.check()?;
+        let Self { staging, names, files, notes, context, .. } = self;
+        let built = BuiltStore::new(staging, origin, &context).with_notes(notes);
+        let files: Vec<_> = names.into_iter().zip(files).collect();
+        Ok(built.read_by(move || Ok(Box::new(BuiltFiles::open(&files, &context)?))))
     }
 
     /// Writes the files of the databases before `database`.

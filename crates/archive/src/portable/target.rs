@@ -9,8 +9,8 @@ use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch, RecordKey};
 use backup_core::source::{Capabilities, Layout, StoreDescription};
 use backup_core::staging::Form;
-use backup_core::target::{Content, Origin, RestorePlan, Restored};
-use backup_core::{Error, Restore, Result, Target, thread};
+use backup_core::target::{Content, Origin, RestorePlan};
+use backup_core::{Built, Error, Restore, Result, Target, thread};
 use bytes::Bytes;
 
 use super::build::{Build, Building};
@@ -139,10 +139,11 @@ impl Restore for PortableRestore {
         Err(no_files())
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Restored> {
+    async fn complete(mut self: Box<Self>) -> Result<Box<dyn Built>> {
         let loading = self.loading()?;
         let origin = self.origin;
-        thread::call("finishing a portable file", move || loading.build.finish(&origin)).await
+        let complete = move || loading.build.complete(origin);
+        Ok(Box::new(thread::call("completing a portable file", complete).await?))
     }
 }
 

@@ -43,6 +43,12 @@ enum Fault {
     SkipsEmptyDatabases,
     IgnoresCancel,
     TellsNoOrigin,
+    LosesALoadedRecord,
+    ChangesALoadedRecord,
+    // A built store that …
+    ReadsTheOldStore,
+    BuildsNothingToRead,
+    PublishesWhenCompleted,
     // A key-value store that …
     ExcludesNobody,
     AppliesOneByOne,
@@ -143,6 +149,11 @@ fn faults_of_restores_are_found() {
     finds(Fault::SkipsEmptyDatabases, "restore::empty_databases_are_made");
     finds(Fault::IgnoresCancel, "restore::cancelled_is_not_published");
     finds(Fault::TellsNoOrigin, "restore::sidecar_tells_the_origin");
+    finds(Fault::LosesALoadedRecord, "restore::built_is_read_as_it_is");
+    finds(Fault::ChangesALoadedRecord, "restore::built_is_read_as_it_is");
+    finds(Fault::ReadsTheOldStore, "restore::built_is_read_as_it_is");
+    finds(Fault::BuildsNothingToRead, "restore::built_is_read_as_it_is");
+    finds(Fault::PublishesWhenCompleted, "restore::built_and_dropped_leaves_the_old");
 }
 
 #[test]

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use backend_memory::MemoryStore;
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch};
-use backup_core::source::{Capabilities, Layout, StoreDescription};
+use backup_core::source::{Capabilities, Layout, StoreDescription, View};
 use backup_core::target::{Content, Existing, RestorePlan, Restored};
-use backup_core::{Error, KeyValueStore, Restore, Result, Target};
+use backup_core::{
+    Built, Error, KeyValueStore, Restore, RestoreExt, Result, Snapshot, Source, Target,
+};
 use bytes::Bytes;
 use pollster::FutureExt as _;
 
@@ -67,6 +69,13 @@ impl FaultyRestore {
         match self.fault {
             Fault::DropsRootKeys => records.iter_mut().for_each(|record| record.root_key = b""),
             Fault::Sorts => records.sort_by_key(|record| (record.root_key, record.key)),
+            Fault::LosesALoadedRecord => drop(records.pop()),
+            Fault::ChangesALoadedRecord => {
+                if let Some(last) = records.last_mut() {
+                    last.value = b"another value";
+                    (last.offset, last.total) = (0, last.value.len() as u64);
+                }
+            }
             _ => return Ok(batch),
         }
         let mut altered = RecordBatch::new();
@@ -96,9 +105,39 @@ impl Restore for FaultyRestore {
         self.inner().place(file, offset, bytes).await
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<Restored> {
-        let inner = self.inner.take().expect("not finished yet");
-        let mut done = inner.finish().await?;
+    async fn complete(mut self: Box<Self>) -> Result<Box<dyn Built>> {
+        let inner = self.inner.take().expect("not finished yet").complete().await?;
+        let (fault, store) = (self.fault, self.store.clone());
+        if fault == Fault::PublishesWhenCompleted {
+            inner.publish().await?;
+            return Ok(Box::new(Published(store)));
+        }
+        Ok(Box::new(FaultyBuilt { fault, store, inner, empty: std::mem::take(&mut self.empty) }))
+    }
+}
+
+struct FaultyBuilt {
+    fault: Fault,
+    store: MemoryStore,
+    inner: Box<dyn Built>,
+    empty: Vec<String>,
+}
+
+#[async_trait]
+impl Built for FaultyBuilt {
+    async fn records(&self) -> Result<Option<Box<dyn Snapshot>>> {
+        match self.fault {
+            // What is there now is not what was built.
+            Fault::ReadsTheOldStore => {
+                Ok(Some(self.store.snapshot(View::Records, &Context::default()).await?))
+            }
+            Fault::BuildsNothingToRead => Ok(None),
+            _ => self.inner.records().await,
+        }
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Restored> {
+        let mut done = self.inner.publish().await?;
         for name in self.empty.iter().filter(|name| !name.is_empty()) {
             self.store.delete(name).await?;
         }
@@ -106,6 +145,20 @@ impl Restore for FaultyRestore {
             done.notes.clear();
         }
         Ok(done)
+    }
+}
+
+/// A store that was published before anybody could look at it.
+struct Published(MemoryStore);
+
+#[async_trait]
+impl Built for Published {
+    async fn records(&self) -> Result<Option<Box<dyn Snapshot>>> {
+        Ok(Some(self.0.snapshot(View::Records, &Context::default()).await?))
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Restored> {
+        Ok(Restored::default())
     }
 }
 

@@ -5,16 +5,21 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use backup_core::staging::Placing;
-use backup_core::target::{Origin, Restored};
+use backup_core::progress::Context;
+use backup_core::staging::{BuiltStore, Placing};
+use backup_core::target::Origin;
 use backup_core::{Error, Result};
 
 use crate::capture::encrypted::is_encrypted;
 use crate::format::file_name::{self, CURRENT};
 use crate::format::manifest::{LiveState, Unreadable};
 
-/// Checks and publishes the files that were placed.
-pub(super) fn finish(placing: Placing, origin: &Origin) -> Result<Restored> {
+/// Checks the files that were placed.
+pub(super) fn complete(
+    placing: Placing,
+    origin: Origin,
+    context: &Context,
+) -> Result<BuiltStore> {
     let staging = placing.complete()?;
     let mut notes = Vec::new();
     if is_encrypted(staging.folder())? {
@@ -22,8 +27,7 @@ pub(super) fn finish(placing: Placing, origin: &Origin) -> Result<Restored> {
     } else {
         check(staging.folder())?;
     }
-    let kept_aside = staging.publish(origin)?;
-    Ok(Restored { kept_aside, notes })
+    Ok(BuiltStore::new(staging, origin, context).with_notes(notes))
 }
 
 /// Checks that the placed files are a whole database: what CURRENT names, and every table, blob

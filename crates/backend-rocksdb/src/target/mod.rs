@@ -74,7 +74,8 @@ impl RocksTarget {
                 let (existing, origin) = (plan.existing, plan.origin);
                 let placing =
                     Placing::begin(disk, folder, form, files, existing, &origin, context)?;
-                placing.restore(move |placing| files::finish(placing, &origin))
+                let context = context.clone();
+                placing.restore(move |placing| files::complete(placing, origin, &context))
             }
         })
     }

@@ -6,9 +6,9 @@ use std::thread;
 
 use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
-use backup_core::source::{DatabaseInfo, Layout};
-use backup_core::staging::Staging;
-use backup_core::target::{Origin, Restored, each_once};
+use backup_core::source::{DatabaseInfo, Layout, View};
+use backup_core::staging::{BuiltStore, Staging};
+use backup_core::target::{Origin, each_once};
 use backup_core::{Error, Restore, Result};
 use rocksdb::{ColumnFamilyDescriptor, DB, IngestExternalFileOptions, Options};
 
@@ -18,6 +18,7 @@ use crate::foreign::KeyOrder;
 use crate::format::options::FamilyOptions;
 use crate::layout::{self, DEFAULT, MARK_FAMILY, MARK_KEY, PARTITIONED};
 use crate::settings::{Applied, REVERSE_BYTEWISE};
+use crate::source::RocksSource;
 
 /// The folder for tables that the engine has not taken in yet, in the staging folder.
 const TABLES: &str = "keepsum-tables";
@@ -49,17 +50,23 @@ pub(super) fn begin(
     let count = databases.len();
     let work = move |batches: &Batches| write_tables(&folder, layout, &databases, batches);
     let loading = Loading::start(ENGINE, count, context, work)?;
-    Ok(loading.restore(staging, move |written, staging| plan.publish(written, staging)))
+    Ok(loading.restore(staging, move |written, staging| plan.complete(written, staging)))
 }
 
 impl Plan {
-    fn publish(&self, written: Vec<Written>, staging: Staging) -> Result<Restored> {
-        let folder = staging.folder();
-        self.take_in(folder, written)?;
-        staging.disk().remove(&folder.join(TABLES))?;
-        let notes = self.options_left_out(folder);
-        let kept_aside = staging.publish(&self.origin)?;
-        Ok(Restored { kept_aside, notes })
+    fn complete(self, written: Vec<Written>, staging: Staging) -> Result<BuiltStore> {
+        let folder = staging.folder().to_owned();
+        self.take_in(&folder, written)?;
+        let notes = self.options_left_out(&folder);
+        // Where the tables were is room for what reads the store, which nobody sees.
+        let tables = folder.join(TABLES);
+        let source = RocksSource::path(&folder)?.scratch_in(&tables);
+        let Self { origin, context, .. } = self;
+        let built = BuiltStore::new(staging, origin, &context).with_notes(notes);
+        let built = built
+            .read_by(move || Ok(Box::new(source.take(View::Records, &context)?)))
+            .before_publishing(move |staging| staging.disk().remove(&tables));
+        Ok(built)
     }
 
     /// Makes the database and lets it take in the tables.

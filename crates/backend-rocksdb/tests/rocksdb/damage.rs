@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use backend_rocksdb::rocksdb::Options;
 use backup_core::source::View;
-use backup_core::{Error, Result};
+use backup_core::{Error, RestoreExt, Result};
 
 use crate::stores::{open, records_of, restore_files, snapshot, text};
 

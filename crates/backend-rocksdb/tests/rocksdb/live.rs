@@ -17,7 +17,7 @@ use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 use backup_core::source::View;
 use backup_core::target::Existing;
-use backup_core::{Snapshot, Source};
+use backup_core::{RestoreExt, Snapshot, Source};
 use pollster::FutureExt as _;
 use testkit::contents::Contents;
 use testkit::noise;

@@ -12,7 +12,7 @@ use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout, View};
 use backup_core::target::{Content, Existing, RestorePlan};
-use backup_core::{Error, KeyValueStore, Result, Source, Target};
+use backup_core::{Error, KeyValueStore, RestoreExt, Result, Source, Target};
 use pollster::FutureExt as _;
 use testkit::contents::{Contents, contents};
 use testkit::filler::Filler;

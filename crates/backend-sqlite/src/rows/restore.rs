@@ -8,7 +8,7 @@ use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
-use backup_core::target::{Origin, Restored};
+use backup_core::target::Origin;
 use backup_core::{Error, Restore, Result};
 
 use super::build::{self, Build};
@@ -17,7 +17,7 @@ use super::load::{Loader, in_order};
 use super::schema::{self, Object};
 use super::settings::{Pragmas, SCHEMA, Settings};
 use super::table::Table;
-use crate::{ENGINE, target};
+use crate::{ENGINE, source, target};
 
 /// How many bytes of rows are written in one transaction.
 const TRANSACTION_BYTES: usize = 64 << 20;
@@ -60,8 +60,9 @@ pub(crate) fn begin(
     let context = context.clone();
     Ok(loading.restore(staging, move |Written { build, plan }, staging| {
         let notes = finish::finish(build, &plan, &context)?;
-        let kept_aside = target::publish(staging, &origin)?;
-        Ok(Restored { kept_aside, notes })
+        let (path, cancelled) = (staging.file(), context.clone());
+        let built = target::built(staging, origin, &context).with_notes(notes);
+        Ok(built.read_by(move || source::of_built(&path, &cancelled)))
     }))
 }
 

@@ -6,7 +6,7 @@ use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::staging::Staging;
-use backup_core::target::{Origin, Restored, each_once};
+use backup_core::target::{Origin, each_once};
 use backup_core::{Restore, Result};
 use rusqlite::{Connection, OpenFlags};
 
@@ -14,7 +14,7 @@ use super::build::Build;
 use super::failure::failed;
 use super::layout;
 use super::table::Table;
-use crate::{ENGINE, target};
+use crate::{ENGINE, source, target};
 
 /// What a file that is thrown away after a failure needs: no journal, no sync (publishing syncs it), no
 /// lock that is given back in between, and no log while pages are written.
@@ -41,9 +41,11 @@ pub(crate) fn begin(
     let path = staging.file();
     let work = move |batches: &Batches| write_store(&path, layout, &plan, batches);
     let loading = Loading::start(ENGINE, databases.len(), context, work)?;
+    let context = context.clone();
     Ok(loading.restore(staging, move |(), staging| {
-        let kept_aside = target::publish(staging, &origin)?;
-        Ok(Restored { kept_aside, notes: Vec::new() })
+        let (path, cancelled) = (staging.file(), context.clone());
+        let built = target::built(staging, origin, &context);
+        Ok(built.read_by(move || source::of_built(&path, &cancelled)))
     }))
 }
 

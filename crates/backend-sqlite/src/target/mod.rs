@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{Form, Placing, Staging};
+use backup_core::staging::{BuiltStore, Form, Placing, Staging};
 use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
@@ -82,8 +82,8 @@ impl SqliteTarget {
                 pages::check_plan(&files)?;
                 let placing =
                     Placing::begin(disk, &self.path, FORM, files, existing, &origin, context)?;
-                let check = self.check;
-                Ok(placing.restore(move |placing| pages::finish(placing, &origin, check)))
+                let (check, context) = (self.check, context.clone());
+                Ok(placing.restore(move |placing| pages::complete(placing, origin, check, &context)))
             }
             Content::Files { engine, .. } => Err(Error::unsupported(
                 format!("placing files of {engine} as a SQLite database"),
@@ -99,10 +99,10 @@ impl SqliteTarget {
     }
 }
 
-/// Puts a database that is complete and checked in its place, unless somebody opened what is there meanwhile.
-pub(crate) fn publish(staging: Staging, origin: &Origin) -> Result<Option<PathBuf>> {
-    holder::refuse_open(staging.target())?;
-    staging.publish(origin)
+/// A database that is complete, and that is put in its place unless somebody opens what is there meanwhile.
+pub(crate) fn built(staging: Staging, origin: Origin, context: &Context) -> BuiltStore {
+    let built = BuiltStore::new(staging, origin, context);
+    built.before_publishing(|staging| holder::refuse_open(staging.target()))
 }
 
 #[async_trait]

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use backup_core::progress::Context;
 use backup_core::source::FileInfo;
-use backup_core::staging::Placing;
-use backup_core::target::{Origin, Restored};
+use backup_core::staging::{BuiltStore, Placing};
+use backup_core::target::Origin;
 use backup_core::{Error, Result};
 
 use super::PageCheck;
@@ -24,12 +25,16 @@ pub(super) fn check_plan(files: &[FileInfo]) -> Result<()> {
     Err(Error::invalid("the files of the snapshot", detail))
 }
 
-/// Checks and publishes the pages that were placed.
-pub(super) fn finish(placing: Placing, origin: &Origin, check: PageCheck) -> Result<Restored> {
+/// Checks the pages that were placed.
+pub(super) fn complete(
+    placing: Placing,
+    origin: Origin,
+    check: PageCheck,
+    context: &Context,
+) -> Result<BuiltStore> {
     let (staging, built) = placing.complete_file()?;
     check_pages(&built, check)?;
-    let kept_aside = super::publish(staging, origin)?;
-    Ok(Restored { kept_aside, notes: Vec::new() })
+    Ok(super::built(staging, origin, context))
 }
 
 /// Checks what was placed: its header, that it is as long as that says, and all that SQLite checks.

@@ -8,7 +8,7 @@ use backup_core::path::FilePath;
 use backup_core::progress::Context;
 use backup_core::source::{FileInfo, FileNature};
 use backup_core::target::{Existing, Restored};
-use backup_core::{Error, Result, Target};
+use backup_core::{Error, RestoreExt, Result, Target};
 use bytes::Bytes;
 use pollster::FutureExt as _;
 use rusqlite::Connection;

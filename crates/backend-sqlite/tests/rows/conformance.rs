@@ -11,7 +11,7 @@ use backup_core::source::{
     BatchStream, Capabilities, DatabaseInfo, SnapshotInfo, StoreDescription, View, no_such_view,
 };
 use backup_core::target::{Content, RestorePlan, Restored};
-use backup_core::{Error, Files, Records, Restore, Result, Snapshot, Source, Target};
+use backup_core::{Built, Error, Files, Records, Restore, Result, Snapshot, Source, Target};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tempfile::TempDir;
@@ -137,11 +137,7 @@ impl Source for Mapped {
             return Err(no_such_view("sqlite", view, "these are its rows alone"));
         }
         let inner = self.inner.snapshot(view, context).await?;
-        let mut info = inner.info().clone();
-        let hidden = |info: &DatabaseInfo| info.name == "sqlite_schema" || info.name == ALWAYS;
-        let shown = (0..info.databases.len()).filter(|at| !hidden(&info.databases[*at])).collect();
-        info.databases.retain(|info| !hidden(info));
-        Ok(Box::new(MappedSnapshot { inner, info, shown, has_rowid: self.has_rowid }))
+        Ok(Box::new(MappedSnapshot::of(inner, self.has_rowid)))
     }
 }
 
@@ -168,6 +164,14 @@ impl Snapshot for MappedSnapshot {
 }
 
 impl MappedSnapshot {
+    fn of(inner: Box<dyn Snapshot>, has_rowid: bool) -> Self {
+        let mut info = inner.info().clone();
+        let hidden = |info: &DatabaseInfo| info.name == "sqlite_schema" || info.name == ALWAYS;
+        let shown = (0..info.databases.len()).filter(|at| !hidden(&info.databases[*at])).collect();
+        info.databases.retain(|info| !hidden(info));
+        Self { inner, info, shown, has_rowid }
+    }
+
     fn number(&self, database: usize) -> usize {
         self.shown.get(database).copied().unwrap_or(usize::MAX)
     }
@@ -314,7 +318,25 @@ impl Restore for MappedRestore {
         self.inner.place(file, offset, bytes).await
     }
 
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        self.inner.finish().await
+    async fn complete(self: Box<Self>) -> Result<Box<dyn Built>> {
+        let has_rowid = self.rowid.is_some();
+        Ok(Box::new(MappedBuilt { inner: self.inner.complete().await?, has_rowid }))
+    }
+}
+
+struct MappedBuilt {
+    inner: Box<dyn Built>,
+    has_rowid: bool,
+}
+
+#[async_trait]
+impl Built for MappedBuilt {
+    async fn records(&self) -> Result<Option<Box<dyn Snapshot>>> {
+        let Some(inner) = self.inner.records().await? else { return Ok(None) };
+        Ok(Some(Box::new(MappedSnapshot::of(inner, self.has_rowid))))
+    }
+
+    async fn publish(self: Box<Self>) -> Result<Restored> {
+        self.inner.publish().await
     }
 }

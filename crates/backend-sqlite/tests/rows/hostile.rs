@@ -5,7 +5,7 @@ use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::target::{Content, Existing, RestorePlan, Restored};
-use backup_core::{Error, Result, Target};
+use backup_core::{Error, RestoreExt, Result, Target};
 use pollster::FutureExt as _;
 use rusqlite::Connection;
 use tempfile::TempDir;

@@ -8,7 +8,7 @@ use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout, View};
 use backup_core::target::{Content, Existing, RestorePlan};
-use backup_core::{Error, KeyValueStore, Restore, Source, Target};
+use backup_core::{Error, KeyValueStore, Restore, RestoreExt, Source, Target};
 use futures_util::TryStreamExt as _;
 use pollster::FutureExt as _;
 use rusqlite::Connection;

@@ -5,27 +5,27 @@ use bytes::Bytes;
 
 use super::Loading;
 use crate::record::RecordBatch;
-use crate::staging::Staging;
-use crate::target::{Restore, Restored};
+use crate::staging::{BuiltStore, Staging};
+use crate::target::{Built, Restore};
 use crate::{Result, thread};
 
 /// Loads records, and ends with what an engine does with them then.
 struct RecordsRestore<T, F> {
-    finish: F,
+    complete: F,
     // The thread ends before the folder it writes into is swept: fields drop in this order.
     loading: Loading<T>,
     staging: Staging,
 }
 
 impl<T: Send + 'static> Loading<T> {
-    /// A restore of what the thread writes into `staging`. When all has come, `finish` gets what the thread
-    /// made: it checks and publishes it, and may block.
+    /// A restore of what the thread writes into `staging`. When all has come, `complete` gets what the
+    /// thread made, and makes the store of it. It may block.
     pub fn restore(
         self,
         staging: Staging,
-        finish: impl FnOnce(T, Staging) -> Result<Restored> + Send + 'static,
+        complete: impl FnOnce(T, Staging) -> Result<BuiltStore> + Send + 'static,
     ) -> Box<dyn Restore> {
-        Box::new(RecordsRestore { finish, loading: self, staging })
+        Box::new(RecordsRestore { complete, loading: self, staging })
     }
 }
 
@@ -33,7 +33,7 @@ impl<T: Send + 'static> Loading<T> {
 impl<T, F> Restore for RecordsRestore<T, F>
 where
     T: Send + 'static,
-    F: FnOnce(T, Staging) -> Result<Restored> + Send + 'static,
+    F: FnOnce(T, Staging) -> Result<BuiltStore> + Send + 'static,
 {
     async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
         self.loading.load(database, batch).await
@@ -43,11 +43,11 @@ where
         Err(self.loading.refuse_files())
     }
 
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        let publish = move || {
-            let Self { finish, mut loading, staging } = *self;
-            finish(loading.finish()?, staging)
+    async fn complete(self: Box<Self>) -> Result<Box<dyn Built>> {
+        let complete = move || {
+            let Self { complete, mut loading, staging } = *self;
+            complete(loading.finish()?, staging)
         };
-        thread::call("publish-records", publish).await
+        Ok(Box::new(thread::call("complete-records", complete).await?))
     }
 }

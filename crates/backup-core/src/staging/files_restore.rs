@@ -5,33 +5,32 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::Placing;
+use super::{BuiltStore, Placing};
 use crate::record::RecordBatch;
 use crate::source::Files;
-use crate::target::{Restore, Restored};
+use crate::target::{Built, Restore};
 use crate::{Error, Result, thread};
 
 /// Places files, and ends with what an engine does with them then.
 struct FilesRestore<F> {
     placing: Placing,
-    finish: F,
+    complete: F,
 }
 
 impl Placing {
-    /// A restore of these files. `finish` gets them when all have come: it checks and publishes them, and may
-    /// block.
+    /// A restore of these files. `complete` gets them when all have come: it checks them, and may block.
     pub fn restore(
         self,
-        finish: impl FnOnce(Self) -> Result<Restored> + Send + 'static,
+        complete: impl FnOnce(Self) -> Result<BuiltStore> + Send + 'static,
     ) -> Box<dyn Restore> {
-        Box::new(FilesRestore { placing: self, finish })
+        Box::new(FilesRestore { placing: self, complete })
     }
 }
 
 #[async_trait]
 impl<F> Restore for FilesRestore<F>
 where
-    F: FnOnce(Placing) -> Result<Restored> + Send + 'static,
+    F: FnOnce(Placing) -> Result<BuiltStore> + Send + 'static,
 {
     async fn load(&mut self, _database: usize, _batch: RecordBatch) -> Result<()> {
         Err(Error::invalid("a restore of files", "takes no records; it was begun for files"))
@@ -49,8 +48,8 @@ where
         self.placing.interrupt();
     }
 
-    async fn finish(self: Box<Self>) -> Result<Restored> {
-        let Self { placing, finish } = *self;
-        thread::call("publish-files", move || finish(placing)).await
+    async fn complete(self: Box<Self>) -> Result<Box<dyn Built>> {
+        let Self { placing, complete } = *self;
+        Ok(Box::new(thread::call("complete-files", move || complete(placing)).await?))
     }
 }

@@ -6,7 +6,7 @@ use backup_core::progress::Context;
 use backup_core::record::{PART_BYTES, Record, RecordBatch};
 use backup_core::source::{DatabaseInfo, Layout};
 use backup_core::target::{Content, Existing, RestorePlan, Restored};
-use backup_core::{Error, Restore, Result, Target};
+use backup_core::{Built, Error, Restore, RestoreExt, Result, Target};
 use bytes::Bytes;
 use pollster::FutureExt as _;
 
@@ -14,7 +14,7 @@ use super::sample::{self, FIRST};
 use super::source::snapshot;
 use super::{Abilities, Check, Subject, check, target_of};
 use crate::contents::{Contents, contents, snapshot_contents, sums};
-use crate::transfer::{origin, transfer};
+use crate::transfer::{load, origin, transfer};
 
 pub(super) const CHECKS: &[Check] = &[
     check("restore::round_trip", Abilities::loads, round_trip),
@@ -41,6 +41,9 @@ pub(super) const CHECKS: &[Check] = &[
     check("restore::plain_refuses_root_keys", Abilities::loads, plain_root_keys),
     check("restore::sidecar_tells_the_origin", Abilities::loads, sidecar),
     check("restore::takes_no_files_with_records", Abilities::loads, no_files),
+    check("restore::built_is_read_as_it_is", Abilities::loads, built_is_read),
+    check("restore::built_and_dropped_leaves_nothing", Abilities::loads, built_dropped_free),
+    check("restore::built_and_dropped_leaves_the_old", Abilities::loads, built_dropped_old),
 ];
 
 fn loads_partitions(can: &Abilities) -> bool {
@@ -141,6 +144,64 @@ fn empty_databases(subject: &Subject<'_>) -> Result<()> {
 
 fn nothing(subject: &Subject<'_>) -> Result<()> {
     round_trip_of(subject, &Contents::new())
+}
+
+/// Loads everything and makes the store of it, which nobody sees yet.
+fn complete(expected: &Contents, target: &dyn Target, existing: Existing) -> Result<Box<dyn Built>> {
+    load(expected, target, existing).block_on()?.complete().block_on()
+}
+
+/// The databases of what was built that hold anything.
+fn assert_holds(expected: &Contents, built: &dyn Built) -> Result<()> {
+    let snapshot = built.records().block_on()?.expect("a store of records that was built is read");
+    let found = snapshot_contents(snapshot.as_ref()).block_on()?;
+    expected.assert_same(&found, "what was built, before it was published");
+    Ok(())
+}
+
+fn built_is_read(subject: &Subject<'_>) -> Result<()> {
+    let old = sample::many(10, 10);
+    let place = subject.filled(&old)?;
+    for expected in [sample::nasty(subject.abilities.source), sample::long_values()] {
+        let before = contents(place.source()?.as_ref()).block_on()?;
+        let target = target_of(place.as_ref());
+        let built = complete(&expected, target.as_ref(), Existing::KeepAside)?;
+        // As often as one likes.
+        assert_holds(&expected, built.as_ref())?;
+        assert_holds(&expected, built.as_ref())?;
+        let found = contents(place.source()?.as_ref()).block_on()?;
+        before.assert_same(&found, "the old store, while the new one is read");
+        built.publish().block_on()?;
+        let found = contents(place.source()?.as_ref()).block_on()?;
+        expected.assert_same(&found, "the new store, which was read before");
+    }
+    Ok(())
+}
+
+fn built_dropped_free(subject: &Subject<'_>) -> Result<()> {
+    let place = subject.place()?;
+    let target = target_of(place.as_ref());
+    let expected = sample::many(10, 10);
+    let built = complete(&expected, target.as_ref(), Existing::Refuse)?;
+    assert_holds(&expected, built.as_ref())?;
+    drop(built);
+    match snapshot(place.as_ref()) {
+        Err(Error::NotFound { .. }) => {}
+        Err(other) => return Err(other),
+        Ok(left) => assert_eq!(snapshot_contents(left.as_ref()).block_on()?.records(), 0),
+    }
+    assert_eq!(place.sidecar()?, None, "a store that was dropped tells no origin");
+    begin(&target, Existing::Refuse)?.finish().block_on().map(drop)
+}
+
+fn built_dropped_old(subject: &Subject<'_>) -> Result<()> {
+    let expected = sample::nasty(subject.abilities.source);
+    let place = subject.filled(&expected)?;
+    let target = target_of(place.as_ref());
+    drop(complete(&sample::many(10, 10), target.as_ref(), Existing::KeepAside)?);
+    let found = contents(place.source()?.as_ref()).block_on()?;
+    expected.assert_same(&found, "the old store, after one that was built was dropped");
+    Ok(())
 }
 
 fn dropped_free(subject: &Subject<'_>) -> Result<()> {

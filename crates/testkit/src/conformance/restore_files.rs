@@ -8,7 +8,7 @@ use backup_core::progress::Context;
 use backup_core::record::RecordBatch;
 use backup_core::source::FileInfo;
 use backup_core::target::{Existing, Restored};
-use backup_core::{Error, Restore, Result, Snapshot, Target};
+use backup_core::{Error, Restore, RestoreExt, Result, Snapshot, Target};
 use bytes::Bytes;
 use pollster::FutureExt as _;
 

@@ -250,7 +250,7 @@ pub(crate) struct Restore {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Restore what is whole of a damaged snapshot, and list what is lost; nothing is proved
-    #[arg(long, conflicts_with_all = ["replace", "check", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["replace", "check", "strict", "dry_run"])]
     pub(crate) salvage: bool,
 }
 
@@ -265,6 +265,9 @@ pub(crate) struct Writing {
     pub(crate) layout: Option<LayoutChoice>,
     #[command(flatten)]
     pub(crate) part: Part,
+    /// Make no store where something around its records cannot be made again, and exit with 5
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Prove once more, from the finished store; `full`: have SQLite check every index as well
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true,
         default_missing_value = "again")]

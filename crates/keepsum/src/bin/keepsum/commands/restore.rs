@@ -121,6 +121,7 @@ fn options(writing: &Writing) -> RestoreOptions {
         database: writing.part.database.clone(),
         rename: writing.part.rename.clone(),
         check: writing.check.is_some(),
+        strict: writing.strict,
         target: TargetOptions { full_check: writing.check == Some(CheckChoice::Full) },
     }
 }

@@ -1,6 +1,6 @@
 //! What `restore`, `export` and `convert` print.
 
-use keepsum::report::{AlreadyThere, LossReport, RestoreReport};
+use keepsum::report::{AlreadyThere, LossReport, NotCarriedReport, RestoreReport};
 
 use super::Page;
 use super::table::{Align, Facts, Table};
@@ -23,7 +23,8 @@ impl Page for RestoreReport {
         facts.add_some("files", self.files.map(Number));
         facts.add_some("old one kept", self.kept_aside.as_ref());
         let databases = databases::table(&self.databases);
-        sections([facts.to_string(), databases, losses(&self.losses), amount(self)])
+        let not_carried = not_carried(&self.not_carried);
+        sections([facts.to_string(), databases, not_carried, losses(&self.losses), amount(self)])
     }
 }
 
@@ -33,6 +34,19 @@ impl Page for AlreadyThere {
         facts.add("already there", &self.target);
         facts.to_string()
     }
+}
+
+/// What the new store did not get, a line each.
+fn not_carried(parts: &[NotCarriedReport]) -> String {
+    if parts.is_empty() {
+        return String::new();
+    }
+    let columns = [("NOT CARRIED", Align::Left), ("NAME", Align::Left), ("WHY", Align::Left)];
+    let mut table = Table::new(columns);
+    for NotCarriedReport { kind, name, why } in parts {
+        table.row([kind.clone(), name.clone(), why.clone()]);
+    }
+    table.to_string()
 }
 
 /// What is lost of a salvaged snapshot, a line each.
