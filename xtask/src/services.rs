@@ -8,7 +8,7 @@ mod server;
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -65,7 +65,7 @@ pub(crate) struct Service {
 const OF_THE_SYSTEM: &str = "of-the-system";
 
 /// All of them; the tests of this workspace use each.
-pub(crate) const SERVICES: [Service; 6] = [
+pub(crate) const SERVICES: [Service; 7] = [
     Service {
         name: "pyoxigraph",
         about: "a graph store that keeps a RocksDB of twelve column families (PyPI; needs python3)",
@@ -95,6 +95,16 @@ pub(crate) const SERVICES: [Service; 6] = [
         package: "moto",
         features: "[server,s3]",
         install: install_from_pypi,
+    },
+    Service {
+        name: "swift",
+        about: "OpenStack Swift's S3, which lets two writers create one name (PyPI; needs python3)",
+        version: "2.38.0",
+        variable: "KEEPSUM_SWIFT",
+        program: "bin/swift_s3",
+        package: "swift",
+        features: "",
+        install: install_swift,
     },
     Service {
         name: "fossil",
@@ -226,6 +236,17 @@ fn install_from_pypi(service: &Service, folder: &Path) -> Result<()> {
             .args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
             .arg(wanted),
     )
+}
+
+/// Swift is four servers and their files: a program of ours makes one of them.
+fn install_swift(service: &Service, folder: &Path) -> Result<()> {
+    install_from_pypi(service, folder)?;
+    let python = folder.join("bin/python");
+    let script = format!("#!{} -Wignore\n{}", python.display(), include_str!("services/swift.py"));
+    let program = folder.join(service.program);
+    let cannot = || format!("cannot write {}", program.display());
+    fs::write(&program, script).with_context(cannot)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).with_context(cannot)
 }
 
 /// Compiles the program. What is compiled for it goes beside it, and away again: the dependencies are

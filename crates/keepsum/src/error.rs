@@ -116,6 +116,7 @@ fn of_remote(error: &remote::Error) -> ExitCode {
         remote::Error::Damaged { .. }
         | remote::Error::Missing { .. }
         | remote::Error::Unfinished { .. }
+        | remote::Error::Gone { .. }
         | remote::Error::History { .. } => ExitCode::Damaged,
         remote::Error::NotFound { .. } => ExitCode::Nothing,
         remote::Error::Occupied { .. } | remote::Error::Unfit { .. } => ExitCode::Refused,

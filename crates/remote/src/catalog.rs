@@ -24,6 +24,9 @@ pub(crate) const READS: usize = 8;
 /// How often a commit tries, one number after the other or the same one again, before it gives up.
 const TRIES: u32 = 256;
 
+/// How often an entry that was created is looked for before it is called gone.
+const CONFIRMATIONS: u32 = 8;
+
 /// The state of a repository after an entry of its catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -157,7 +160,8 @@ impl Catalog {
     ///
     /// # Errors
     /// Those of `decide`; [`Error::StartOver`] where entries after `base` are no longer kept;
-    /// [`Error::Contended`]. After an [`Error::Store`], the commit may still turn out to have landed.
+    /// [`Error::Contended`]; [`Error::Overwritten`] where the store created the entry and does not have
+    /// it. After an [`Error::Store`], the commit may still turn out to have landed.
     pub async fn commit(&self, base: &Head, mut decide: impl Decide) -> Result<Head> {
         let own = self.store.host().random()?;
         let mut seen = self.recall().await?;
@@ -217,7 +221,7 @@ impl Catalog {
         let path = Entry::path(number);
         for absent in 1..=TRIES {
             let failure = match self.store.create(&path, bytes.clone().into()).await {
-                Ok(Created::Created) => return Ok(true),
+                Ok(Created::Created) => return self.confirm(number, &bytes).await,
                 Ok(Created::Exists) => None,
                 Err(error @ Error::Store { .. }) => Some(error),
                 Err(error) => return Err(error),
@@ -236,6 +240,33 @@ impl Catalog {
             }
         }
         Err(Error::Contended { address: self.store.address().to_owned(), tries: TRIES })
+    }
+
+    /// Reads back the entry that the store said it created. A store that lets two writers create one name
+    /// says so to both, and one of the two entries is gone.
+    async fn confirm(&self, number: u64, bytes: &Bytes) -> Result<bool> {
+        let path = Entry::path(number);
+        let overwritten = |found: &str| {
+            let (path, found) = (self.store.name(&path), found.to_owned());
+            Err(Error::Overwritten { path, found, condition: self.store.condition() })
+        };
+        for absent in 1..=CONFIRMATIONS {
+            match self.entry(number).await {
+                Ok(Some((_, hash))) if hash == EntryHash::of(bytes) => return Ok(true),
+                Ok(Some(_)) => return overwritten("another writer's entry is there"),
+                // It was first, and so much followed that it has become a stub.
+                Err(error) if error.is_damage() => {
+                    return match self.read_head().await {
+                        Ok(newest) if number < newest.floor => Ok(true),
+                        Err(failure) if !failure.is_damage() => Err(failure),
+                        _ => Err(error),
+                    };
+                }
+                Err(error) => return Err(error),
+                Ok(None) => self.store.give_way(absent).await?,
+            }
+        }
+        overwritten("no entry is there")
     }
 
     /// What to say of an entry that cannot be read and may be one's own: a stub does not tell whose it
@@ -385,6 +416,11 @@ impl Catalog {
         self.store.blocking()
     }
 
+    /// What the store is told so that no entry is overwritten.
+    pub(crate) fn condition(&self) -> &'static str {
+        self.store.condition()
+    }
+
     pub(crate) fn address(&self) -> &str {
         self.store.address()
     }
@@ -405,7 +441,7 @@ fn start(entry: Entry, hash: EntryHash) -> Result<Head> {
 fn follow(head: &mut Head, entry: &Entry, hash: EntryHash) -> Result<()> {
     let number = entry.number;
     if number != next_number(head)? || entry.previous != head.hash {
-        return Err(broken(number, "it does not continue the entry before it"));
+        return Err(broken(number, UNCHAINED));
     }
     if entry.floor < head.floor || entry.floor > number {
         return Err(broken(number, "its floor is impossible"));
@@ -423,6 +459,10 @@ fn follow(head: &mut Head, entry: &Entry, hash: EntryHash) -> Result<()> {
     (head.number, head.hash, head.floor) = (number, hash, entry.floor);
     Ok(())
 }
+
+/// What is wrong with an entry that follows another one than the one before it.
+const UNCHAINED: &str = "it does not continue the entry before it; if two writers were at work, the store \
+    may have let both of them create one entry";
 
 fn next_number(head: &Head) -> Result<u64> {
     head.number.checked_add(1).ok_or_else(|| broken(head.number, "no number follows it"))

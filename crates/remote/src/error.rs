@@ -37,6 +37,19 @@ pub enum Error {
         /// Where it was looked for.
         address: String,
     },
+    /// There is no `keepsum.json` where this host has used a repository.
+    #[error(
+        "{address} has no keepsum.json, although this host has used a repository there, up to catalog \
+         entry {remembered}: it was removed, or the address leads elsewhere now (is the volume mounted? is \
+         it the same bucket and account?); put keepsum.json back from a copy, and make no new repository \
+         there before you know"
+    )]
+    Gone {
+        /// Where it was looked for.
+        address: String,
+        /// The number of the newest entry that was seen.
+        remembered: u64,
+    },
     /// `init` found something where the repository was to be made.
     #[error("{address} {found}; name another place for the new repository")]
     Occupied {
@@ -90,9 +103,8 @@ pub enum Error {
     },
     /// The catalog is not a continuation of the one that this host saw before.
     #[error(
-        "{address} {found}, where this host has seen entry {remembered} before: the repository was \
-         put back to an older state or replaced; if that was intended, accept it with \
-         `keepsum status --accept`"
+        "{address} {found}, where this host has seen entry {remembered} before: {cause}; if that was \
+         intended, accept it with `keepsum status --accept`"
     )]
     History {
         /// The repository.
@@ -101,6 +113,23 @@ pub enum Error {
         found: String,
         /// The number of the newest entry that was seen.
         remembered: u64,
+        /// What may have happened, the likeliest first.
+        cause: String,
+    },
+    /// The store said that it created a catalog entry, and does not have it: what was to be committed is
+    /// not there.
+    #[error(
+        "{path} was created, and {found}: what was to be committed is not in the repository; the store \
+         lets two writers create one name, although {condition}; move the repository to a store that \
+         keeps to that, and run this again"
+    )]
+    Overwritten {
+        /// The address of the entry.
+        path: String,
+        /// What is there, as in "*another writer's entry is there*".
+        found: String,
+        /// What the store does not keep to.
+        condition: &'static str,
     },
     /// What a session built on may be gone. Nothing was committed; run it again.
     #[error("nothing was committed and the backup must start over: {why}")]

@@ -7,6 +7,7 @@ pub mod damage;
 mod descriptor;
 pub mod env;
 mod error;
+mod held;
 mod local;
 pub mod location;
 pub mod memory;

@@ -8,6 +8,7 @@ use object_store::memory::InMemory;
 use url::Url;
 
 use crate::Result;
+use crate::retry::Patience;
 #[cfg(feature = "aws")]
 use crate::s3::{Bucket, Settings};
 use backup_core::Error as CoreError;
@@ -29,7 +30,10 @@ const FEATURES: &[(&str, &str)] =
 /// # Ok::<(), remote::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct RepositoryLocation(Place);
+pub struct RepositoryLocation {
+    place: Place,
+    patience: Patience,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
@@ -73,7 +77,7 @@ impl RepositoryLocation {
     pub fn folder(path: &Path) -> Result<Self> {
         let path =
             std::path::absolute(path).map_err(CoreError::io("make an absolute path of", path))?;
-        Ok(Self(Place::Folder(path)))
+        Ok(Place::Folder(path).into())
     }
 
     /// A repository in S3 or a service like it, at `s3://bucket/prefix`, with `settings` in place of the
@@ -83,23 +87,39 @@ impl RepositoryLocation {
     /// [`Invalid`](CoreError::Invalid) for what is no such address.
     #[cfg(feature = "aws")]
     pub fn s3(text: &str, settings: Settings) -> Result<Self> {
-        Ok(Self(Place::S3(Bucket::parse(text, settings)?)))
+        Ok(Place::S3(Bucket::parse(text, settings)?).into())
     }
 
     /// A repository in the memory of this process, gone with the last clone of the location: for
     /// tests.
     pub fn memory() -> Self {
-        Self(Place::Memory(Arc::default()))
+        Place::Memory(Arc::default()).into()
+    }
+
+    /// The same place, whose requests are tried as long and as often as this says.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     pub(crate) fn place(&self) -> &Place {
-        &self.0
+        &self.place
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+}
+
+impl From<Place> for RepositoryLocation {
+    fn from(place: Place) -> Self {
+        Self { place, patience: Patience::default() }
     }
 }
 
 impl fmt::Display for RepositoryLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.place {
             Place::Folder(path) => path.display().fmt(f),
             #[cfg(feature = "aws")]
             Place::S3(bucket) => bucket.fmt(f),

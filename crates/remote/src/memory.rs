@@ -95,22 +95,45 @@ impl Memory {
         catalog.blocking().run("recall what was seen", move || read(&path, &of)).await
     }
 
+    /// What to say of a repository that could not be opened: that this host has used one there, if it
+    /// has and there is none now, and `error` itself otherwise.
+    pub async fn explain(&self, error: Error) -> Error {
+        let Error::NoRepository { address } = &error else { return error };
+        let (folder, place) = (self.folder.clone(), address.clone());
+        let newest = blocking::run("recall what was seen", move || {
+            Ok(used_at(&folder, &place).into_iter().max())
+        });
+        match newest.await {
+            Ok(Some(remembered)) => Error::Gone { address: address.clone(), remembered },
+            _ => error,
+        }
+    }
+
     fn file(&self, repository: RepositoryId, address: &str) -> PathBuf {
-        let place = blake3::hash(address.as_bytes()).to_hex();
-        self.folder.join(format!("{repository}-{}.json", &place[..16]))
+        self.folder.join(format!("{repository}{}", ending(address)))
     }
 }
 
 impl Seen {
     /// Checks that `head`, which was read after this was recalled, continues it.
     pub(crate) async fn check(&self, catalog: &Catalog, head: &Head) -> Result<()> {
-        let differs = |found: String| {
+        let differs = |found: String, cause: String| {
             let (address, remembered) = (catalog.address().to_owned(), self.number);
-            Err(Error::History { address, found, remembered })
+            Err(Error::History { address, found, remembered, cause })
         };
         if head.number < self.number {
-            return differs(format!("ends at catalog entry {}", head.number));
+            let cause = "the repository was put back to an older state or replaced";
+            return differs(format!("ends at catalog entry {}", head.number), cause.to_owned());
         }
+        let forks = |number: u64| {
+            let cause = format!(
+                "if several wrote at the same time, the store let two of them create one entry, although \
+                 {}, and what one of them committed is lost; else the repository was put back to an older \
+                 state or replaced",
+                catalog.condition()
+            );
+            differs(format!("has another catalog entry {number}"), cause)
+        };
         if self.number < head.floor {
             // Its entry is no longer kept; that the catalog went on is all that can be known.
             return Ok(());
@@ -134,14 +157,14 @@ impl Seen {
                 Some(last) => entry.previous == last,
             };
             if !continues {
-                return differs(format!("has another catalog entry {number}"));
+                return forks(number);
             }
             last = Some(hash);
         }
         if last == Some(head.hash) {
             return Ok(());
         }
-        differs(format!("has another catalog entry {}", head.number))
+        forks(head.number)
     }
 
     fn nothing_of(catalog: &Catalog) -> Self {
@@ -150,18 +173,44 @@ impl Seen {
     }
 }
 
+/// How the names of files end that remember a repository at this address.
+fn ending(address: &str) -> String {
+    let place = blake3::hash(address.as_bytes()).to_hex();
+    format!("-{}.json", &place[..16])
+}
+
+/// The newest entries of the repositories that were seen at this address. What cannot be read says nothing.
+fn used_at(folder: &Path, address: &str) -> Vec<u64> {
+    let ending = ending(address);
+    let Ok(files) = fs::read_dir(folder) else { return Vec::new() };
+    let files = files.filter_map(|file| Some(file.ok()?.path()));
+    let named = files.filter(|path| path.to_string_lossy().ends_with(&ending));
+    let seen = named.filter_map(|path| whole(&path).ok()?);
+    seen.filter(|seen| seen.address == address).map(|seen| seen.number).collect()
+}
+
 /// What the file at `path` says of the repository and address of `of`.
 fn read(path: &Path, of: &Seen) -> Result<Option<Seen>> {
+    let Some(seen) = whole(path)? else { return Ok(None) };
+    if (seen.repository, &seen.address) != (of.repository, &of.address) {
+        return Err(damaged(path));
+    }
+    Ok(Some(seen))
+}
+
+fn damaged(path: &Path) -> Error {
+    let detail = "it is not what keepsum wrote there; remove it to accept the repository as it is";
+    CoreError::damaged(path.display().to_string(), detail).into()
+}
+
+/// What the file at `path` says.
+fn whole(path: &Path) -> Result<Option<Seen>> {
     let length = match fs::metadata(path) {
         Ok(found) => found.len(),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(CoreError::io("look at", path)(error).into()),
     };
-    let damaged = || {
-        let detail =
-            "it is not what keepsum wrote there; remove it to accept the repository as it is";
-        Error::from(CoreError::damaged(path.display().to_string(), detail))
-    };
+    let damaged = || damaged(path);
     if length > MAX_BYTES {
         return Err(damaged());
     }
@@ -170,11 +219,7 @@ fn read(path: &Path, of: &Seen) -> Result<Option<Seen>> {
     if format!("{}\n", blake3::hash(body).to_hex()).as_bytes() != checksum {
         return Err(damaged());
     }
-    let seen: Seen = serde_json::from_slice(body).map_err(|_| damaged())?;
-    if (seen.repository, &seen.address) != (of.repository, &of.address) {
-        return Err(damaged());
-    }
-    Ok(Some(seen))
+    serde_json::from_slice(body).map(Some).map_err(|_| damaged())
 }
 
 /// Replaces the file at `path`, at once or not at all. The caller holds the lock.

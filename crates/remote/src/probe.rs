@@ -1,10 +1,14 @@
 //! What a store must be able to do, tried out on it before a repository is made there.
 
+mod race;
+
+use std::future::Future;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use futures_util::future::join_all;
 
 use crate::descriptor::Probed;
+use crate::held::Held;
 use crate::retry::is_refusal;
 use crate::store::{Created, Listed, Store};
 use crate::{Error, Result};
@@ -12,15 +16,12 @@ use crate::{Error, Result};
 /// Probes lie among the catalog's entries, whose names they must not have.
 const PREFIX: &str = "catalog/probe-";
 
-/// How many writers create the same name at the same time.
-const WRITERS: u8 = 8;
-
-/// How often a probe is made again that something else got in the way of.
-const ATTEMPTS: u32 = 5;
+/// How often a step is made again that something else got in the way of.
+const ATTEMPTS: u32 = 10;
 
 const BYTES: usize = 1000;
 
-/// One probe's outcome, where the store did nothing wrong.
+/// One step's outcome, where the store did nothing wrong.
 enum Outcome {
     Passed,
     /// A request failed, or another `init` swept the probe away.
@@ -29,30 +30,33 @@ enum Outcome {
 
 /// Tries the store. Leaves nothing there, unless it crashes.
 pub(crate) async fn probe(store: &Store) -> Result<Probed> {
-    for attempt in 1.. {
-        let path = format!("{PREFIX}{}", hex::encode(store.host().random::<8>()?));
-        let outcome = try_out(store, &path).await;
-        // Whatever was found, the probe must not stay.
-        let removed = store.delete(&path).await;
-        match outcome? {
-            Outcome::Disturbed(error) if attempt == ATTEMPTS => return Err(error),
-            Outcome::Disturbed(_) => store.pause(attempt).await?,
-            Outcome::Passed => {
-                removed?;
-                if store.get(&path, BYTES as u64).await?.is_some() {
-                    return Err(unfit(store, "it still has what was deleted"));
-                }
-                break;
-            }
-        }
-    }
+    let own = format!("{PREFIX}{}", hex::encode(store.host().random::<8>()?));
+    let tried = try_all(store, &own).await;
+    // Whatever was found, nothing must stay. What a racing store brings back late is found here, too.
+    let removed = sweep_below(store, &own).await;
+    tried?;
+    removed?;
     Ok(Probed { conditional_create: true, range_reads: true, lists: true, deletes: true })
+}
+
+async fn try_all(store: &Store, own: &str) -> Result<()> {
+    let path = format!("{own}-single");
+    steadily(store, || try_single(store, &path)).await?;
+    store.delete(&path).await?;
+    if store.get(&path, BYTES as u64).await?.is_some() {
+        return Err(unfit(store, "it still has what was deleted"));
+    }
+    race::run(store, own).await
 }
 
 /// Removes what crashed probes left.
 pub(crate) async fn sweep(store: &Store) -> Result<()> {
+    sweep_below(store, PREFIX).await
+}
+
+async fn sweep_below(store: &Store, prefix: &str) -> Result<()> {
     let left: Vec<Listed> = store.list("catalog").try_collect().await?;
-    for listed in left.iter().filter(|listed| is_probe(&listed.path)) {
+    for listed in left.iter().filter(|listed| listed.path.starts_with(prefix)) {
         store.delete(&listed.path).await?;
     }
     Ok(())
@@ -63,47 +67,43 @@ pub(crate) fn is_probe(path: &str) -> bool {
     path.starts_with(PREFIX)
 }
 
-async fn try_out(store: &Store, path: &str) -> Result<Outcome> {
-    let contents: Vec<Bytes> =
-        (0..WRITERS).map(|writer| Bytes::from(vec![b'a' + writer; BYTES])).collect();
-    let tries = contents.iter().map(|content| store.create_once(path, content.clone()));
-    let mut winners = Vec::new();
-    for (answer, content) in join_all(tries).await.into_iter().zip(&contents) {
-        match answer {
-            Ok(Created::Created) => winners.push(content),
-            Ok(Created::Exists) => {}
-            Err(error) => return disturbed_by(error),
+/// Makes a step until nothing gets in its way.
+async fn steadily<F>(store: &Store, step: impl Fn() -> F) -> Result<()>
+where
+    F: Future<Output = Result<Outcome>>,
+{
+    for attempt in 1.. {
+        match step().await? {
+            Outcome::Passed => break,
+            Outcome::Disturbed(error) if attempt == ATTEMPTS => return Err(error),
+            Outcome::Disturbed(_) => store.pause(attempt).await?,
         }
     }
-    if winners.len() > 1 {
-        let why = format!(
-            "of {WRITERS} writers that created one name at the same time, {} were told that they did; \
-             concurrent backups would overwrite each other",
-            winners.len()
-        );
-        return Err(unfit(store, why));
+    Ok(())
+}
+
+/// One writer with a name of its own, and what must be there afterwards.
+async fn try_single(store: &Store, path: &str) -> Result<Outcome> {
+    let content = Bytes::from(vec![b'a'; BYTES]);
+    // It may be there already: of an attempt that was disturbed.
+    if let Err(error) = store.try_create(path, &Held::plain(content.clone())).await {
+        return disturbed_by(error);
     }
-    let found = store.get(path, BYTES as u64).await?;
-    let (Some(winner), Some(found)) = (winners.first(), found) else {
-        return Ok(Outcome::Disturbed(unfit(store, "it does not have what was just stored")));
-    };
-    if found != *winner {
-        return Err(unfit(
-            store,
-            "a name holds other bytes than those of the writer that created it",
-        ));
-    }
-    match store.create_once(path, contents[0].clone()).await {
+    match store.try_create(path, &Held::plain(content.clone())).await {
         Ok(Created::Exists) => {}
         Ok(Created::Created) => {
-            return Err(unfit(store, "it lets a name be created that is taken"));
+            return Err(unfit(store, taken_twice(store, "one after the other")));
         }
         Err(error) => return disturbed_by(error),
     }
-    try_reading(store, path, winner).await
+    match store.get(path, BYTES as u64).await? {
+        Some(found) if found == content => try_reading(store, path, &content).await,
+        Some(_) => Err(unfit(store, "it gives other bytes than those that were stored")),
+        None => Ok(Outcome::Disturbed(unfit(store, "it does not have what was just stored"))),
+    }
 }
 
-/// What a request that failed at its only attempt means: the next probe may fare better, unless the
+/// What a request that failed at its only attempt means: the next one may fare better, unless the
 /// store refuses.
 fn disturbed_by(error: Error) -> Result<Outcome> {
     match error {
@@ -143,4 +143,13 @@ async fn try_reading(store: &Store, path: &str, content: &Bytes) -> Result<Outco
 
 fn unfit(store: &Store, why: impl Into<String>) -> Error {
     Error::Unfit { address: store.address().to_owned(), why: why.into() }
+}
+
+/// What is wrong with a store that lets a name be created twice.
+fn taken_twice(store: &Store, how: &str) -> String {
+    format!(
+        "it lets two writers create one name {how}, although {}, so that one backup would overwrite \
+         another's; use a store that keeps to that",
+        store.condition()
+    )
 }

@@ -21,7 +21,7 @@ const LONGEST_ASKED: Duration = Duration::from_mins(1);
 /// How long and how often requests are tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// How often a request is made at most.
+    /// How often a request is made at most, unless its store is waited for.
     pub attempts: u32,
     /// About how long to wait before the second attempt; doubled before each further one.
     pub first_pause: Duration,
@@ -30,6 +30,9 @@ pub struct Patience {
     /// How long one attempt may take, beside the time for the bytes that it moves, for which 16 KiB in
     /// each second are enough.
     pub timeout: Duration,
+    /// How long a request is made again while its store is away, if the store has answered before:
+    /// servers take their time to start again.
+    pub outage: Duration,
 }
 
 impl Default for Patience {
@@ -39,6 +42,7 @@ impl Default for Patience {
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(10),
             timeout: Duration::from_mins(1),
+            outage: Duration::from_mins(2),
         }
     }
 }
@@ -49,27 +53,38 @@ impl Patience {
         self.timeout + Duration::from_secs(bytes / SLOWEST)
     }
 
-    /// How often a request is made that fails like this, and how long to wait after `failed` attempts.
-    /// `met` is whether the store has ever answered.
+    /// How long to wait after `failed` attempts of which the last failed like this; nothing where that is
+    /// the end. `met` says how well the store is known.
     pub(crate) fn plan(
         &self,
         verdict: Verdict,
         failed: u32,
-        met: bool,
+        met: Met,
         host: &Host,
     ) -> Result<Option<Duration>> {
         let (attempts, least) = match verdict {
-            Verdict::Refused => (0, Duration::ZERO),
-            Verdict::Unreachable if !met => (self.attempts.min(FIRST_CONTACT), Duration::ZERO),
-            Verdict::Unreachable | Verdict::Failed => (self.attempts, Duration::ZERO),
+            Verdict::Refused => return Ok(None),
+            Verdict::Unreachable if met == Met::Never => {
+                (self.attempts.min(FIRST_CONTACT), Duration::ZERO)
+            }
+            Verdict::Unreachable | Verdict::Away | Verdict::Failed => {
+                (self.attempts, Duration::ZERO)
+            }
             Verdict::Throttled(after) => {
                 (self.attempts.saturating_mul(2), after.unwrap_or_default())
             }
         };
-        if failed >= attempts {
+        // What is left of the time for which the store is waited for.
+        let left = match met {
+            Met::Answered { since } if verdict.is_away() => self.outage.saturating_sub(since),
+            _ => Duration::ZERO,
+        };
+        if failed >= attempts && left.is_zero() {
             return Ok(None);
         }
-        self.pause(failed, host).map(|pause| Some(pause.max(least.min(LONGEST_ASKED))))
+        let pause = self.pause(failed, host)?.max(least.min(LONGEST_ASKED));
+        // One more attempt at the very end.
+        Ok(Some(if failed >= attempts { pause.min(left) } else { pause }))
     }
 
     /// How long to wait after `failed` failed attempts: half of the doubled pause, and up to
@@ -107,6 +122,8 @@ pub(crate) enum Verdict {
     Refused,
     /// The same request may succeed a little later.
     Failed,
+    /// It may once the store is back: it has no time for anybody, or fell silent.
+    Away,
     /// It will, once the store is asked less; it may have said how long to wait.
     #[cfg_attr(
         not(any(feature = "aws", test)),
@@ -115,6 +132,24 @@ pub(crate) enum Verdict {
     Throttled(Option<Duration>),
     /// There is no connection.
     Unreachable,
+}
+
+impl Verdict {
+    /// Whether it is the store that is away, and not the request that fails.
+    pub(crate) fn is_away(self) -> bool {
+        matches!(self, Self::Away | Self::Throttled(_) | Self::Unreachable)
+    }
+}
+
+/// How well a store is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// Nothing was ever heard of it.
+    Never,
+    /// It said something, and never what was asked for.
+    Heard,
+    /// It has answered; the request fails since so long.
+    Answered { since: Duration },
 }
 
 /// What to make of a failure of a store of this kind.
@@ -134,7 +169,9 @@ pub(crate) fn judge(error: &object_store::Error, kind: Kind) -> Verdict {
                     | io::ErrorKind::StaleNetworkFileHandle
             ),
             (Kind::Local, None) => source.is::<TimedOut>(),
-            (Kind::Remote, _) => true,
+            (Kind::Remote, Some(_)) => return Verdict::Away,
+            (Kind::Remote, None) if source.is::<TimedOut>() => return Verdict::Away,
+            (Kind::Remote, None) => true,
         },
         _ => false,
     };
@@ -145,11 +182,13 @@ pub(crate) fn judge(error: &object_store::Error, kind: Kind) -> Verdict {
 fn judge_s3(error: &S3Error) -> Verdict {
     match error {
         S3Error::Throttled { after, .. } => Verdict::Throttled(*after),
-        S3Error::Failed { .. } | S3Error::Broken { .. } => Verdict::Failed,
+        S3Error::Failed { answer } if answer.status == 409 => Verdict::Failed,
+        S3Error::Failed { .. } | S3Error::Broken { .. } => Verdict::Away,
         S3Error::Unreachable { .. } => Verdict::Unreachable,
-        S3Error::Refused { .. } | S3Error::Untrusted { .. } | S3Error::NoCredentials { .. } => {
-            Verdict::Refused
-        }
+        S3Error::Refused { .. }
+        | S3Error::Untrusted { .. }
+        | S3Error::NoTls { .. }
+        | S3Error::NoCredentials { .. } => Verdict::Refused,
     }
 }
 
@@ -162,6 +201,18 @@ pub(crate) fn cause(error: object_store::Error) -> Box<dyn StdError + Send + Syn
     match error {
         object_store::Error::Generic { store: OURS, source } => source,
         error => Box::new(error),
+    }
+}
+
+/// What of a failure is told while its store is waited for.
+pub(crate) fn brief(error: &object_store::Error) -> String {
+    #[cfg(feature = "aws")]
+    if let Some(found) = S3Error::find(error) {
+        return found.brief();
+    }
+    match error {
+        object_store::Error::Generic { source, .. } => source.to_string(),
+        error => error.to_string(),
     }
 }
 
@@ -238,7 +289,9 @@ mod tests {
     fn a_distant_store_may_recover_from_what_it_has_no_name_for() {
         assert_eq!(judge(&generic("500"), Kind::Remote), Verdict::Failed);
         let reset = generic(io::Error::from(io::ErrorKind::ConnectionReset));
-        assert_eq!(judge(&reset, Kind::Remote), Verdict::Failed);
+        assert_eq!(judge(&reset, Kind::Remote), Verdict::Away);
+        let late = own(TimedOut(Duration::from_secs(1)));
+        assert_eq!(judge(&late, Kind::Remote), Verdict::Away);
     }
 
     #[test]
@@ -260,16 +313,37 @@ mod tests {
         let (host, patience) = (Host::system("test"), Patience::default());
         let plan = |verdict, failed, met| patience.plan(verdict, failed, met, &host).unwrap();
         let tries = |verdict, met| (1..99).find(|failed| plan(verdict, *failed, met).is_none());
-        assert_eq!(tries(Verdict::Refused, true), Some(1));
-        assert_eq!(tries(Verdict::Failed, true), Some(6));
-        assert_eq!(tries(Verdict::Failed, false), Some(6));
-        assert_eq!(tries(Verdict::Unreachable, true), Some(6));
-        assert_eq!(tries(Verdict::Unreachable, false), Some(3));
-        assert_eq!(tries(Verdict::Throttled(None), true), Some(12));
+        let answered = Met::Answered { since: Duration::from_mins(2) };
+        assert_eq!(tries(Verdict::Refused, answered), Some(1));
+        for met in [Met::Heard, answered] {
+            assert_eq!(tries(Verdict::Failed, met), Some(6));
+            assert_eq!(tries(Verdict::Away, met), Some(6));
+            assert_eq!(tries(Verdict::Unreachable, met), Some(6));
+            assert_eq!(tries(Verdict::Throttled(None), met), Some(12));
+        }
+        assert_eq!(tries(Verdict::Unreachable, Met::Never), Some(3));
         let asked = |seconds| Verdict::Throttled(Some(Duration::from_secs(seconds)));
-        assert_eq!(plan(asked(30), 1, true), Some(Duration::from_secs(30)));
-        assert_eq!(plan(asked(1 << 40), 1, true), Some(LONGEST_ASKED));
-        assert!(plan(asked(0), 3, true).unwrap() >= Duration::from_millis(400));
+        assert_eq!(plan(asked(30), 1, Met::Heard), Some(Duration::from_secs(30)));
+        assert_eq!(plan(asked(1 << 40), 1, Met::Heard), Some(LONGEST_ASKED));
+        assert!(plan(asked(0), 3, Met::Heard).unwrap() >= Duration::from_millis(400));
+    }
+
+    /// A store that has answered is waited for, however often it is asked meanwhile; what it refuses, and
+    /// what fails for another reason, is not.
+    #[test]
+    fn a_store_that_is_away_is_waited_for_until_patience_ends() {
+        let (host, patience) = (Host::system("test"), Patience::default());
+        let plan = |verdict, since| {
+            let met = Met::Answered { since: Duration::from_secs(since) };
+            patience.plan(verdict, 50, met, &host).unwrap()
+        };
+        for away in [Verdict::Away, Verdict::Unreachable, Verdict::Throttled(None)] {
+            assert!(plan(away, 20).unwrap() >= patience.longest_pause / 2, "{away:?}");
+            assert_eq!(plan(away, 119), Some(Duration::from_secs(1)), "the last one: {away:?}");
+            assert_eq!(plan(away, 120), None, "{away:?}");
+            assert_eq!(patience.plan(away, 50, Met::Heard, &host).unwrap(), None, "{away:?}");
+        }
+        assert_eq!((plan(Verdict::Failed, 0), plan(Verdict::Refused, 0)), (None, None));
     }
 
     #[test]

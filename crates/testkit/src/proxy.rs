@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How long a connection may be silent before the proxy gives it up, so that no thread is left.
 const SILENCE: Duration = Duration::from_mins(2);
 
+/// How long to wait before something is looked at once more.
+const TURN: Duration = Duration::from_millis(10);
+
 /// A request on its way.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -79,6 +82,8 @@ struct Shared {
     rule: Mutex<Arc<Rule>>,
     calls: AtomicUsize,
     gate: Option<Mutex<()>>,
+    /// Whether nobody listens.
+    away: AtomicBool,
     stopped: AtomicBool,
 }
 
@@ -109,11 +114,12 @@ impl Proxy {
             rule: Mutex::new(Arc::new(|_: &Call| Fault::None)),
             calls: AtomicUsize::new(0),
             gate,
+            away: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         let listening = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || listen(&listener, &shared)
+            move || serve_all(listener, address, &shared)
         });
         Ok(Self { address, shared, listening: Some(listening) })
     }
@@ -127,6 +133,22 @@ impl Proxy {
     pub fn set(&self, rule: impl Fn(&Call) -> Fault + Send + Sync + 'static) {
         *self.shared.rule.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rule);
         self.shared.calls.store(0, Ordering::SeqCst);
+    }
+
+    /// Stops to listen, as a service does that starts again: connections are refused. What is under way
+    /// goes on.
+    pub fn go_away(&self) {
+        self.shared.away.store(true, Ordering::SeqCst);
+        // Wakes the thread, which waits for a connection.
+        drop(TcpStream::connect(self.address));
+        while TcpStream::connect(self.address).is_ok() {
+            std::thread::sleep(TURN);
+        }
+    }
+
+    /// Listens again.
+    pub fn come_back(&self) {
+        self.shared.away.store(false, Ordering::SeqCst);
     }
 
     /// How many requests came since the rule was set.
@@ -146,9 +168,26 @@ impl Drop for Proxy {
     }
 }
 
+/// Serves until the proxy is dropped, but for the times when it is away.
+fn serve_all(listener: TcpListener, address: SocketAddr, shared: &Arc<Shared>) {
+    let mut listener = Some(listener);
+    while !shared.stopped.load(Ordering::SeqCst) {
+        match listener.take() {
+            // Dropped when it is done: nobody listens then.
+            Some(open) => listen(&open, shared),
+            None if shared.away.load(Ordering::SeqCst) => std::thread::sleep(TURN),
+            // Connections that are about to end may still hold the port.
+            None => match TcpListener::bind(address) {
+                Ok(bound) => listener = Some(bound),
+                Err(_) => std::thread::sleep(TURN),
+            },
+        }
+    }
+}
+
 fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
     for client in listener.incoming() {
-        if shared.stopped.load(Ordering::SeqCst) {
+        if shared.stopped.load(Ordering::SeqCst) || shared.away.load(Ordering::SeqCst) {
             return;
         }
         let Ok(client) = client else { continue };

@@ -13,8 +13,8 @@ use crate::program;
 /// The bucket that each of them has.
 pub const BUCKET: &str = "keepsum-test";
 
-/// The key that they are asked with. moto takes any.
-pub const KEY_ID: &str = "keepsum-test-id";
+/// The key that they are asked with. moto takes any; Swift's name an account, too.
+pub const KEY_ID: &str = "keepsum:test-id";
 
 /// The secret of the key.
 pub const SECRET: &str = "keepsum-test-secret/+=";
@@ -34,10 +34,12 @@ pub enum Service {
     S3sFs,
     /// The Python package `moto`: takes any signature; keeps everything in memory.
     Moto,
+    /// OpenStack Swift: lets two writers create one name. For tests of that alone.
+    Swift,
 }
 
 impl Service {
-    /// All of them.
+    /// Those that hold a repository, if only one writer at a time creates something there.
     pub const ALL: [Self; 2] = [Self::S3sFs, Self::Moto];
 
     /// The variable that names the program.
@@ -45,6 +47,7 @@ impl Service {
         match self {
             Self::S3sFs => "KEEPSUM_S3S_FS",
             Self::Moto => "KEEPSUM_MOTO",
+            Self::Swift => "KEEPSUM_SWIFT",
         }
     }
 
@@ -171,6 +174,11 @@ impl Server {
             Service::Moto => {
                 command.args(["-H", "127.0.0.1", "-p", &port]);
             }
+            Service::Swift => {
+                command.args(["--host", "127.0.0.1", "--port", &port, "--bucket", BUCKET]);
+                command.args(["--access-key", KEY_ID, "--secret-key", SECRET]);
+                command.arg(folder.path().join("swift"));
+            }
         }
         let log = folder.path().join("log");
         let output = File::create(&log)?;
@@ -178,7 +186,12 @@ impl Server {
         command.stdout(output.try_clone()?).stderr(output);
         let mut server = Self { child: command.spawn()?, address, _folder: folder };
         let answers = || ask(address, "GET /").is_ok_and(|answer| answer.starts_with("HTTP/1.1 "));
-        wait(&mut server.child, answers)?;
+        // Swift says so once it has its bucket.
+        let says_so = || fs::read_to_string(&log).is_ok_and(|text| text.contains("ready"));
+        match service {
+            Service::Swift => wait(&mut server.child, says_so)?,
+            _ => wait(&mut server.child, answers)?,
+        }
         if service == Service::Moto {
             let made = ask(address, &format!("PUT /{BUCKET}"))?;
             if !made.starts_with("HTTP/1.1 200") {

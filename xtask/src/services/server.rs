@@ -11,11 +11,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 /// The servers among the services.
-pub(super) const NAMES: [&str; 2] = ["s3s-fs", "moto"];
+pub(super) const NAMES: [&str; 3] = ["s3s-fs", "moto", "swift"];
 
 /// The bucket that it has from the start.
 const BUCKET: &str = "backups";
-const KEY: &str = "test";
+/// Swift's keys name an account, too.
+const KEY: &str = "test:test";
 const SECRET: &str = "test-secret";
 
 /// How often it is asked whether it is up.
@@ -52,6 +53,10 @@ fn command(name: &str, program: &Path, address: SocketAddr, folder: &Path) -> Co
     let port = address.port().to_string();
     match name {
         "moto" => command.args(["-H", "127.0.0.1", "-p", &port]),
+        "swift" => command
+            .args(["--host", "127.0.0.1", "--port", &port, "--bucket", BUCKET])
+            .args(["--access-key", KEY, "--secret-key", SECRET])
+            .arg(folder.join("swift")),
         _ => command
             .args(["--host", "127.0.0.1", "--port", &port])
             .args(["--access-key", KEY, "--secret-key", SECRET])

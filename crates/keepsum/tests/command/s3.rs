@@ -239,3 +239,46 @@ fn a_command_that_waits_for_a_service_can_be_interrupted() {
     assert_eq!(answer.code, 1, "{answer:?}");
     assert!(answer.stderr.contains("cancelled"), "{answer:?}");
 }
+
+/// The service starts again, for 12 seconds, in the middle of a backup, a restore and a verify. Requests
+/// gave up after 3 to 6.
+#[test]
+fn a_service_that_starts_again_is_waited_for_by_every_command() {
+    let Some(ground) = Ground::new(Service::Moto) else { return };
+    memory_file::write(&ground.place.path("store.bcs"), &sample(300));
+    memory_file::write(&ground.place.path("other.bcs"), &sample(200));
+    ground.run(&["init"]).done();
+    ground.run(&["backup", &ground.place.memory("store.bcs")]).done();
+    // So slow that none of them is done when it goes away.
+    ground.proxy.set(|_| {
+        std::thread::sleep(Duration::from_millis(400));
+        Fault::None
+    });
+    let (other, back) = (ground.place.memory("other.bcs"), ground.place.memory("back.bcs"));
+    let all: [&[&str]; 4] = [
+        &["backup", &other],
+        &["restore", "latest", &back],
+        &["verify", "--level", "full"],
+        &["verify", "--patience", "1"],
+    ];
+    let start = |args: &[&str]| {
+        let mut command = ground.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let [backup, restore, verify, impatient] = all.map(start);
+    // Each of them has been answered by then.
+    while ground.proxy.calls() < 2 * all.len() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ground.proxy.go_away();
+    std::thread::sleep(Duration::from_secs(12));
+    ground.proxy.set(|_| Fault::None);
+    ground.proxy.come_back();
+    let impatient = Answer::of(&impatient.wait_with_output().unwrap());
+    impatient.fails(1, &["did not come back", "cannot be reached"]);
+    for child in [backup, restore, verify] {
+        let answer = Answer::of(&child.wait_with_output().unwrap()).done();
+        assert!(answer.stderr.contains("it is waited for, "), "{answer:?}");
+        assert!(answer.stderr.contains("answers again"), "{answer:?}");
+    }
+}

@@ -82,6 +82,7 @@ fn store(inner: Arc<dyn ObjectStore>) -> Store {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(2),
         timeout: Duration::from_millis(250),
+        outage: Duration::ZERO,
     };
     Store::new(inner, "memory:", &host(), &Context::default()).with_patience(patience)
 }

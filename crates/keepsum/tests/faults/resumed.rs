@@ -28,6 +28,7 @@ fn store(inner: Arc<dyn ObjectStore>) -> Store {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(1),
         timeout: Duration::from_secs(10),
+        outage: Duration::ZERO,
     };
     Store::new(inner, "memory:", &host(), &Context::default()).with_patience(patience)
 }

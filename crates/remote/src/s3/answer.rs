@@ -49,8 +49,17 @@ pub(super) fn meaning(raw: &Raw<'_>, has_body: bool, secrets: &[String]) -> Mean
             S3Error::Throttled { after: raw.retry_after.and_then(seconds), answer }
         }
         (408 | 409 | 500 | 502 | 504, _) | (400, "RequestTimeout") => S3Error::Failed { answer },
+        (400, "") if speaks_tls(raw.body) => S3Error::Refused { advice: TLS.to_owned(), answer },
         _ => S3Error::Refused { advice: advice(raw.status, &code, &fit(&region, secrets)), answer },
     })
+}
+
+const TLS: &str = "the service speaks TLS there; write https:// in AWS_ENDPOINT_URL";
+
+/// Whether an answer without XML says that it would rather be asked in TLS. There is no code for it:
+/// servers write "Client sent an HTTP request to an HTTPS server" and the like.
+fn speaks_tls(body: &str) -> bool {
+    body.to_ascii_uppercase().contains("HTTPS")
 }
 
 /// What a refusal means, and what to do about it.
@@ -66,7 +75,8 @@ fn advice(status: u16, code: &str, region: &str) -> String {
         (_, "NoSuchBucket") => {
             "there is no such bucket; make it first, or check its name, AWS_REGION and AWS_ENDPOINT_URL"
         }
-        (_, "InvalidAccessKeyId" | "NotSignedUp") => {
+        // The third is versitygw's word.
+        (_, "InvalidAccessKeyId" | "NotSignedUp" | "XAdminUserNotFound") => {
             "the access key is not known there; check AWS_ACCESS_KEY_ID"
         }
         (_, "SignatureDoesNotMatch") => {
@@ -83,7 +93,11 @@ fn advice(status: u16, code: &str, region: &str) -> String {
             "access is denied; the credentials need s3:ListBucket, s3:GetObject, s3:PutObject and \
              s3:DeleteObject there"
         }
-        (404, _) => "this is no answer of an S3 service; check AWS_ENDPOINT_URL",
+        (404, "") => "this is no answer of an S3 service; check AWS_ENDPOINT_URL",
+        (404, _) => {
+            "the service does not find what it was asked for; check the bucket's name, \
+             AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL"
+        }
         (405 | 501, _) => "the service does not do this; use another one",
         _ => "the service refused the request",
     };
@@ -97,10 +111,50 @@ fn element(body: &str, name: &str) -> String {
         let (text, _) = rest.split_once(&format!("</{name}>"))?;
         Some(text)
     };
-    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#39;", "'")];
-    let text = text().unwrap_or_default().to_owned();
-    let text = plain.iter().fold(text, |text, (escape, sign)| text.replace(escape, sign));
-    text.replace("&amp;", "&")
+    decoded(text().unwrap_or_default())
+}
+
+/// A text of XML with its entities resolved. What is none stays as it is.
+fn decoded(text: &str) -> String {
+    /// The longest that XML has a name or number for: `&#x10FFFF;`.
+    const LONGEST_ENTITY: usize = 10;
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        let entity = after.split_once(';').filter(|(name, _)| name.len() < LONGEST_ENTITY);
+        match entity.and_then(|(name, after)| Some((sign(name)?, after))) {
+            Some((sign, after)) => {
+                plain.push(sign);
+                rest = after;
+            }
+            None => {
+                plain.push('&');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// What an entity of this name stands for.
+fn sign(name: &str) -> Option<char> {
+    if let Some(number) = name.strip_prefix('#') {
+        let number = match number.strip_prefix(['x', 'X']) {
+            Some(digits) => u32::from_str_radix(digits, 16),
+            None => number.parse(),
+        };
+        return number.ok().and_then(char::from_u32);
+    }
+    Some(match name {
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "amp" => '&',
+        _ => return None,
+    })
 }
 
 /// A text of the service's, not too long, on one line, without what must not be repeated.
@@ -226,6 +280,44 @@ mod tests {
         let moved = Raw { region: Some("eu-north-1"), ..raw(301, "") };
         let error = error_of(&moved).to_string();
         assert!(error.contains("set AWS_REGION=eu-north-1"), "{error}");
+    }
+
+    /// Go's servers write a quotation mark as a number: it was repeated as `&#34;`.
+    #[test]
+    fn entities_are_resolved_once() {
+        for (text, expected) in [
+            ("&#34;a&#34;", "\"a\""),
+            ("&#x22;&#39;&apos;&quot;", "\"''\""),
+            ("&lt;b&gt; &amp;amp; c", "<b> &amp; c"),
+            ("&nbsp; & &#xD800; &#x110000; &#; &", "&nbsp; & &#xD800; &#x110000; &#; &"),
+            ("&#8230;", "…"),
+        ] {
+            assert_eq!(decoded(text), expected);
+        }
+    }
+
+    /// As versitygw answers: a 404 of valid XML is an answer of an S3 service.
+    #[test]
+    fn an_unknown_key_may_be_a_404() {
+        let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>XAdminUserNotFound</Code>\
+                    <Message>No user exists with the provided access key ID.</Message>\
+                    <Resource></Resource><RequestId></RequestId></Error>";
+        let error = error_of(&raw(404, body)).to_string();
+        assert!(error.contains("check AWS_ACCESS_KEY_ID"), "{error}");
+        assert!(error.contains("No user exists with the provided access key ID."), "{error}");
+        let error = error_of(&raw(404, &xml("NoSuchUpload"))).to_string();
+        assert!(error.contains("does not find what it was asked for"), "{error}");
+    }
+
+    #[test]
+    fn a_service_that_wants_tls_is_told_from_one_that_refuses() {
+        for body in [
+            "Client sent an HTTP request to an HTTPS server.\n",
+            "<html><body>The plain HTTP request was sent to HTTPS port</body></html>",
+        ] {
+            let error = error_of(&raw(400, body)).to_string();
+            assert!(error.contains("write https:// in AWS_ENDPOINT_URL"), "{error}");
+        }
     }
 
     #[test]

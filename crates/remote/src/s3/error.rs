@@ -53,14 +53,22 @@ pub enum S3Error {
         source: Arc<dyn StdError + Send + Sync>,
     },
     /// It is not who it says it is, as far as this machine can tell.
-    #[error(
-        "the certificate of {endpoint} is not trusted; if it is your own, name its authority's file \
-         in AWS_CA_BUNDLE"
-    )]
+    #[error("the certificate of {endpoint} {advice}")]
     Untrusted {
         /// Its scheme, host and port.
         endpoint: String,
-        /// What is wrong with the certificate.
+        /// What is wrong with the certificate, and what to do about it.
+        advice: String,
+        /// What the TLS library said.
+        #[source]
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+    /// It was spoken to in TLS, and does not speak it.
+    #[error("{endpoint} does not speak TLS; write http:// in AWS_ENDPOINT_URL")]
+    NoTls {
+        /// Its scheme, host and port.
+        endpoint: String,
+        /// What the TLS library said.
         #[source]
         source: Arc<dyn StdError + Send + Sync>,
     },
@@ -103,6 +111,16 @@ impl fmt::Display for Answer {
 }
 
 impl S3Error {
+    /// In a few words.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Unreachable { endpoint, .. } => format!("no connection to {endpoint}"),
+            Self::Broken { endpoint, .. } => format!("the connection to {endpoint} broke"),
+            Self::Throttled { answer, .. } | Self::Failed { answer } => answer.to_string(),
+            error => error.to_string(),
+        }
+    }
+
     /// The one among an error and its causes.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);

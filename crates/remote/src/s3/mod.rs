@@ -10,6 +10,7 @@
 mod answer;
 mod error;
 mod settings;
+mod tls;
 mod wire;
 
 use std::error::Error as StdError;
@@ -109,6 +110,7 @@ impl Bucket {
             path: self.to_string(),
             source,
         };
+        self.settings.check_host(&self.name)?;
         if let Err(error) = self.settings.check()? {
             return Err(failed("connect to", Box::new(error)));
         }

@@ -14,6 +14,9 @@ use crate::Result;
 /// The service's address: the first that is set counts.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
 
+/// Says that the endpoint's host names the bucket.
+const HOSTED: &str = "AWS_VIRTUAL_HOSTED_STYLE_REQUEST";
+
 /// Variables with secrets in them.
 const SECRETS: [&str; 4] =
     ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN", "AWS_SSE_CUSTOMER_KEY_BASE64"];
@@ -129,6 +132,28 @@ impl Settings {
             return Ok(Ok(()));
         }
         Ok(Err(S3Error::NoCredentials { hint: self.hint(), source: None }))
+    }
+
+    /// Refuses an endpoint that is asked for keys of a bucket that its host does not name: the service
+    /// would take the first part of each key for the bucket.
+    ///
+    /// # Errors
+    /// [`CoreError::Invalid`].
+    pub(super) fn check_host(&self, bucket: &str) -> Result<()> {
+        let hosted = self.is_true(HOSTED);
+        let Some((name, url)) = self.endpoint().filter(|_| hosted) else { return Ok(()) };
+        check_endpoint(name, url)?;
+        let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let host = host.unwrap_or_default();
+        let named = host.strip_prefix(&bucket.to_ascii_lowercase());
+        if named.is_some_and(|rest| rest.starts_with('.')) {
+            return Ok(());
+        }
+        let detail = format!(
+            "must begin with the bucket's name where {HOSTED} is set: https://{bucket}.{host}; or leave \
+             that variable out"
+        );
+        Err(CoreError::invalid(name, detail).into())
     }
 
     /// What `object_store` is told.
@@ -258,6 +283,24 @@ mod tests {
         }
         let both = with(&[("AWS_ENDPOINT_URL", "nonsense"), ("AWS_ENDPOINT_URL_S3", "http://h")]);
         assert!(told(&both).is_empty() && both.is_plain());
+    }
+
+    /// The service took the first part of each key for the bucket: "there is no such bucket".
+    #[test]
+    fn a_host_that_should_name_the_bucket_and_does_not_is_refused() {
+        let check = |url, hosted: &'static str| {
+            let settings = with(&[("AWS_ENDPOINT_URL", url), (HOSTED, hosted)]);
+            settings.check_host("my-bucket").map_err(|error| error.to_string())
+        };
+        assert_eq!(check("http://s3.example.org", "false"), Ok(()));
+        assert_eq!(check("http://my-bucket.s3.example.org:9000", "true"), Ok(()));
+        for wrong in
+            ["http://s3.example.org", "http://my-bucket2.example.org", "http://127.0.0.1:1"]
+        {
+            let error = check(wrong, "true").unwrap_err();
+            assert!(error.contains("https://my-bucket."), "{error}");
+            assert!(error.contains("AWS_VIRTUAL_HOSTED_STYLE_REQUEST"), "{error}");
+        }
     }
 
     #[test]

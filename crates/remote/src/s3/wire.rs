@@ -14,16 +14,13 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
-use rustls::ClientConfig;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls_platform_verifier::Verifier;
 
 use super::answer::{Meaning, Raw, meaning};
 use super::error::S3Error;
 use super::settings::Settings;
+use super::tls::{self, Trouble};
 use crate::Result;
+use crate::held::Held;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -38,6 +35,8 @@ const SIGNED: &[u8] = b"AWS4-HMAC-SHA256 ";
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     client: HttpClient,
+    /// The same one, for bodies that `object_store` does not know.
+    bare: reqwest::Client,
     /// Whether requests are not signed.
     anonymous: bool,
     secrets: Arc<[String]>,
@@ -48,7 +47,7 @@ impl Wire {
     /// [`backup_core::Error`] where certificates cannot be read.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(settings)?)
+            .tls_backend_preconfigured(tls::config(settings)?)
             .user_agent(concat!("keepsum/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             // To follow one would send a signed request to where it was not signed for.
@@ -58,10 +57,33 @@ impl Wire {
             .build()
             .map_err(backup_core::Error::engine("the HTTP client", "start"))?;
         Ok(Self {
-            client: HttpClient::new(client),
+            client: HttpClient::new(client.clone()),
+            bare: client,
             anonymous: settings.is_anonymous(),
             secrets: settings.secrets().into(),
         })
+    }
+
+    /// Makes a request whose body waits at a gate. Its length and its hash were told and signed before.
+    async fn execute_held(
+        &self,
+        request: HttpRequest,
+        held: Held,
+    ) -> Result<HttpResponse, HttpError> {
+        let failed =
+            |error: reqwest::Error| HttpError::new(HttpErrorKind::Unknown, error.without_url());
+        let (parts, _) = request.into_parts();
+        let url = parts.uri.to_string().parse();
+        let url =
+            url.map_err(|error: url::ParseError| HttpError::new(HttpErrorKind::Request, error))?;
+        let mut request = reqwest::Request::new(parts.method, url);
+        *request.headers_mut() = parts.headers;
+        *request.body_mut() = Some(reqwest::Body::wrap_stream(held.halves()));
+        let answer = self.bare.execute(request).await.map_err(failed)?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut whole = HttpResponse::new(answer.bytes().await.map_err(failed)?.into());
+        (*whole.status_mut(), *whole.headers_mut()) = (status, headers);
+        Ok(whole)
     }
 
     fn is_for_service(&self, request: &HttpRequest) -> bool {
@@ -85,7 +107,11 @@ impl HttpService for Wire {
         let lost_at = |error| lost(error, endpoint.clone());
         let (for_service, head) =
             (self.is_for_service(&request), request.method().as_str() == "HEAD");
-        let answer = self.client.execute(request).await.map_err(lost_at)?;
+        let answer = match request.extensions().get::<Held>().cloned() {
+            None => self.client.execute(request).await,
+            Some(held) => self.execute_held(request, held).await,
+        };
+        let answer = answer.map_err(lost_at)?;
         if answer.status().is_success() || !for_service {
             return Ok(answer);
         }
@@ -127,14 +153,13 @@ async fn beginning(
 
 /// A request that got no answer.
 fn lost(error: HttpError, endpoint: String) -> HttpError {
-    let (kind, distrusted, unreachable) = (error.kind(), is_distrust(&error), is_connect(&error));
+    let (kind, trouble, unreachable) = (error.kind(), tls::trouble(&error), is_connect(&error));
     let source: Arc<dyn StdError + Send + Sync> = Arc::new(error);
-    let error = if distrusted {
-        S3Error::Untrusted { endpoint, source }
-    } else if unreachable {
-        S3Error::Unreachable { endpoint, source }
-    } else {
-        S3Error::Broken { endpoint, source }
+    let error = match trouble {
+        Some(Trouble::Certificate(advice)) => S3Error::Untrusted { endpoint, advice, source },
+        Some(Trouble::NoTls) => S3Error::NoTls { endpoint, source },
+        None if unreachable => S3Error::Unreachable { endpoint, source },
+        None => S3Error::Broken { endpoint, source },
     };
     HttpError::new(kind, error)
 }
@@ -143,59 +168,4 @@ fn lost(error: HttpError, endpoint: String) -> HttpError {
 fn is_connect(error: &HttpError) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<reqwest::Error>());
     cause.is_some_and(reqwest::Error::is_connect)
-}
-
-/// Whether a certificate is the cause.
-fn is_distrust(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        if let Some(rustls::Error::InvalidCertificate(_)) = cause.downcast_ref() {
-            return true;
-        }
-        // An I/O error does not count what it wraps among its causes.
-        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(inner) => Some(inner),
-            None => cause.source(),
-        };
-    }
-    false
-}
-
-/// TLS as rustls and ring have it, with the system's certificates and those of `AWS_CA_BUNDLE`.
-fn tls(settings: &Settings) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let broken = || backup_core::Error::engine("TLS", "start");
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(broken())?;
-    let trusted = match settings.ca_bundle() {
-        None => Vec::new(),
-        Some(path) => certificates(path)?,
-    };
-    let config = match verifier(trusted, provider) {
-        Ok(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
-        // A machine without certificates can still speak to a service without TLS.
-        Err(_) if settings.is_plain() => {
-            builder.with_root_certificates(rustls::RootCertStore::empty())
-        }
-        Err(error) => return Err(broken()(error).into()),
-    };
-    Ok(config.with_no_client_auth())
-}
-
-fn verifier(
-    trusted: Vec<CertificateDer<'static>>,
-    provider: Arc<CryptoProvider>,
-) -> Result<Verifier, rustls::Error> {
-    Verifier::new_with_extra_roots(trusted, provider)
-}
-
-fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = std::fs::read(path).map_err(backup_core::Error::io("read AWS_CA_BUNDLE,", path))?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| {
-        let detail = format!("must name a file of certificates in PEM form, and {path} is none");
-        backup_core::Error::invalid("AWS_CA_BUNDLE", detail).into()
-    })
 }

@@ -74,7 +74,7 @@ impl Report {
         let (kind, what, detail) = match error {
             Error::Missing { what } => (FindingKind::Missing, what, "it is not there".to_owned()),
             Error::Damaged { what, source } => (FindingKind::Damaged, what, source.to_string()),
-            Error::Unfinished { .. } => {
+            Error::Unfinished { .. } | Error::Gone { .. } => {
                 let what = crate::descriptor::PATH.to_owned();
                 (FindingKind::Missing, what, error.to_string())
             }

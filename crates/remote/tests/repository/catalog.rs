@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, State};
 use archive::object::{ObjectHash, ObjectName, ObjectRef};
 use backup_core::progress::Context;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -704,4 +705,37 @@ async fn a_commit_whose_answer_was_lost_is_durable_before_it_is_done() {
     let inode = fs::metadata(path.join("catalog")).unwrap().ino();
     let synced = disk.journal().split_off(before);
     assert!(synced.contains(&Op::Sync { inode }), "{synced:?}");
+}
+
+/// A store that lets two writers create one entry said "created" to both, and to the one whose entry is
+/// gone the command said "done".
+#[tokio::test]
+async fn who_commits_finds_that_the_entry_is_another_s_or_gone() {
+    let inner = in_memory().await;
+    let path = object_store::path::Path::from(Entry::path(1));
+    let other = reopen(&inner, 2).await.unwrap();
+    commit_pin(&other, &other.head().await.unwrap(), 7).await.unwrap();
+    let theirs = inner.get(&path).await.unwrap().bytes().await.unwrap();
+    inner.delete(&path).await.unwrap();
+    for (left, words) in
+        [(Some(theirs), "another writer's entry is there"), (None, "no entry is there")]
+    {
+        let under = Arc::clone(&inner);
+        let racing: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| match request {
+            Request::Put(path) if *path == Entry::path(1) => {
+                let put = left.as_ref().map(|bytes| overwrite(&under, path, bytes.clone()));
+                put.map(|put| put.now_or_never().expect("memory answers at once"));
+                Fault::Misplace
+            }
+            _ => Fault::None,
+        });
+        let repository = reopen(&racing, 3).await.unwrap();
+        let base = repository.head().await.unwrap();
+        let error = commit_pin(&repository, &base, 1).await.unwrap_err();
+        assert!(matches!(error, Error::Overwritten { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(words) && text.contains("`If-None-Match: *`"), "{text}");
+        assert!(text.contains("is not in the repository"), "{text}");
+        inner.delete(&path).await.unwrap();
+    }
 }

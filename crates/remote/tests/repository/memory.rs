@@ -101,7 +101,34 @@ async fn another_history_is_found_however_far_it_went() {
         assert!(matches!(error, Error::History { remembered: 2, .. }), "{further}: {error}");
         let text = error.to_string();
         assert!(text.contains("another catalog entry 2"), "{text}");
+        // The store is suspected first: it was taken for a repository that was put back.
+        let (store, replaced) = (text.find("let two of them create"), text.find("replaced"));
+        assert!(store.is_some() && store < replaced, "{text}");
+        assert!(text.contains("`If-None-Match: *`") && text.contains("lost"), "{text}");
     }
+}
+
+/// It said "make one there", of a bucket whose `keepsum.json` was removed, or of a volume that was not
+/// mounted.
+#[tokio::test]
+async fn a_repository_that_is_gone_is_not_one_that_never_was() {
+    let state = tempfile::tempdir().unwrap();
+    let memory = Memory::new(state.path());
+    let (writer, inner) = fresh_repository(1).await;
+    let never = reopen(&fresh().await, 3).await.unwrap_err();
+    assert!(matches!(memory.explain(never).await, Error::NoRepository { .. }));
+    commit(&writer).await;
+    remembering(&inner, state.path()).await.head().await.unwrap();
+    let elsewhere = Error::NoRepository { address: "memory:elsewhere".to_owned() };
+    assert!(matches!(memory.explain(elsewhere).await, Error::NoRepository { .. }));
+    // Nothing at all is there any more.
+    let gone = reopen(&fresh().await, 3).await.unwrap_err();
+    assert!(matches!(gone, Error::NoRepository { .. }), "{gone}");
+    let gone = memory.explain(gone).await;
+    assert!(matches!(gone, Error::Gone { remembered: 1, .. }), "{gone}");
+    let text = gone.to_string();
+    assert!(text.contains("this host has used a repository there"), "{text}");
+    assert!(text.contains("make no new repository"), "{text}");
 }
 
 /// The remembered entry is where it was, and a forged chain stands beside it.

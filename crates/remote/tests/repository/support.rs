@@ -85,12 +85,15 @@ pub(crate) fn hasty() -> Patience {
         longest_pause: Duration::from_millis(4),
         // A service on a busy machine takes its time.
         timeout: Duration::from_millis(if is_memory() { 300 } else { 10_000 }),
+        outage: Duration::ZERO,
     }
 }
 
 pub(crate) fn store(inner: &Arc<dyn ObjectStore>, seed: u64) -> Store {
     Store::new(Arc::clone(inner), "memory:", &host(seed), &Context::default())
         .with_patience(hasty())
+        // What a store must stand has tests of its own.
+        .with_races(if is_memory() { 2 } else { 1 })
 }
 
 /// A repository of its own, and the store it is in.
@@ -182,6 +185,8 @@ pub(crate) enum Fault {
     Deny,
     /// Says that the name is taken, without having looked.
     SayExists,
+    /// Says that it created the name, and stores the bytes elsewhere.
+    Misplace,
 }
 
 type Rule = dyn Fn(&Request) -> Fault + Send + Sync;
@@ -207,25 +212,34 @@ impl Faulty {
         request: Request,
         work: impl Future<Output = object_store::Result<T>>,
     ) -> object_store::Result<T> {
-        let path = format!("{request:?}");
-        match (self.rule)(&request) {
-            Fault::None => work.await,
-            Fault::Fail => Err(generic()),
-            Fault::LoseAnswer => {
-                work.await?;
-                Err(generic())
-            }
-            Fault::Hang => {
-                work.await?;
-                std::future::pending().await
-            }
-            Fault::Deny => {
-                Err(object_store::Error::PermissionDenied { path, source: "not yours".into() })
-            }
-            Fault::SayExists => {
-                Err(object_store::Error::AlreadyExists { path, source: "conflict".into() })
-            }
+        meddle((self.rule)(&request), &request, work).await
+    }
+}
+
+async fn meddle<T>(
+    fault: Fault,
+    request: &Request,
+    work: impl Future<Output = object_store::Result<T>>,
+) -> object_store::Result<T> {
+    let path = format!("{request:?}");
+    match fault {
+        Fault::None => work.await,
+        Fault::Fail => Err(generic()),
+        Fault::LoseAnswer => {
+            work.await?;
+            Err(generic())
         }
+        Fault::Hang => {
+            work.await?;
+            std::future::pending().await
+        }
+        Fault::Deny => {
+            Err(object_store::Error::PermissionDenied { path, source: "not yours".into() })
+        }
+        Fault::SayExists => {
+            Err(object_store::Error::AlreadyExists { path, source: "conflict".into() })
+        }
+        Fault::Misplace => panic!("only a put can be misplaced"),
     }
 }
 
@@ -253,8 +267,14 @@ impl ObjectStore for Faulty {
         payload: PutPayload,
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
+        let request = Request::Put(location.to_string());
+        let fault = (self.rule)(&request);
+        if fault == Fault::Misplace {
+            let elsewhere = Path::from(format!("elsewhere/{location}"));
+            return self.inner.put_opts(&elsewhere, payload, PutOptions::default()).await;
+        }
         let work = self.inner.put_opts(location, payload, options);
-        self.meddle(Request::Put(location.to_string()), work).await
+        meddle(fault, &request, work).await
     }
 
     async fn put_multipart_opts(

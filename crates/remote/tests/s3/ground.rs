@@ -51,9 +51,12 @@ impl Ground {
 }
 
 fn shared(service: Service) -> Option<Arc<Server>> {
-    static RUNNING: [Mutex<Weak<Server>>; 2] =
-        [const { Mutex::new(Weak::new()) }, const { Mutex::new(Weak::new()) }];
-    let slot = &RUNNING[usize::from(service == Service::Moto)];
+    static RUNNING: [Mutex<Weak<Server>>; 3] = [const { Mutex::new(Weak::new()) }; 3];
+    let slot = match service {
+        Service::S3sFs => &RUNNING[0],
+        Service::Moto => &RUNNING[1],
+        Service::Swift => &RUNNING[2],
+    };
     let mut running = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(server) = running.upgrade() {
         return Some(server);
@@ -70,6 +73,7 @@ pub(crate) fn hasty() -> Patience {
         first_pause: Duration::from_millis(2),
         longest_pause: Duration::from_millis(10),
         timeout: Duration::from_secs(20),
+        outage: Duration::ZERO,
     }
 }
 
@@ -79,12 +83,14 @@ pub(crate) fn host() -> Host {
 
 pub(crate) async fn store(location: &RepositoryLocation) -> Store {
     let store = Store::connect(location, &host(), &Context::default()).await.unwrap();
-    store.with_patience(hasty())
+    // Behind a gate nobody races: what `init` finds of that has tests of its own.
+    store.with_patience(hasty()).with_races(1)
 }
 
-/// Makes the repository at `location` or opens it, without any haste.
+/// Makes the repository at `location`, without any haste.
 pub(crate) async fn init(location: &RepositoryLocation) -> Repository {
-    Repository::init(location, &host(), &Context::default()).await.unwrap()
+    let store = Store::connect(location, &host(), &Context::default()).await.unwrap();
+    Repository::init_in(store.with_races(1)).await.unwrap()
 }
 
 /// An error and its causes, as the command prints them, and as a log might.

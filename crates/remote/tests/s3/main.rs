@@ -6,4 +6,6 @@ mod faults;
 mod files;
 mod ground;
 mod refusals;
+mod restarts;
+mod tls;
 mod unfit;

@@ -74,6 +74,7 @@ impl Process {
             attempts: 2,
             first_pause: Duration::from_millis(1),
             longest_pause: Duration::from_millis(2),
+            outage: Duration::ZERO,
             ..Patience::default()
         };
         Store::new(client, "memory:", host, &Context::default())

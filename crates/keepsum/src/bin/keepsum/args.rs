@@ -39,6 +39,10 @@ pub(crate) struct Common {
     /// Print one JSON document
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
+    /// How long to wait for a repository's store that has answered and is away
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(help_heading = EVERYWHERE)]
+    pub(crate) patience: u64,
     /// How to show progress, on standard error
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     #[arg(help_heading = EVERYWHERE)]
@@ -381,7 +385,9 @@ pub(crate) struct Import {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 This host remembers the newest state it saw, and refuses a repository that went back behind it or
-was replaced. Where that was intended, --accept forgets what was seen.
+was replaced. Where that was intended, --accept forgets what was seen. Where it was not, and several
+hosts write there, the store may have let two of them create one entry: what one of them backed up is
+lost then, and stays so; back it up again, into a store that keeps to `If-None-Match`.
 
 Example:
   keepsum status")]

@@ -1,9 +1,11 @@
 //! What every command needs: where the repository is, this host, progress and the output.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup_core::progress::Context;
 use keepsum::{Error, Host, Repository, RepositoryLocation};
+use remote::retry::Patience;
 use serde::Serialize;
 
 use crate::args::Common;
@@ -24,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) context: Context,
     /// This machine.
     pub(crate) host: Host,
+    /// How long requests to the repository are tried.
+    patience: Patience,
 }
 
 impl Session {
@@ -33,7 +37,9 @@ impl Session {
         let context = Context::new(Arc::new(reporter.clone()));
         interrupt::watch(context.clone(), reporter.clone()).map_err(Failure::Runtime)?;
         let host = Host::system(host_name());
-        Ok(Self { repo: common.repo.clone(), output, reporter, context, host })
+        let outage = Duration::from_secs(common.patience);
+        let patience = Patience { outage, ..Patience::default() };
+        Ok(Self { repo: common.repo.clone(), output, reporter, context, host, patience })
     }
 
     /// Where the repository is.
@@ -43,7 +49,8 @@ impl Session {
                 "no repository is named; add --repo PATH, or set KEEPSUM_REPO",
             ));
         };
-        Ok(RepositoryLocation::parse(repo).map_err(Error::from)?)
+        let location = RepositoryLocation::parse(repo).map_err(Error::from)?;
+        Ok(location.with_patience(self.patience))
     }
 
     /// Opens the repository.
@@ -56,10 +63,11 @@ impl Session {
         let location = self.location()?;
         tracing::info!(repository = %location, host = %self.host.name, "opening");
         let opened = Repository::open(&location, &self.host, &self.context).await;
-        Ok(opened.map(|repository| match state::memory() {
-            Some(memory) => repository.with_memory(memory),
-            None => repository,
-        }))
+        Ok(match (opened, state::memory()) {
+            (Ok(repository), Some(memory)) => Ok(repository.with_memory(memory)),
+            (Err(error), Some(memory)) => Err(memory.explain(error).await),
+            (opened, None) => opened,
+        })
     }
 
     /// This machine, under another name if one was given.
