@@ -3,6 +3,7 @@
 mod file;
 mod moment;
 pub mod pages;
+mod patience;
 mod rows;
 mod source;
 mod splits;
@@ -11,6 +12,7 @@ mod target;
 mod tree;
 mod version;
 
+pub use patience::Patience;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use rows::fuzzing;

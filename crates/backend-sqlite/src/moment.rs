@@ -1,10 +1,10 @@
 //! One moment of a database, seen through a connection.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use backup_core::position::Position;
@@ -16,13 +16,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::ENGINE;
 use crate::file::header::{HEADER_BYTES, Header};
-use crate::file::{descriptors, read_up_to};
+use crate::file::{descriptors, locks, read_up_to};
 use crate::pages::still::Still;
 use crate::pages::{Options, state};
 
-/// How long a reader waits for a writer that has the database for itself, and how often it asks: between
-/// writers that follow one another closely, the gap for a reader is short.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a reader asks for its lock: between writers that follow one another closely, the gap for it is
+/// short.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A read-only connection must not roll a hot journal back, and says so with this code.
@@ -142,10 +141,9 @@ impl Refusal {
         match self {
             Self::Busy => Error::InUse {
                 what: format!("the database {}", database.display()),
-                hint:
-                    ": a program writes it for longer than 5 seconds, or has it for itself (PRAGMA \
+                hint: ": a program writes it, or has it for itself (PRAGMA \
                        locking_mode=EXCLUSIVE); try again when that has ended"
-                        .into(),
+                    .into(),
             },
             Self::HotJournal => Error::damaged(
                 format!("the database {}", database.display()),
@@ -165,7 +163,8 @@ pub(crate) fn connect(main: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(main, flags).map_err(failed)?;
     // Else the last one to close carries the log back and removes it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    connection.busy_handler(Some(wait)).map_err(failed)?;
+    // Who waits does so by `begin_within`, which knows for how long.
+    connection.busy_handler(None).map_err(failed)?;
     Ok(connection)
 }
 
@@ -177,10 +176,29 @@ pub(crate) fn still(main: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(immutable(main), flags)
 }
 
-/// Waits before the lock is asked for once more; false when that was often enough.
-pub(crate) fn wait(asked: i32) -> bool {
-    thread::sleep(ASK_AGAIN);
-    ASK_AGAIN.saturating_mul(asked.unsigned_abs()) < PATIENCE
+/// As [`begin`], again while a writer keeps readers out, for `grace` at most and for as long as there is
+/// patience. Its locks are only asked for until they are gone: to try for one of its own keeps a writer out.
+pub(crate) fn begin_within(
+    connection: &Connection,
+    main: &File,
+    database: &Path,
+    grace: Duration,
+    (options, context): (&Options, &Context),
+) -> Result<Result<(), Refusal>> {
+    let asks = grace.as_micros() / ASK_AGAIN.as_micros().max(1);
+    for asked in 0.. {
+        let out = locks::keeps_readers_out(main);
+        if !out.map_err(Error::io("ask for the locks of", database))? {
+            match begin(connection) {
+                Err(Refusal::Busy) => {}
+                begun => return Ok(begun),
+            }
+        }
+        if asked >= asks || !options.patience.pause(database, ASK_AGAIN, context)? {
+            break;
+        }
+    }
+    Ok(Err(Refusal::Busy))
 }
 
 /// Begins a read transaction and takes its lock. The schema is not looked at.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::position::{Consistency, Position};
@@ -12,6 +13,7 @@ use backup_core::{Error, Files, Records, Result, Snapshot, Source, thread};
 use crate::ENGINE;
 use crate::moment::Moment;
 use crate::pages::{self, Clock, Options, PageSnapshot};
+use crate::patience::Patience;
 use crate::rows::RowRecords;
 use crate::store::{StoreRecords, is_store};
 
@@ -47,6 +49,14 @@ impl SqliteSource {
     #[must_use]
     pub fn scratch_in(mut self, folder: impl Into<PathBuf>) -> Self {
         self.options.scratch = Some(folder.into());
+        self
+    }
+
+    /// How long programs that are in the way are waited for, in all, while one snapshot is taken and read:
+    /// ten seconds where nothing else is said.
+    #[must_use]
+    pub fn wait_for(mut self, total: Duration) -> Self {
+        self.options.patience = Patience::of(total);
         self
     }
 
@@ -108,6 +118,10 @@ impl Source for SqliteSource {
         let (source, context) = (self.clone(), context.clone());
         let snapshot = thread::call("sqlite snapshot", move || source.take(view, &context)).await?;
         Ok(Box::new(snapshot))
+    }
+
+    fn patience(&self) -> Duration {
+        self.options.patience.total()
     }
 }
 

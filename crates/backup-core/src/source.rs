@@ -92,6 +92,12 @@ pub trait Source: Send + Sync {
     /// [`Error::Unsupported`] for a view the source cannot give (it says which it can),
     /// [`Error::NotFound`] where there is no store.
     async fn snapshot(&self, view: View, context: &Context) -> Result<Box<dyn Snapshot>>;
+
+    /// For how long a caller goes on taking snapshots where each is spoiled because the source changed while
+    /// it was read ([`Error::Changed`]). A source that waits for other programs counts that into it.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// How key-value records are laid out in an engine.

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive::catalog::{SnapshotEntry, SourceId, State};
 use archive::limits::MAX_NOTES;
@@ -31,9 +32,12 @@ const MAX_CANDIDATES: usize = 16;
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
 
-/// How often a backup starts over when a collection took away what it had reused or stored, or a source
-/// changed while it was read.
+/// How often a backup starts over when a collection took away what it had reused or stored, and at least
+/// where a source changed while it was read.
 const ATTEMPTS: u32 = 5;
+
+/// How often it starts over at most, whatever the clock says.
+const MOST_ATTEMPTS: u32 = 2000;
 
 /// A shape that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +98,7 @@ pub async fn backup(
     }
     let view = view(source, options)?;
     let mut attempt = 0;
+    let mut tries = Tries { patience: source.patience(), since: None };
     let mut taken = None;
     loop {
         attempt += 1;
@@ -107,8 +112,10 @@ pub async fn backup(
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
         match taking.store(source.describe(), started).await {
-            Err(error) if error.is_change() && attempt < ATTEMPTS => {
-                context.note(format!("starting over: {error}"));
+            Err(error) if error.is_change() && tries.go_on(attempt, host) => {
+                if attempt == 1 {
+                    context.note(format!("starting over, as often as it takes: {error}"));
+                }
                 taken = None;
             }
             Err(Error::Remote(remote::Error::StartOver { why })) if attempt < ATTEMPTS => {
@@ -120,6 +127,23 @@ pub async fn backup(
                 return Ok(report(&manifest, &stored, elapsed, snapshot.info()));
             }
         }
+    }
+}
+
+/// For how long a source is tried that changes while it is read.
+struct Tries {
+    patience: Duration,
+    /// When it changed for the first time, by the host's clock.
+    since: Option<u64>,
+}
+
+impl Tries {
+    /// Whether to try again: a few times at least, and for as long as the source asks for.
+    fn go_on(&mut self, attempt: u32, host: &Host) -> bool {
+        let now = host.clock.now_ms();
+        let since = *self.since.get_or_insert(now);
+        let passed = Duration::from_millis(now.saturating_sub(since));
+        attempt < ATTEMPTS || (attempt < MOST_ATTEMPTS && passed < self.patience)
     }
 }
 

@@ -9,16 +9,18 @@ use crate::report::RestoreReport;
 use crate::restore::{Into, RestoreOptions};
 use crate::{Error, Result, StoreLocation, time};
 
-/// Copies the records of `source` into `target`, and proves that it holds them.
+/// Copies the records of `source`, which is read as `reading` says, into `target`, and proves that it holds
+/// them.
 pub async fn convert(
     source: &StoreLocation,
+    reading: &SourceOptions,
     target: &StoreLocation,
     options: &RestoreOptions,
     host: &Host,
     context: &Context,
 ) -> Result<RestoreReport> {
     let started = host.clock.now_ms();
-    let from = source.source(&SourceOptions::default())?;
+    let from = source.source(reading)?;
     let into = Into { target: target.target_with(&options.target)?, options, context };
     if !into.target.capabilities().load_records {
         let what = format!("a {} store takes no records", target.engine());

@@ -23,8 +23,8 @@ use crate::{Error, Result, StoreLocation, sums};
 pub enum Side {
     /// A snapshot of the repository.
     Snapshot(SnapshotSpec),
-    /// A store.
-    Store(StoreLocation),
+    /// A store, and how it is read.
+    Store(StoreLocation, SourceOptions),
 }
 
 /// Compares `old` with `new`, database by database; with `records`, record by record.
@@ -82,8 +82,8 @@ impl<'a> Opened<'a> {
         context: &Context,
     ) -> Result<Self> {
         match side {
-            Side::Store(location) => {
-                let source = location.source(&SourceOptions::default())?;
+            Side::Store(location, reading) => {
+                let source = location.source(reading)?;
                 Self::live(source.as_ref(), None, context).await
             }
             Side::Snapshot(spec) => {

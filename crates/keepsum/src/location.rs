@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 #[cfg(any(feature = "files", feature = "sqlite"))]
 use std::sync::Arc;
+use std::time::Duration;
 
 use archive::portable::{PortableSource, PortableTarget};
 use backup_core::staging::{Form, is_occupied};
@@ -46,6 +47,9 @@ pub struct SourceOptions {
     pub block_writers: bool,
     /// Where scratch copies of a SQLite database are made.
     pub scratch: Option<PathBuf>,
+    /// How long programs that are in the way of a snapshot are waited for, in all; as long as the engine
+    /// says, where nothing is said.
+    pub wait: Option<Duration>,
 }
 
 /// How a store is written.
@@ -92,6 +96,9 @@ impl SourceOptions {
         }
         if let Some(folder) = &self.scratch {
             source = source.scratch_in(folder);
+        }
+        if let Some(total) = self.wait {
+            source = source.wait_for(total);
         }
         Ok(Box::new(source))
     }

@@ -130,7 +130,7 @@ async fn any_engine_into_any_other_through_a_repository() {
                 assert_eq!(restored.global_lthash, taken.global_lthash, "{what}");
                 let found = comparable(contents(source(&there).as_ref()).await.unwrap());
                 comparable(wanted.clone()).assert_same(&found, &format!("{what}: {from} to {to}"));
-                let live = Side::Store(there);
+                let live = Side::Store(there, SourceOptions::default());
                 let kept = Side::Snapshot("latest".parse().unwrap());
                 let context = Context::default();
                 let compared = diff(Some(&repository), &kept, &live, true, &context).await.unwrap();
@@ -366,7 +366,8 @@ async fn a_live_store_is_compared_record_by_record() {
     other.databases.get_mut("default").unwrap().pop_first();
     other.databases.remove("empty");
     fill(&there, &other).await;
-    let (kept, live) = (Side::Snapshot(SnapshotSpec::Latest), Side::Store(there));
+    let (kept, live) =
+        (Side::Snapshot(SnapshotSpec::Latest), Side::Store(there, SourceOptions::default()));
     let report = diff(Some(&repository), &kept, &live, true, &Context::default()).await.unwrap();
     let counts: Vec<_> =
         report.databases.iter().map(|d| (d.name.as_str(), d.added, d.removed, d.changed)).collect();

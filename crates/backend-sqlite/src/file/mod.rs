@@ -4,6 +4,7 @@
 
 pub(crate) mod descriptors;
 pub(crate) mod header;
+pub(crate) mod holder;
 pub(crate) mod journal;
 pub(crate) mod locks;
 pub(crate) mod page_map;

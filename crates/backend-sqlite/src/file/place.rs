@@ -75,10 +75,19 @@ impl Place {
     /// Looks at all files such that a change from now on would show, for which it waits a moment where
     /// they were just changed. None where they change meanwhile.
     pub(crate) fn look_settled(&self, now: SystemTime) -> Result<Option<Seen>> {
-        let seen = self.look()?;
+        self.look_settled_at(now, |seen| seen)
+    }
+
+    /// As [`look_settled`](Self::look_settled), at those of the files that `part` leaves.
+    pub(crate) fn look_settled_at(
+        &self,
+        now: SystemTime,
+        part: fn(Seen) -> Seen,
+    ) -> Result<Option<Seen>> {
+        let seen = part(self.look()?);
         let Some(wait) = seen.tick_left(now) else { return Ok(Some(seen)) };
         thread::sleep(wait);
-        Ok(Some(seen).filter(|seen| self.look().is_ok_and(|again| again == *seen)))
+        Ok(Some(seen).filter(|seen| self.look().is_ok_and(|again| part(again) == *seen)))
     }
 }
 
@@ -91,6 +100,16 @@ impl Seen {
     /// Whether there is a journal with content.
     pub(crate) fn has_journal(&self) -> bool {
         self.journal.is_some_and(|journal| journal.bytes > 0)
+    }
+
+    /// Without the memory that processes share, which holds nothing of the database.
+    pub(crate) fn without_memory(self) -> Self {
+        Self { shm: None, ..self }
+    }
+
+    /// Without the log, which may grow while what it holds stays.
+    pub(crate) fn without_log(self) -> Self {
+        Self { wal: None, ..self.without_memory() }
     }
 
     /// How long to wait until a later change has a later time; none where it has already.

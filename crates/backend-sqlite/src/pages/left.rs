@@ -6,6 +6,7 @@ use std::sync::Arc;
 use backup_core::position::Position;
 use backup_core::{Error, Result};
 
+use super::Options;
 use super::identity::identity;
 use super::image::{Image, Over, read_header};
 use super::state::{Asked, Kept, State};
@@ -27,14 +28,35 @@ struct LeftLog {
 }
 
 /// A state as SQLite would recover it.
-struct Recovered {
-    image: Image,
+pub(crate) struct Recovered {
+    pub(crate) image: Image,
     /// None where it has no page.
     header: Option<Header>,
     position: Position,
     /// The running checksum of the log after its last frame.
     log: [u32; 2],
     note: Option<String>,
+}
+
+impl Recovered {
+    /// With what tells of each change of the files, which were seen so.
+    pub(crate) fn into_state(self, seen: &Seen, still: Arc<Still>, options: &Options) -> State {
+        let Self { image, header, position, log, note } = self;
+        let sure = !matches!(image.over, Over::Journal { .. });
+        let identity = header
+            .and_then(|header| identity(seen, &header, &position, log, &options.clock))
+            .filter(|_| sure);
+        State {
+            image,
+            kept: Kept::Still(still),
+            position,
+            pause: None,
+            notes: note.into_iter().collect(),
+            identity,
+            mode: seen.main.mode,
+            moment: None,
+        }
+    }
 }
 
 /// The state that SQLite would recover, or the one that is there where nothing is to be recovered.
@@ -48,21 +70,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     if still.check().is_err() {
         return Ok(None);
     }
-    let Recovered { image, header, position, log, note } = found?;
-    let sure = !matches!(image.over, Over::Journal { .. });
-    let identity = header
-        .and_then(|header| identity(&seen, &header, &position, log, &options.clock))
-        .filter(|_| sure);
-    Ok(Some(State {
-        image,
-        kept: Kept::Still(Arc::new(still)),
-        position,
-        pause: None,
-        notes: note.into_iter().collect(),
-        identity,
-        mode: seen.main.mode,
-        moment: None,
-    }))
+    Ok(Some(found?.into_state(&seen, Arc::new(still), options)))
 }
 
 /// A file without a byte: SQLite takes it for a database without tables.
@@ -109,7 +117,8 @@ pub(crate) fn empty(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>
     }))
 }
 
-fn recover(asked: &Asked<'_>, main: &Arc<File>, seen: &Seen) -> Result<Recovered> {
+/// The state that SQLite would recover from files as they were seen.
+pub(crate) fn recover(asked: &Asked<'_>, main: &Arc<File>, seen: &Seen) -> Result<Recovered> {
     let place = asked.place;
     let hot = hot_journal(asked, main, seen)?;
     let left = if seen.has_wal() { left_log(asked, seen)? } else { None };

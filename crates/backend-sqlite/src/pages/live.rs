@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup_core::position::Position;
 use backup_core::stamp::Stamp;
@@ -9,18 +10,19 @@ use backup_core::{Error, Result};
 use rusqlite::Connection;
 
 use super::changed::changed;
+use super::held;
 use super::identity::identity;
 use super::image::{Image, Over, count, read_header};
-use super::state::{Asked, Kept, State};
+use super::state::{Asked, GRACE, Kept, Obstacle, State};
 use crate::file::header::named;
 use crate::file::place;
 use crate::file::shm::WalIndex;
 use crate::file::wal::{self, WalHeader};
 use crate::file::{descriptors, read_up_to};
-use crate::moment::{self, Moment};
+use crate::moment::{self, Moment, Refusal};
 
-/// How many moments are tried until one is found at which nobody wrote, for pages and records together.
-const MOMENTS: u32 = 1000;
+/// How long to wait for another moment, where somebody wrote at this one, for pages and records together.
+const NEXT_MOMENT: Duration = Duration::from_millis(1);
 
 /// A read transaction, and what the log's index said after it had begun.
 struct Begun {
@@ -35,7 +37,11 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     let place = asked.place;
     let Some(shm_stamp) = place::stamp(&place.shm)? else { return Ok(None) };
     let shm = descriptors::open(&place.shm)?;
-    let Some(begun) = begin(asked, &shm)? else { return Ok(None) };
+    let begun = match begin(asked, main, &shm)? {
+        Ok(begun) => begun,
+        Err(Closed::Changing) => return Ok(None),
+        Err(Closed::Locked) => return locked(asked, main),
+    };
     // The lock keeps the database in this mode, so it is the log of this index from now on.
     let seen = place.look()?;
     let same = |stamp: Option<Stamp>| stamp.map(|stamp| stamp.file()) == Some(shm_stamp.file());
@@ -80,28 +86,50 @@ fn stamp_of(file: &File, asked: &Asked<'_>) -> Result<Stamp> {
     Ok(Stamp::new(&found))
 }
 
+/// Why no read transaction was begun.
+enum Closed {
+    /// The log's index is not finished: somebody makes it, or left it so.
+    Changing,
+    /// Somebody keeps readers out.
+    Locked,
+}
+
+/// Somebody keeps readers out: a recovery, for a moment, or this process, which has the database for itself
+/// and whose locks are not seen.
+fn locked(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>> {
+    asked.meet(Obstacle::Locked);
+    match held::holder(asked, main)? {
+        Some(holder) => held::find(asked, main, &holder),
+        None => Ok(None),
+    }
+}
+
 /// Begins a read transaction. Its connection sees the state that the index had when it began; pages are
 /// read at the state that it has a little later. Who wants both asks for a moment between two writes, at
 /// which they are the same.
-fn begin(asked: &Asked<'_>, shm: &File) -> Result<Option<Begun>> {
-    let place = asked.place;
+fn begin(asked: &Asked<'_>, main: &File, shm: &File) -> Result<std::result::Result<Begun, Closed>> {
+    let (place, options, context) = (asked.place, asked.options, asked.context);
     let read = || WalIndex::read(shm).map_err(Error::io("read", &place.shm));
     let connection = moment::connect(&place.main)?;
-    for _ in 0..MOMENTS {
-        asked.context.check()?;
+    loop {
         let before = read()?;
-        if let Err(refusal) = moment::begin(&connection) {
-            return Err(refusal.into_error(&place.main));
+        let within = (options, context);
+        match moment::begin_within(&connection, main, &place.main, GRACE, within)? {
+            Ok(()) => {}
+            Err(Refusal::Busy) => return Ok(Err(Closed::Locked)),
+            Err(refusal) => return Err(refusal.into_error(&place.main)),
         }
-        let Some(index) = read()? else { return Ok(None) };
+        let Some(index) = read()? else { return Ok(Err(Closed::Changing)) };
         let quiet = before == Some(index);
         if quiet || !asked.want.records() {
-            return Ok(Some(Begun { connection, index, quiet }));
+            return Ok(Ok(Begun { connection, index, quiet }));
         }
         let failed = Error::engine(crate::ENGINE, format!("read {}", place.main.display()));
         moment::end(&connection).map_err(failed)?;
+        if !options.patience.pause(&place.main, NEXT_MOMENT, context)? {
+            return Err(changed(&place.main));
+        }
     }
-    Err(changed(&place.main))
 }
 
 /// All frames are in the main file.

@@ -7,6 +7,7 @@
 //! | | else slices of a read transaction each; any change in between spoils it | a writer, for a slice |
 //! | | or one read transaction, where asked | writers, until the end |
 //! | a hot journal, or a log that nobody has open | its files, by what is known of their bytes; any change spoils it | nobody |
+//! | a program has it for itself | a copy of its files, as a crash would leave them, made while they do not change | nobody |
 //!
 //! Nothing of the database is changed: no checkpoint, no rollback in place, no file made or removed. A
 //! database in use has a `-shm`, the memory its processes share, in which a reader leaves its mark as
@@ -21,6 +22,7 @@
 //! may still carry back is among those frames, which are read from the log.
 
 mod changed;
+mod held;
 mod identity;
 mod image;
 mod left;
@@ -44,6 +46,7 @@ use backup_core::progress::Context;
 pub use snapshot::PageSnapshot;
 
 use crate::moment::Moment;
+use crate::patience::Patience;
 
 /// What time it is. Time is passed in, so that tests can choose it.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -57,15 +60,22 @@ pub struct Options {
     pub scratch: Option<PathBuf>,
     /// Keep the writers of a database in rollback-journal mode waiting until it is read.
     pub block_writers: bool,
+    /// How long programs that are in the way are waited for.
+    pub patience: Patience,
     /// What time it is.
     pub clock: Clock,
 }
 
 impl Default for Options {
-    /// No scratch folder, no writer blocked, and a clock that knows no time: every file may then have
-    /// been changed just now, and has no identity.
+    /// No scratch folder, no writer blocked, ten seconds of patience, and a clock that knows no time: every
+    /// file may then have been changed just now, and has no identity.
     fn default() -> Self {
-        Self { scratch: None, block_writers: false, clock: Arc::new(|| UNIX_EPOCH) }
+        Self {
+            scratch: None,
+            block_writers: false,
+            patience: Patience::default(),
+            clock: Arc::new(|| UNIX_EPOCH),
+        }
     }
 }
 
@@ -74,6 +84,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("scratch", &self.scratch)
             .field("block_writers", &self.block_writers)
+            .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
 }
@@ -84,13 +95,13 @@ impl fmt::Debug for Options {
 /// [`NotFound`](backup_core::Error::NotFound) where there is no file,
 /// [`Invalid`](backup_core::Error::Invalid) for a folder,
 /// [`Unsupported`](backup_core::Error::Unsupported) for what is no database, or an encrypted one,
-/// [`InUse`](backup_core::Error::InUse) where a program has it for itself,
+/// [`InUse`](backup_core::Error::InUse) where a program is in the way for longer than there is patience,
 /// [`Damaged`](backup_core::Error::Damaged) where its files contradict each other, and
 /// [`Changed`](backup_core::Error::Changed), now or
 /// when it is read, where nothing keeps writers away and one came.
 pub fn capture(path: &Path, options: &Options, context: &Context) -> Result<PageSnapshot> {
     let state = state::find(path, state::Want::Pages, options, context)?;
-    PageSnapshot::new(state, context)
+    PageSnapshot::new(state, &options.patience, context)
 }
 
 /// Takes the pages of a database, and a connection that sees exactly the same state.
@@ -107,5 +118,5 @@ pub(crate) fn capture_both(
         Some(moment) => moment,
         None => state.beside(options, context)?,
     };
-    Ok((PageSnapshot::new(state, context)?, moment))
+    Ok((PageSnapshot::new(state, &options.patience, context)?, moment))
 }

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backup_core::position::Position;
+use backup_core::progress::Context;
 use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 use rusqlite::Connection;
@@ -16,8 +17,8 @@ use super::changed::changed;
 use super::identity::identity;
 use super::image::{Image, read_header};
 use super::scratch::{self, Copied};
-use super::state::{Asked, Kept, State};
-use super::{Clock, left};
+use super::state::{Asked, GRACE, Kept, Obstacle, State};
+use super::{Options, held, left};
 use crate::ENGINE;
 use crate::file::header::Header;
 use crate::file::place;
@@ -25,6 +26,12 @@ use crate::moment::{self, Moment, Refusal};
 
 /// How long a writer is kept waiting for a slice, about.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// Up to which length a database is copied under one lock.
+const COPIED: u64 = 64 << 20;
+
+/// How long a slice waits for a writer that keeps readers out, and that may yet change nothing.
+const LONG_COMMIT: Duration = Duration::from_secs(5);
 
 /// How much is read in a slice: at first, at least and at most.
 const FIRST_STEP: u64 = 1 << 20;
@@ -39,9 +46,14 @@ const WRITERS_WAIT: &str =
 pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>> {
     let (place, options) = (asked.place, asked.options);
     let connection = moment::connect(&place.main)?;
-    match moment::begin(&connection) {
+    let within = (options, asked.context);
+    match moment::begin_within(&connection, main, &place.main, GRACE, within)? {
         Ok(()) => {}
         Err(Refusal::HotJournal) => return left::find(asked, main),
+        Err(Refusal::Busy) => {
+            drop(connection);
+            return locked(asked, main);
+        }
         Err(refusal) => return Err(explained(refusal, asked, main)),
     }
     let begun = (options.clock)();
@@ -56,7 +68,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     let identity = identity(&seen, &header, &position, [0; 2], &options.clock);
     let mut notes: Vec<_> = note.into_iter().collect();
     let (mut pause, mut given) = (None, None);
-    let kept = if let Some(copied) = reflink(asked, main)? {
+    let kept = if let Some(copied) = copied(asked, main, &image, begun)? {
         let Copied { main, scratch, .. } = copied;
         moment::end(&connection).map_err(Error::engine(ENGINE, "let a lock go"))?;
         pause = Some((options.clock)().duration_since(begun).unwrap_or_default());
@@ -75,11 +87,21 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
             header,
             step: AtomicU64::new(FIRST_STEP),
             spoiled: AtomicBool::new(false),
-            clock: Arc::clone(&options.clock),
+            options: options.clone(),
+            context: asked.context.clone(),
         }))
     };
     let mode = seen.main.mode;
     Ok(Some(State { image, kept, position, pause, notes, identity, mode, moment: given }))
+}
+
+/// A writer keeps readers out, for a long commit or for good.
+fn locked(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>> {
+    asked.meet(Obstacle::Locked);
+    match held::holder(asked, main)? {
+        Some(holder) => held::find(asked, main, &holder),
+        None => Ok(None),
+    }
 }
 
 /// What SQLite refused: in more words than its own, where the header shows why.
@@ -95,13 +117,29 @@ fn explained(refusal: Refusal, asked: &Asked<'_>, main: &Arc<File>) -> Error {
     }
 }
 
-/// A copy that shares the main file's blocks, where it is wanted and can be had. The caller has the lock
-/// under which nobody writes.
-fn reflink(asked: &Asked<'_>, main: &File) -> Result<Option<Copied>> {
-    match &asked.options.scratch {
-        Some(folder) => scratch::reflink(main, folder),
-        None => Ok(None),
+/// A copy, where it can be had in as long as a writer waits for a slice. The caller has the lock under which
+/// nobody writes, since `begun`.
+fn copied(
+    asked: &Asked<'_>,
+    main: &File,
+    image: &Image,
+    begun: SystemTime,
+) -> Result<Option<Copied>> {
+    let options = asked.options;
+    if let Some(folder) = &options.scratch
+        && let Some(copied) = scratch::reflink(main, folder)?
+    {
+        return Ok(Some(copied));
     }
+    // Slices are no way where a writer comes between each two; those of the snapshot before were spoiled.
+    let of_slices = !asked.want.records() && !options.block_writers;
+    if !of_slices || !options.patience.was_spoiled() || image.bytes() > COPIED {
+        return Ok(None);
+    }
+    scratch::copy_by(image.bytes(), options, &|range| {
+        let took = (options.clock)().duration_since(begun).unwrap_or_default();
+        if took > SLICE { Ok(None) } else { image.read(range).map(Some) }
+    })
 }
 
 /// Reads under many short locks, between which writers go.
@@ -112,7 +150,8 @@ pub(crate) struct Slices {
     header: Header,
     step: AtomicU64,
     spoiled: AtomicBool,
-    clock: Clock,
+    options: Options,
+    context: Context,
 }
 
 impl Slices {
@@ -139,19 +178,20 @@ impl Slices {
         if self.spoiled.load(Ordering::Acquire) {
             return Err(changed(&image.database));
         }
-        match moment::begin(&connection) {
-            Ok(()) => {}
+        let (database, within) = (&image.database, (&self.options, &self.context));
+        match moment::begin_within(&connection, &image.main, database, LONG_COMMIT, within)? {
+            Ok(()) => self.options.patience.found(),
             // Who has it for itself writes it; who left a journal began to.
             Err(Refusal::Busy | Refusal::HotJournal) => return Err(self.spoil(image)),
             Err(refusal) => return Err(refusal.into_error(&image.database)),
         }
-        let begun = (self.clock)();
+        let begun = (self.options.clock)();
         let read = match self.is_unchanged(image) {
             Ok(true) => image.read(range),
             Ok(false) => Err(self.spoil(image)),
             Err(error) => Err(error),
         };
-        let took = (self.clock)().duration_since(begun).unwrap_or_default();
+        let took = (self.options.clock)().duration_since(begun).unwrap_or_default();
         moment::end(&connection).map_err(Error::engine(ENGINE, "let a lock go"))?;
         self.adapt(took);
         read

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,17 +40,31 @@ pub(crate) fn copy(
     options: &Options,
     context: &Context,
 ) -> Result<Copied> {
+    let read = |range: Range<u64>| {
+        context.check()?;
+        kept.read(image, range).map(Some)
+    };
+    let copied = copy_by(image.bytes(), options, &read)?;
+    copied.ok_or_else(|| Error::invalid("a scratch copy", "ended before the database did"))
+}
+
+/// Copies as many bytes as `read` gives range by range. None where it gives no more, before the end.
+pub(crate) fn copy_by(
+    bytes: u64,
+    options: &Options,
+    read: &dyn Fn(Range<u64>) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<Copied>> {
     let folder = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = Scratch::create(&folder, PREFIX.as_ref())?;
     let (path, mut file) = create(&scratch)?;
     let mut at = 0;
-    while at < image.bytes() {
-        context.check()?;
-        let end = (at + STEP).min(image.bytes());
-        file.write_all(&kept.read(image, at..end)?).map_err(Error::io("write to", &path))?;
+    while at < bytes {
+        let end = (at + STEP).min(bytes);
+        let Some(piece) = read(at..end)? else { return Ok(None) };
+        file.write_all(&piece).map_err(Error::io("write to", &path))?;
         at = end;
     }
-    Ok(Copied { path, main: Arc::new(file), scratch: Arc::new(scratch) })
+    Ok(Some(Copied { path, main: Arc::new(file), scratch: Arc::new(scratch) }))
 }
 
 /// Makes a file that shares its blocks with a database, where the file system can. None where not.

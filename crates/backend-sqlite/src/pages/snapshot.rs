@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use super::image::Image;
 use super::state::{Kept, State};
+use crate::patience::Patience;
 
 /// The path of the one file.
 pub(crate) const FILE: &str = "database.sqlite";
@@ -29,6 +31,8 @@ pub struct PageSnapshot {
     position: Position,
     pause: Option<Duration>,
     notes: Vec<String>,
+    patience: Patience,
+    spoiled: AtomicBool,
     context: Context,
 }
 
@@ -40,7 +44,7 @@ struct Pages {
 }
 
 impl PageSnapshot {
-    pub(super) fn new(state: State, context: &Context) -> Result<Self> {
+    pub(super) fn new(state: State, patience: &Patience, context: &Context) -> Result<Self> {
         let file = FileInfo {
             path: FilePath::new(FILE)?,
             bytes: state.image.bytes(),
@@ -54,6 +58,8 @@ impl PageSnapshot {
             position: state.position,
             pause: state.pause,
             notes: state.notes,
+            patience: patience.clone(),
+            spoiled: AtomicBool::new(false),
             context: context.clone(),
         })
     }
@@ -89,6 +95,14 @@ impl PageSnapshot {
     }
 }
 
+impl Drop for PageSnapshot {
+    fn drop(&mut self) {
+        if !self.spoiled.load(Ordering::Acquire) {
+            self.patience.renew();
+        }
+    }
+}
+
 #[async_trait]
 impl Files for PageSnapshot {
     fn list(&self) -> &[FileInfo] {
@@ -114,6 +128,12 @@ impl Files for PageSnapshot {
             return Err(Error::invalid(info.path.to_string(), detail));
         }
         let pages = Arc::clone(&self.pages);
-        thread::call("sqlite pages", move || Ok(pages.kept.read(&pages.image, range)?.into())).await
+        let read = move || Ok(pages.kept.read(&pages.image, range)?.into());
+        let read = thread::call("sqlite pages", read).await;
+        if matches!(read, Err(Error::Changed { .. })) {
+            self.spoiled.store(true, Ordering::Release);
+            self.patience.spoil();
+        }
+        read
     }
 }

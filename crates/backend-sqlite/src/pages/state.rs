@@ -1,5 +1,6 @@
 //! Which of the ways to read a database is the one for what is found.
 
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -14,15 +15,21 @@ use super::image::{Image, read_header};
 use super::rollback::Slices;
 use super::scratch::{self, Copied};
 use super::still::Still;
-use super::{Options, left, live, rollback};
+use super::{Options, held, left, live, rollback};
 use crate::file::header::named;
+use crate::file::holder::Holder;
 use crate::file::place::{Place, Seen};
 use crate::file::{descriptors, locks};
-use crate::moment::{self, Moment};
+use crate::moment::Moment;
+use crate::patience::Patience;
 use crate::version;
 
-/// How often the files are looked at anew, where the database changes from one kind to another.
-const LOOKS: u32 = 20;
+/// How often the files are looked at anew, where something is in the way.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long a reader waits for the lock that a writer, or who closes a log, has for a moment, before it takes
+/// it for that of a program that keeps it.
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
 /// What is wanted of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,23 +73,20 @@ pub(crate) enum Kept {
     Scratch(Arc<backup_core::scratch::Scratch>),
 }
 
-/// Finds the state of a database at the moment of the call.
+/// Finds the state of a database at the moment of the call, or at the first one at which nothing is in the
+/// way.
 pub(crate) fn find(path: &Path, want: Want, options: &Options, context: &Context) -> Result<State> {
     version::check()?;
     let place = Place::find(path)?;
-    let asked = Asked { place: &place, want, options, context };
-    for _ in 0..LOOKS {
-        context.check()?;
-        if let Some(state) = asked.look()? {
-            return Ok(state);
-        }
+    let met = RefCell::new(Obstacle::Moving);
+    let asked = Asked { place: &place, want, options, context, met };
+    let found = asked.find();
+    match &found {
+        Ok(_) => options.patience.found(),
+        Err(Error::Changed { .. }) => options.patience.spoil(),
+        Err(_) => options.patience.renew(),
     }
-    Err(Error::InUse {
-        what: named(&place.main),
-        hint: ": its files go on changing, though nobody is seen to have it open; end the program that \
-               writes it, or back it up on the machine where that runs"
-            .into(),
-    })
+    found
 }
 
 /// The records of a database at the moment of the call.
@@ -104,11 +108,72 @@ pub(crate) struct Asked<'a> {
     pub(crate) want: Want,
     pub(crate) options: &'a Options,
     pub(crate) context: &'a Context,
+    /// What was in the way last.
+    met: RefCell<Obstacle>,
+}
+
+/// Why no state was found yet.
+#[derive(Debug)]
+pub(crate) enum Obstacle {
+    /// The files change, or become those of another kind.
+    Moving,
+    /// A writer, or a recovery, keeps readers out.
+    Locked,
+    /// A program has it for itself, and its files change.
+    Restless,
+    /// A program has it for itself, and nothing tells whether it is in the middle of a transaction.
+    Unjournaled,
+    /// A program has it for itself, and its files, which were seen so, are not those of a database.
+    Faulty(Seen, Error),
+}
+
+impl Obstacle {
+    fn into_error(self, database: &Path, patience: &Patience) -> Error {
+        let seconds = patience.total().as_secs_f64();
+        let why = match self {
+            Self::Moving => {
+                "its files go on changing, though nobody is seen to have it open; end the program that \
+                 writes it, or back it up on the machine where that runs"
+                    .to_owned()
+            }
+            Self::Locked => format!(
+                "a program keeps readers out of it, and did so for {seconds} seconds; allow more time, or \
+                 try again when its transaction has ended"
+            ),
+            Self::Restless => format!(
+                "a program has it for itself (PRAGMA locking_mode=EXCLUSIVE) and did not rest for \
+                 {seconds} seconds; allow more time, try again when it has less to do or has ended, or \
+                 have it use the mode NORMAL"
+            ),
+            Self::Unjournaled => "a program has it for itself (PRAGMA locking_mode=EXCLUSIVE) and keeps no \
+                                  journal on the disk, so nothing tells whether it is in the middle of a \
+                                  transaction; try again when it has ended, or have it use another \
+                                  journal mode than MEMORY and OFF, or the locking mode NORMAL"
+                .to_owned(),
+            Self::Faulty(_, error) => return error,
+        };
+        Error::InUse { what: named(database), hint: format!(": {why}") }
+    }
 }
 
 impl Asked<'_> {
-    /// None where the files became those of another kind meanwhile.
+    fn find(&self) -> Result<State> {
+        let (database, patience) = (&self.place.main, &self.options.patience);
+        loop {
+            self.context.check()?;
+            if let Some(state) = self.look()? {
+                return Ok(state);
+            }
+            if !patience.pause(database, LOOK_AGAIN, self.context)? {
+                let met = self.met.replace(Obstacle::Moving);
+                return Err(met.into_error(database, patience));
+            }
+        }
+    }
+
+    /// None where something is in the way, which is then known.
     fn look(&self) -> Result<Option<State>> {
+        self.meet(Obstacle::Moving);
         let seen = self.place.look()?;
         let main = descriptors::open(&self.place.main)?;
         if seen.main.bytes == 0 {
@@ -127,33 +192,48 @@ impl Asked<'_> {
                 _ => rollback::find(self, &main),
             };
         }
+        if let Some(holder) = self.keeps_it(&main)? {
+            return held::find(self, &main, &holder);
+        }
         if locks::is_log_open(self.place, &seen)? {
             return live::find(self, &main);
-        }
-        if written(locks::is_exclusive(&main))? {
-            self.wait_for_a_close(&main)?;
-            return Ok(None);
         }
         left::find(self, &main)
     }
 
-    /// Waits until nobody has the main file for itself any more. Who closes a log as the last one does so
-    /// for a moment, in which it carries the log back.
-    fn wait_for_a_close(&self, main: &std::fs::File) -> Result<()> {
-        let mut asked = 0;
-        let failed = |error| Error::io("ask for the locks of", &self.place.main)(error);
-        while locks::is_exclusive(main).map_err(failed)? {
-            self.context.check()?;
-            if !moment::wait(asked) {
-                return Err(Error::InUse {
-                    what: named(&self.place.main),
-                    hint: ": a program has it for itself (PRAGMA locking_mode=EXCLUSIVE); try again when \
-                           it has ended, or have it use the mode NORMAL"
-                        .into(),
-                });
+    /// Who has the main file for itself, and goes on to. Who closes a log as the last one does so for a
+    /// moment, in which it carries the log back.
+    fn keeps_it(&self, main: &std::fs::File) -> Result<Option<Holder>> {
+        let asked = |error| Error::io("ask for the locks of", &self.place.main)(error);
+        let mut holder = locks::holder(main).map_err(asked)?;
+        let mut waited = Duration::ZERO;
+        while holder.is_some() && waited < GRACE {
+            if !self.options.patience.pause(&self.place.main, LOOK_AGAIN, self.context)? {
+                break;
             }
-            asked += 1;
+            waited += LOOK_AGAIN;
+            holder = locks::holder(main).map_err(asked)?;
         }
+        Ok(holder)
+    }
+
+    /// Tells what is in the way.
+    pub(crate) fn meet(&self, obstacle: Obstacle) {
+        let mut met = self.met.borrow_mut();
+        // What was wrong with the files counts until they change.
+        if !matches!((&*met, &obstacle), (Obstacle::Faulty(..), Obstacle::Moving)) {
+            *met = obstacle;
+        }
+    }
+
+    /// Tells what is wrong with files, as they were seen. It is an error at once where they were seen so
+    /// before: they are no more about to change.
+    pub(crate) fn meet_twice(&self, seen: Seen, error: Error) -> Result<()> {
+        let again = matches!(&*self.met.borrow(), Obstacle::Faulty(before, _) if *before == seen);
+        if again {
+            return Err(error);
+        }
+        self.meet(Obstacle::Faulty(seen, error));
         Ok(())
     }
 
@@ -165,7 +245,7 @@ impl Asked<'_> {
     }
 
     /// Whatever the header says, SQLite goes by a log that is there.
-    fn is_wal(&self, main: &std::fs::File, seen: &Seen) -> Result<bool> {
+    pub(crate) fn is_wal(&self, main: &std::fs::File, seen: &Seen) -> Result<bool> {
         match read_header(main, &self.place.main) {
             Ok(header) => Ok(header.is_wal() || seen.has_wal()),
             Err(error @ Error::Unsupported { .. }) if !seen.has_journal() => Err(error),
@@ -205,6 +285,14 @@ impl State {
 }
 
 impl Kept {
+    /// Fails where the files that it keeps watch of have changed.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Still(still) => still.check(),
+            Self::Transaction(_) | Self::Slices(_) | Self::Scratch(_) => Ok(()),
+        }
+    }
+
     /// Reads a range of the image that it keeps, or of which it tells that it has changed.
     pub(crate) fn read(&self, image: &Image, range: Range<u64>) -> Result<Vec<u8>> {
         match self {

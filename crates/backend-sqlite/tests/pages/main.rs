@@ -6,6 +6,7 @@
 mod changed;
 mod fire;
 mod ground;
+mod held;
 mod killed;
 mod left;
 mod locks;
@@ -13,4 +14,5 @@ mod midway;
 mod placed;
 mod quiet;
 mod refused;
+mod waits;
 mod writer;

@@ -69,29 +69,6 @@ fn a_log_or_journal_beside_an_empty_main_file() {
     drop((connection, folder));
 }
 
-#[test]
-fn a_database_that_a_program_has_for_itself() {
-    for mode in ["delete", "wal"] {
-        let (_folder, path) = place();
-        drop(make(&path, &format!("PRAGMA journal_mode={mode}")));
-        let mut other = std::process::Command::new("python3")
-            .args(["-c", EXCLUSIVE])
-            .arg(&path)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ready = [0; 1];
-        std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut ready).unwrap();
-        let error = refusal(&path);
-        drop(other.stdin.take());
-        other.wait().unwrap();
-        assert!(matches!(error, Error::InUse { .. }), "{mode}: {}", chain(&error));
-        assert!(error.to_string().contains("EXCLUSIVE"), "{error}");
-        take(&path).unwrap();
-    }
-}
-
 const EXCLUSIVE: &str = "
 import sqlite3, sys
 c = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -101,8 +78,7 @@ sys.stdout.write('r'); sys.stdout.flush()
 sys.stdin.read()
 ";
 
-/// A process that ends as the last one has the database for itself while it carries its log back: that was
-/// refused, as if it were for good.
+/// A process that ends as the last one has the database for itself while it carries its log back.
 #[test]
 fn a_database_that_is_being_closed_is_waited_for() {
     let (_folder, path) = place();

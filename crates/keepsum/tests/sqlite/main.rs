@@ -15,4 +15,5 @@ mod program;
 mod python;
 mod restores;
 mod shell;
+mod waits;
 mod writer;

@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
@@ -156,6 +157,8 @@ pub(crate) struct Backup {
     pub(crate) fresh: bool,
     #[command(flatten)]
     pub(crate) selection: Selection,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }
 
 /// What a snapshot proves.
@@ -199,6 +202,28 @@ pub(crate) struct Selection {
     /// sqlite: where scratch copies are made
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) scratch: Option<PathBuf>,
+}
+
+/// How long a store is waited for.
+#[derive(Debug, Args)]
+pub(crate) struct Waiting {
+    /// sqlite: how long to wait for programs that are in the way of a snapshot
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    wait: Duration,
+}
+
+impl Waiting {
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        Some(self.wait)
+    }
+}
+
+/// A number of seconds, a day at most.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> =
+        text.parse().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    let wrong = || "write a number of seconds from 0 to 86400".to_owned();
+    seconds.map(Duration::from_secs_f64).ok_or_else(wrong)
 }
 
 /// Arguments of `verify`.
@@ -325,6 +350,8 @@ pub(crate) struct Diff {
     /// List the records that differ, by key
     #[arg(long)]
     pub(crate) records: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }
 
 /// Arguments of `hash`.
@@ -333,6 +360,8 @@ pub(crate) struct Diff {
 pub(crate) struct Hash {
     /// The store: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs or memory:FOLDER
     pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }
 
 /// Arguments of `convert`.
@@ -347,6 +376,8 @@ pub(crate) struct Convert {
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) writing: Writing,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
 }
 
 /// Arguments of `export`.

@@ -29,7 +29,7 @@ pub(crate) async fn backup(args: &Backup, session: &Session) -> Result<ExitCode,
         fresh: args.fresh,
         ..remarks(&args.remarks)
     };
-    let selection = selection(&args.selection);
+    let selection = SourceOptions { wait: args.waiting.wait(), ..selection(&args.selection) };
     store(&source, &selection, &options, &args.remarks, session).await
 }
 
@@ -84,5 +84,6 @@ fn selection(selection: &Selection) -> SourceOptions {
         quiesce: selection.quiesce.clone(),
         block_writers: selection.block_writers,
         scratch: selection.scratch.clone(),
+        wait: None,
     }
 }

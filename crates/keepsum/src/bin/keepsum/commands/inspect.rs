@@ -5,7 +5,7 @@ use keepsum::location::SourceOptions;
 use keepsum::verify::Level;
 use keepsum::{ExitCode, StoreLocation};
 
-use crate::args::{Diff, Hash, Named, Status, Verify, VerifyLevel};
+use crate::args::{Diff, Hash, Named, Status, Verify, VerifyLevel, Waiting};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::state;
@@ -58,8 +58,8 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
 }
 
 pub(crate) async fn diff(args: &Diff, session: &Session) -> Result<ExitCode, Failure> {
-    let (before, after) = (side(&args.before)?, side(&args.after)?);
-    let stores = [&before, &after].iter().all(|side| matches!(side, Side::Store(_)));
+    let (before, after) = (side(&args.before, &args.waiting)?, side(&args.after, &args.waiting)?);
+    let stores = [&before, &after].iter().all(|side| matches!(side, Side::Store(..)));
     let repository = if stores { None } else { Some(session.repository().await?) };
     let report =
         keepsum::diff::diff(repository.as_ref(), &before, &after, args.records, &session.context)
@@ -70,7 +70,7 @@ pub(crate) async fn diff(args: &Diff, session: &Session) -> Result<ExitCode, Fai
 
 pub(crate) async fn hash(args: &Hash, session: &Session) -> Result<ExitCode, Failure> {
     let location: StoreLocation = args.source.parse()?;
-    let source = location.source(&SourceOptions::default())?;
+    let source = location.source(&reading(&args.waiting))?;
     let report = keepsum::hash::hash(source.as_ref(), &session.context).await?;
     session.print(&report)?;
     Ok(ExitCode::Done)
@@ -78,7 +78,15 @@ pub(crate) async fn hash(args: &Hash, session: &Session) -> Result<ExitCode, Fai
 
 /// A store where `engine:` stands before it, else a snapshot; no snapshot's name has a colon but a
 /// time, which begins with `@`.
-fn side(text: &str) -> Result<Side, Failure> {
+fn side(text: &str, waiting: &Waiting) -> Result<Side, Failure> {
     let is_store = text.contains(':') && !text.starts_with('@');
-    Ok(if is_store { Side::Store(text.parse()?) } else { Side::Snapshot(text.parse()?) })
+    Ok(if is_store {
+        Side::Store(text.parse()?, reading(waiting))
+    } else {
+        Side::Snapshot(text.parse()?)
+    })
+}
+
+fn reading(waiting: &Waiting) -> SourceOptions {
+    SourceOptions { wait: waiting.wait(), ..SourceOptions::default() }
 }

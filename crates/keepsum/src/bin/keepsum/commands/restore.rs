@@ -1,7 +1,7 @@
 //! Commands that make a store: `restore`, `export`, `convert`.
 
 use backup_core::source::Layout;
-use keepsum::location::TargetOptions;
+use keepsum::location::{SourceOptions, TargetOptions};
 use keepsum::report::{AlreadyThere, RestoreReport};
 use keepsum::restore::{self as engine, RestoreOptions};
 use keepsum::restore_if_missing::{Outcome, RestoreManager};
@@ -45,9 +45,10 @@ pub(crate) async fn convert(args: &Convert, session: &Session) -> Result<ExitCod
     let source: StoreLocation = args.source.parse()?;
     let target: StoreLocation = args.target.parse()?;
     let options = options(&args.writing);
+    let reading = SourceOptions { wait: args.waiting.wait(), ..SourceOptions::default() };
+    let (host, context) = (&session.host, &session.context);
     let report =
-        keepsum::convert::convert(&source, &target, &options, &session.host, &session.context)
-            .await?;
+        keepsum::convert::convert(&source, &reading, &target, &options, host, context).await?;
     print(&report, session)
 }
 
