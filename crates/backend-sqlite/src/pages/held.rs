@@ -87,11 +87,12 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>, holder: &Holder) -> Resu
         Err(_) if place.look()?.without_memory() != seen => return restless(),
         Err(error) => return asked.meet_twice(seen, error).map(|()| None),
     };
-    if found.image.is_main_alone() && !has_log {
-        if let Some(obstacle) = in_doubt(asked, &found, &seen, holder)? {
-            asked.meet(obstacle);
-            return Ok(None);
-        }
+    if found.image.is_main_alone()
+        && !has_log
+        && let Some(obstacle) = in_doubt(asked, &found, &seen, holder)?
+    {
+        asked.meet(obstacle);
+        return Ok(None);
     }
     let state = found.into_state(&seen, Arc::new(still), asked.options);
     copied(asked, state)
@@ -105,7 +106,8 @@ fn in_doubt(
     holder: &Holder,
 ) -> Result<Option<Obstacle>> {
     let written = seen.main.modified;
-    let is_of_another = holder.began().is_some_and(|began| time(written) < Some(began));
+    let before = |began| time(written).is_some_and(|written| written < began);
+    let is_of_another = holder.began().is_some_and(before);
     if is_of_another {
         return Ok(None);
     }

@@ -124,7 +124,7 @@ pub(crate) enum Obstacle {
     /// A program has it for itself, and nothing tells whether it is in the middle of a transaction.
     Unjournaled,
     /// A program has it for itself, and its files, which were seen so, are not those of a database.
-    Faulty(Seen, Error),
+    Faulty(Box<(Seen, Error)>),
 }
 
 impl Obstacle {
@@ -150,7 +150,7 @@ impl Obstacle {
                                   transaction; try again when it has ended, or have it use another \
                                   journal mode than MEMORY and OFF, or the locking mode NORMAL"
                 .to_owned(),
-            Self::Faulty(_, error) => return error,
+            Self::Faulty(faulty) => return faulty.1,
         };
         Error::InUse { what: named(database), hint: format!(": {why}") }
     }
@@ -221,7 +221,10 @@ impl Asked<'_> {
     pub(crate) fn meet(&self, obstacle: Obstacle) {
         let mut met = self.met.borrow_mut();
         // What was wrong with the files counts until they change.
-        if !matches!((&*met, &obstacle), (Obstacle::Faulty(..), Obstacle::Moving)) {
+        if !matches!(
+            (&*met, &obstacle),
+            (Obstacle::Faulty(..), Obstacle::Moving | Obstacle::Locked)
+        ) {
             *met = obstacle;
         }
     }
@@ -229,11 +232,11 @@ impl Asked<'_> {
     /// Tells what is wrong with files, as they were seen. It is an error at once where they were seen so
     /// before: they are no more about to change.
     pub(crate) fn meet_twice(&self, seen: Seen, error: Error) -> Result<()> {
-        let again = matches!(&*self.met.borrow(), Obstacle::Faulty(before, _) if *before == seen);
+        let again = matches!(&*self.met.borrow(), Obstacle::Faulty(before) if before.0 == seen);
         if again {
             return Err(error);
         }
-        self.meet(Obstacle::Faulty(seen, error));
+        self.meet(Obstacle::Faulty(Box::new((seen, error))));
         Ok(())
     }
 

@@ -299,6 +299,42 @@ fn a_log_that_grows_without_a_pause() {
     assert!(last > 0);
 }
 
+/// All databases in a folder that a program uses: `KEEPSUM_TEST_PROFILE=~/.mozilla/firefox/x.default`.
+#[test]
+#[ignore = "looks at a folder that is named by hand, such as a browser's"]
+fn databases_of_a_folder() {
+    let folder = std::env::var_os("KEEPSUM_TEST_PROFILE").expect("it names a folder");
+    let mut folders = vec![PathBuf::from(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.is_symlink() {
+                folders.push(path);
+                continue;
+            }
+            let is_database = fs::read(&path).is_ok_and(|all| all.starts_with(b"SQLite format 3"));
+            if !is_database {
+                continue;
+            }
+            let begun = now();
+            let said = match take_within(&path, 10.0) {
+                Ok((image, notes)) => format!("{}; {notes:?}", sound(&image)),
+                Err(error) => format!("REFUSED: {}", chain(&error)),
+            };
+            let took = now().duration_since(begun).unwrap().as_millis();
+            println!("{}: {took} ms: {said}", path.display());
+        }
+    }
+}
+
+fn sound(image: &[u8]) -> String {
+    let (_folder, path) = place();
+    fs::write(&path, image).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let check = connection.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+    check.unwrap_or_else(|error| error.to_string())
+}
+
 /// The name under which SQLite opens a file with the lock of the process.
 fn vfs(path: &Path) -> PathBuf {
     let name = path.to_str().unwrap().replace(' ', "%20");

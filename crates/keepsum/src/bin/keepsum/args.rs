@@ -209,13 +209,7 @@ pub(crate) struct Selection {
 pub(crate) struct Waiting {
     /// sqlite: how long to wait for programs that are in the way of a snapshot
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    wait: Duration,
-}
-
-impl Waiting {
-    pub(crate) fn wait(&self) -> Option<Duration> {
-        Some(self.wait)
-    }
+    pub(crate) wait: Duration,
 }
 
 /// A number of seconds, a day at most.

@@ -29,7 +29,7 @@ pub(crate) async fn backup(args: &Backup, session: &Session) -> Result<ExitCode,
         fresh: args.fresh,
         ..remarks(&args.remarks)
     };
-    let selection = SourceOptions { wait: args.waiting.wait(), ..selection(&args.selection) };
+    let selection = SourceOptions { wait: Some(args.waiting.wait), ..selection(&args.selection) };
     store(&source, &selection, &options, &args.remarks, session).await
 }
 

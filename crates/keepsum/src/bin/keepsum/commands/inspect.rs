@@ -88,5 +88,5 @@ fn side(text: &str, waiting: &Waiting) -> Result<Side, Failure> {
 }
 
 fn reading(waiting: &Waiting) -> SourceOptions {
-    SourceOptions { wait: waiting.wait(), ..SourceOptions::default() }
+    SourceOptions { wait: Some(waiting.wait), ..SourceOptions::default() }
 }

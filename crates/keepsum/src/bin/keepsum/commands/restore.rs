@@ -45,7 +45,7 @@ pub(crate) async fn convert(args: &Convert, session: &Session) -> Result<ExitCod
     let source: StoreLocation = args.source.parse()?;
     let target: StoreLocation = args.target.parse()?;
     let options = options(&args.writing);
-    let reading = SourceOptions { wait: args.waiting.wait(), ..SourceOptions::default() };
+    let reading = SourceOptions { wait: Some(args.waiting.wait), ..SourceOptions::default() };
     let (host, context) = (&session.host, &session.context);
     let report =
         keepsum::convert::convert(&source, &reading, &target, &options, host, context).await?;
