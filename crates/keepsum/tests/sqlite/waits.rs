@@ -21,9 +21,9 @@ fn a_writer_every_twenty_milliseconds_with_a_rollback_journal() {
         .execute_batch("CREATE TABLE more(x); INSERT INTO more VALUES(randomblob(12000000))")
         .unwrap();
     connection.busy_timeout(Duration::from_secs(20)).unwrap();
-    let done = AtomicBool::new(false);
+    let done = &AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             while !done.load(Ordering::Acquire) {
                 connection
                     .execute_batch("UPDATE account SET balance = balance WHERE id = 7")
