@@ -150,9 +150,7 @@ mod tests {
         struct Without(Box<dyn Built>, Vec<NotCarried>);
         #[async_trait::async_trait]
         impl Built for Without {
-            async fn records(
-                &self,
-            ) -> backup_core::Result<Option<Box<dyn backup_core::Snapshot>>> {
+            async fn records(&self) -> backup_core::Result<Option<Box<dyn backup_core::Snapshot>>> {
                 self.0.records().await
             }
             fn not_carried(&self) -> &[NotCarried] {
@@ -170,7 +168,8 @@ mod tests {
         let part = NotCarried { kind, name, why, records: vec![(2, records)] };
         let mut held = contents();
         held.add_database("words").clear();
-        for (without, is_proved) in [(vec![part.clone()], true), (vec![part.clone(), part], false)] {
+        for (without, is_proved) in [(vec![part.clone()], true), (vec![part.clone(), part], false)]
+        {
             let store = MemoryStore::new();
             let restore = load(&held, &store, Existing::Refuse).await.unwrap();
             let built = Without(restore.complete().await.unwrap(), without);

@@ -83,7 +83,8 @@ impl SqliteTarget {
                 let placing =
                     Placing::begin(disk, &self.path, FORM, files, existing, &origin, context)?;
                 let (check, context) = (self.check, context.clone());
-                Ok(placing.restore(move |placing| pages::complete(placing, origin, check, &context)))
+                Ok(placing
+                    .restore(move |placing| pages::complete(placing, origin, check, &context)))
             }
             Content::Files { engine, .. } => Err(Error::unsupported(
                 format!("placing files of {engine} as a SQLite database"),
