@@ -85,6 +85,9 @@ pub struct Manifest {
     /// What a person should know about it.
     #[serde(deserialize_with = "at_most::<_, _, MAX_NOTES>")]
     pub notes: Vec<String>,
+    /// What is unusual in the store itself, and may matter where it is restored.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_NOTES>")]
+    pub unusual: Vec<String>,
     /// The proof of its pages, where it is the one file of a database that is made of pages.
     pub pages: Option<PageProof>,
 }
@@ -264,6 +267,7 @@ impl Manifest {
         name("a host's name in bytes", &self.host)?;
         name("a label in bytes", self.label.as_deref().unwrap_or_default())?;
         check_limit("a manifest in notes", self.notes.len() as u64, MAX_NOTES as u64)?;
+        check_limit("a manifest in notes", self.unusual.len() as u64, MAX_NOTES as u64)?;
         let databases = self.databases.len();
         check_limit("a store in databases", databases as u64, MAX_DATABASES as u64)?;
         if !self.databases.is_sorted_by(|a, b| a.name < b.name) {

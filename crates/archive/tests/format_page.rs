@@ -140,6 +140,7 @@ fn manifest() -> Manifest {
         shape: Shape::Files { tree, count: 1, bytes: 16 },
         proved_from: None,
         notes: Vec::new(),
+        unusual: Vec::new(),
         pages: None,
     }
 }

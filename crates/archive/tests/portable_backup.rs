@@ -106,6 +106,7 @@ impl Ring {
             databases: vec![DatabaseInfo { order: Order::Token, ..DatabaseInfo::new("default") }],
             pause: None,
             notes: Vec::new(),
+            unusual: Vec::new(),
         };
         Self { fails, info }
     }

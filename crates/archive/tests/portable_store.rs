@@ -464,7 +464,7 @@ fn a_name_too_long_for_a_file_is_refused_before_anything_is_made() {
     let target = PortableTarget::new(&folder.path().join("store")).unwrap();
     let databases = vec![DatabaseInfo::new("ä".repeat(100))];
     let content = Content::Records { layout: Layout::Plain, databases };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     let error = target.begin(plan, &Context::default()).block_on().err().unwrap();
     assert!(matches!(error, Error::Limit { found: 604, limit: 255, .. }), "{error:?}");
     assert_eq!(names(folder.path()), [""; 0]);
@@ -476,7 +476,12 @@ fn a_restore_that_is_cancelled_at_its_end_is_not_published() {
         let folder = tempfile::tempdir().unwrap();
         let target = PortableTarget::new(&folder.path().join("store")).unwrap();
         let wanted = Content::Records { layout: Layout::Plain, databases };
-        let plan = RestorePlan { content: wanted, existing: Existing::Refuse, origin: origin() };
+        let plan = RestorePlan {
+            content: wanted,
+            existing: Existing::Refuse,
+            check: None,
+            origin: origin(),
+        };
         let context = Context::default();
         let restore = target.begin(plan, &context).block_on().unwrap();
         context.cancel();

@@ -232,6 +232,7 @@ fn info(capture: &Capture, position: Position, consistency: Consistency) -> Snap
         databases: Vec::new(),
         pause: None,
         notes: notes(capture),
+        unusual: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
@@ -46,6 +47,7 @@ impl Target for FilesTarget {
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
+        none_alone(ENGINE, plan.check)?;
         let files = match plan.content {
             Content::Records { .. } => return Err(no_records()),
             Content::Files { engine, files } if engine == ENGINE => files,
@@ -57,9 +59,8 @@ impl Target for FilesTarget {
         thread::call("files-begin", move || {
             let existing = plan.existing;
             let placing = Placing::begin(disk, &folder, form, files, existing, &origin, &context)?;
-            let build = move |placing: Placing| {
-                Ok(BuiltStore::new(placing.complete()?, origin, &context))
-            };
+            let build =
+                move |placing: Placing| Ok(BuiltStore::new(placing.complete()?, origin, &context));
             Ok(placing.restore(build))
         })
         .await

@@ -54,6 +54,7 @@ fn info(state: &State) -> SnapshotInfo {
         databases: state.databases.iter().map(database).collect(),
         pause: None,
         notes: Vec::new(),
+        unusual: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use backup_core::check::none_alone;
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch, RecordKey};
 use backup_core::source::{Capabilities, Layout, StoreDescription};
@@ -27,6 +28,7 @@ impl Target for MemoryStore {
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
+        none_alone("memory", plan.check)?;
         let Content::Records { layout, databases } = plan.content else {
             return Err(no_files());
         };
@@ -143,7 +145,7 @@ impl Built for MemoryBuilt {
             let replaced = !state.databases.is_empty();
             *state = State { version: state.version, ..built };
             let notes = if replaced { vec![dropped(&store)] } else { Vec::new() };
-            Ok(Restored { kept_aside: None, notes })
+            Ok(Restored { kept_aside: None, notes, ..Restored::default() })
         })
     }
 }

@@ -130,7 +130,7 @@ fn a_store_that_is_open_is_not_replaced() {
 fn a_store_that_is_filled_meanwhile_is_not_replaced() {
     let store = MemoryStore::named("filled");
     let content = Content::Records { layout: Layout::Plain, databases: Vec::new() };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     let restore = store.begin(plan, &Context::default()).block_on().unwrap();
     store.create("default").block_on().unwrap();
     let finished = restore.finish().block_on();

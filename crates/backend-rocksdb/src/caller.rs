@@ -94,6 +94,7 @@ impl<D: OpenDatabase> CallersDatabase for Caller<D> {
             databases: infos,
             pause: None,
             notes: Vec::new(),
+            unusual: Vec::new(),
         };
         let records = RocksRecords { keeper, databases, context: context.clone() };
         Ok(RocksSnapshot { info, records: Some(records), files: None })

@@ -192,7 +192,15 @@ fn of_capture(
         let (layout, databases) = listed(&capture);
         (layout, databases, None)
     };
-    let info = SnapshotInfo { position, consistency, layout, databases, pause: None, notes };
+    let info = SnapshotInfo {
+        position,
+        consistency,
+        layout,
+        databases,
+        pause: None,
+        notes,
+        unusual: Vec::new(),
+    };
     Ok(RocksSnapshot { info, records, files })
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod check;
 mod file;
 mod moment;
 pub mod pages;
@@ -10,7 +11,9 @@ mod splits;
 mod store;
 mod target;
 mod tree;
+mod unusual;
 mod version;
+mod words;
 
 pub use patience::Patience;
 #[cfg(feature = "fuzzing")]
@@ -18,7 +21,7 @@ pub use patience::Patience;
 pub use rows::fuzzing;
 pub use source::SqliteSource;
 pub use store::{Durability, SqliteStore, StoreOptions};
-pub use target::{PageCheck, SqliteTarget};
+pub use target::SqliteTarget;
 
 /// The engine's name in locations.
 const ENGINE: &str = "sqlite";

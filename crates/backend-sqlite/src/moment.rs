@@ -38,6 +38,8 @@ pub(crate) struct Moment {
     position: Position,
     /// What a person should know of how the moment was taken.
     notes: Vec<String>,
+    /// What is unusual in the database.
+    unusual: Vec<String>,
     /// The files that must not change, where no lock keeps them.
     still: Option<Arc<Still>>,
     /// Whether the database has a write-ahead log. A connection to files that do not change does not tell.
@@ -81,7 +83,8 @@ impl Moment {
     pub(crate) fn of_live(connection: Connection, position: Position, notes: Vec<String>) -> Self {
         let is_wal = matches!(position, Position::Sqlite { .. });
         let connection = Mutex::new(connection);
-        Self { connection, position, notes, still: None, is_wal, _scratch: None }
+        let unusual = Vec::new();
+        Self { connection, position, notes, unusual, still: None, is_wal, _scratch: None }
     }
 
     /// A moment of files that do not change: SQLite is told so, takes no locks, looks for no log and
@@ -101,7 +104,8 @@ impl Moment {
             Err(refusal) => return Err(refusal.into_error(main)),
         }
         let connection = Mutex::new(connection);
-        Ok(Self { connection, position, notes, still, is_wal, _scratch: scratch })
+        let unusual = Vec::new();
+        Ok(Self { connection, position, notes, unusual, still, is_wal, _scratch: scratch })
     }
 
     /// Reads with the connection, which nobody else has meanwhile.
@@ -127,6 +131,16 @@ impl Moment {
     /// Where in the database's history it stands.
     pub(crate) fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// The same moment, with what is unusual in the database.
+    pub(crate) fn of_unusual(self, unusual: Vec<String>) -> Self {
+        Self { unusual, ..self }
+    }
+
+    /// What is unusual in the database.
+    pub(crate) fn unusual(&self) -> &[String] {
+        &self.unusual
     }
 
     /// What a person should know of how the moment was taken.

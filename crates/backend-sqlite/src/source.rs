@@ -11,6 +11,7 @@ use backup_core::source::{Capabilities, SnapshotInfo, StoreDescription, View};
 use backup_core::{Error, Files, Records, Result, Snapshot, Source, thread};
 
 use crate::ENGINE;
+use crate::check;
 use crate::moment::Moment;
 use crate::pages::{self, Clock, Options, PageSnapshot};
 use crate::patience::Patience;
@@ -97,9 +98,10 @@ impl SqliteSource {
 
 /// The records of a moment of the database at `store`.
 fn records(moment: &Arc<Moment>, store: &str, context: &Context) -> Result<Content> {
+    moment.with(|connection| check::takes_schema(connection, store))?;
     if moment.with(is_store)? {
         let records = StoreRecords::open(moment, store, context)?;
-        return Ok(Content::Store(records, moment.notes().to_vec()));
+        return Ok(Content::Store(records, Arc::clone(moment)));
     }
     Ok(Content::Rows(RowRecords::read(Arc::clone(moment), context)?))
 }
@@ -127,8 +129,8 @@ impl Source for SqliteSource {
 
 /// What the records of a database are.
 enum Content {
-    /// Those of a key-value store of keepsum's, and what is to be said of how they are read.
-    Store(StoreRecords, Vec<String>),
+    /// Those of a key-value store of keepsum's, and the moment that they are read at.
+    Store(StoreRecords, Arc<Moment>),
     /// The rows of its tables.
     Rows(RowRecords),
 }
@@ -137,13 +139,14 @@ impl Content {
     fn info(&self) -> SnapshotInfo {
         match self {
             Self::Rows(rows) => rows.info(),
-            Self::Store(records, notes) => SnapshotInfo {
+            Self::Store(records, moment) => SnapshotInfo {
                 position: records.position(),
                 consistency: Consistency::PointInTime,
                 layout: records.layout(),
                 databases: records.databases(),
                 pause: None,
-                notes: notes.clone(),
+                notes: moment.notes().to_vec(),
+                unusual: moment.unusual().to_vec(),
             },
         }
     }
@@ -165,6 +168,7 @@ impl SqliteSnapshot {
             databases: Vec::new(),
             pause: pages.pause(),
             notes: pages.notes().to_vec(),
+            unusual: pages.unusual().to_vec(),
         };
         let info = match (pages.as_ref().map(of_pages), records.as_ref().map(Content::info)) {
             (Some(pages), Some(records)) => {

@@ -164,6 +164,9 @@ pub struct SnapshotInfo {
     pub pause: Option<Duration>,
     /// Sentences that a person should read ("the file system has no links; files were copied").
     pub notes: Vec<String>,
+    /// Sentences on what is unusual in the store itself, and may matter where it is restored: what its
+    /// application's program has and the engine has not, what the engine would not make so.
+    pub unusual: Vec<String>,
 }
 
 /// The unchanging state of a source at one position.

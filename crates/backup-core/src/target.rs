@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::check::{CheckLevel, CheckReport};
 use crate::progress::Context;
 use crate::record::RecordBatch;
 use crate::source::{
@@ -21,6 +22,9 @@ pub struct RestorePlan {
     pub content: Content,
     /// What to do with a store that is already there.
     pub existing: Existing,
+    /// How much of the built store the engine checks before it is published; none where nobody asked, and the
+    /// engine does what it usually does. See [`crate::check`].
+    pub check: Option<CheckLevel>,
     /// What the restored store says of where it came from.
     pub origin: Origin,
 }
@@ -214,4 +218,6 @@ pub struct Restored {
     pub kept_aside: Option<PathBuf>,
     /// Sentences that a person should read.
     pub notes: Vec<String>,
+    /// What the engine said of the store before it was published.
+    pub check: CheckReport,
 }

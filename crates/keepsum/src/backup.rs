@@ -286,6 +286,7 @@ impl Taking<'_> {
             shape: Shape::Records,
             proved_from: None,
             notes: kept_notes(&info.notes),
+            unusual: kept_notes(&info.unusual),
             pages: None,
         };
         if self.view.files() {
@@ -473,6 +474,7 @@ fn report(
         consistency: manifest.consistency.to_string(),
         pause_seconds: info.pause.map(|pause| pause.as_secs_f64()),
         notes: manifest.notes.clone(),
+        unusual: manifest.unusual.clone(),
     }
 }
 

@@ -21,7 +21,7 @@ pub async fn convert(
 ) -> Result<RestoreReport> {
     let started = host.clock.now_ms();
     let from = source.source(reading)?;
-    let into = Into { target: target.target_with(&options.target)?, options, context };
+    let into = Into { target: target.target()?, options, context };
     if !into.target.capabilities().load_records {
         let what = format!("a {} store takes no records", target.engine());
         return Err(Error::Refused { what, instead: "convert into rocksdb: or memory:".into() });
@@ -46,6 +46,8 @@ pub async fn convert(
         dry_run: false,
         elapsed_seconds: time::seconds_since(started, host),
         notes: converted.made.restored.notes,
+        unusual: converted.unusual,
+        check: Some(converted.made.restored.check.into()),
         not_carried: converted.made.not_carried,
         salvaged: false,
         losses: Vec::new(),

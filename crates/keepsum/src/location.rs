@@ -52,13 +52,6 @@ pub struct SourceOptions {
     pub wait: Option<Duration>,
 }
 
-/// How a store is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TargetOptions {
-    /// SQLite checks every index of pages that are restored, and not their structure alone.
-    pub full_check: bool,
-}
-
 #[cfg(feature = "files")]
 impl SourceOptions {
     fn files_source(&self, path: &Path) -> Result<Box<dyn Source>> {
@@ -169,29 +162,12 @@ impl StoreLocation {
     /// # Errors
     /// As [`source`](Self::source).
     pub fn target(&self) -> Result<Box<dyn Target>> {
-        self.target_with(&TargetOptions::default())
-    }
-
-    /// The store as a target that is written so.
-    ///
-    /// # Errors
-    /// As [`source`](Self::source).
-    pub fn target_with(&self, options: &TargetOptions) -> Result<Box<dyn Target>> {
-        if options.full_check && self.engine != Engine::Sqlite {
-            let detail =
-                "goes together with sqlite:FILE; --check alone reads any store again".into();
-            return Err(Error::Usage { what: "--check full".into(), detail });
-        }
         match self.engine {
             Engine::Memory => Ok(Box::new(PortableTarget::new(&self.path)?)),
             #[cfg(feature = "rocksdb")]
             Engine::Rocksdb => Ok(Box::new(backend_rocksdb::RocksTarget::path(&self.path)?)),
             #[cfg(feature = "sqlite")]
-            Engine::Sqlite => {
-                use backend_sqlite::{PageCheck, SqliteTarget};
-                let check = if options.full_check { PageCheck::Full } else { PageCheck::Quick };
-                Ok(Box::new(SqliteTarget::path(&self.path)?.checked(check)))
-            }
+            Engine::Sqlite => Ok(Box::new(backend_sqlite::SqliteTarget::path(&self.path)?)),
             #[cfg(feature = "files")]
             Engine::Files => Ok(Box::new(backend_files::FilesTarget::new(&self.path))),
             #[cfg(not(feature = "rocksdb"))]

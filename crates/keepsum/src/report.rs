@@ -1,6 +1,7 @@
 //! What operations report: the documents that `--json` prints. Fields are only ever added.
 
 use archive::manifest::Manifest;
+use backup_core::check::CheckReport;
 use backup_core::integrity::DatabaseSum;
 use backup_core::record::RecordKey;
 use backup_core::target::NotCarried;
@@ -52,6 +53,8 @@ pub struct BackupReport {
     pub pause_seconds: Option<f64>,
     /// Sentences that the person should read.
     pub notes: Vec<String>,
+    /// Sentences on what is unusual in the store itself, kept with the snapshot.
+    pub unusual: Vec<String>,
 }
 
 /// What `restore --if-missing` says where a store is there.
@@ -126,6 +129,8 @@ pub struct ShowReport {
     pub files_bytes: Option<u64>,
     /// Sentences that the person should read.
     pub notes: Vec<String>,
+    /// Sentences on what is unusual in the store itself, kept with the snapshot.
+    pub unusual: Vec<String>,
 }
 
 /// What `verify` found.
@@ -227,6 +232,10 @@ pub struct RestoreReport {
     pub notes: Vec<String>,
     /// What the new store could not get around its records, though the snapshot has it.
     pub not_carried: Vec<NotCarriedReport>,
+    /// Sentences on what is unusual in the store itself, kept since it was backed up.
+    pub unusual: Vec<String>,
+    /// What the target's engine said of the store before it was put in place; null for a dry run.
+    pub check: Option<Check>,
     /// Whether only what is whole was asked for. Such a store is never proved.
     pub salvaged: bool,
     /// What of a salvaged snapshot is lost.
@@ -261,6 +270,24 @@ impl NotCarriedReport {
             what: format!("the new store cannot get the {kind} {name:?} ({why}){more}"),
             instead: "restore it not strictly; the report then lists what is left out".into(),
         }
+    }
+}
+
+/// What an engine said of a store that was restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// How much was looked at: `none`, `quick` or `full`.
+    pub level: &'static str,
+    /// `ok`, `findings`, `not_possible` or `not_done`.
+    pub result: &'static str,
+    /// The engine's own words: what it found, or why it could not look.
+    pub findings: Vec<String>,
+}
+
+impl From<CheckReport> for Check {
+    fn from(report: CheckReport) -> Self {
+        let (level, result) = (report.level.word(), report.result.word());
+        Self { level, result, findings: report.findings }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use archive::manifest::{Manifest, ManifestDatabase, Shape};
 use archive::node::Tree;
+use backup_core::check::CheckLevel;
 use backup_core::integrity::Summer;
 use backup_core::progress::Context;
 use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
@@ -52,9 +53,14 @@ pub async fn salvage(
         Shape::Files { tree, .. } => salvaging.files(tree.as_ref(), &mut report).await?,
     };
     report.notes.extend(restored.notes);
+    report.check = Some(restored.check.into());
     report.notes.push(match report.losses.len() {
-        0 => "nothing is lost; without --salvage the restore is proved as well".to_owned(),
-        losses => format!("{losses} parts are lost; the store is what is left and not proved"),
+        0 => "nothing is lost; the store is not proved and not checked by its engine, and without --salvage \
+              it is"
+            .to_owned(),
+        losses => format!(
+            "{losses} parts are lost; the store is what is left, not proved and not checked by its engine"
+        ),
     });
     report.elapsed_seconds = time::seconds_since(started, host);
     Ok(report)
@@ -67,7 +73,7 @@ fn check_options(options: &RestoreOptions) -> Result<()> {
     if options.replace {
         return refuse("--replace", "never replaces a store; name a target that is free");
     }
-    if options.check {
+    if options.check.is_some_and(|level| level != CheckLevel::None) {
         return refuse("--check", "proves nothing; leave out --check");
     }
     Ok(())
@@ -84,7 +90,7 @@ struct Salvaging<'a> {
 impl Salvaging<'_> {
     fn plan(&self, content: Content) -> RestorePlan {
         let origin = Origin { salvaged: true, ..restore::origin(self.manifest) };
-        RestorePlan { content, existing: Existing::Refuse, origin }
+        RestorePlan { content, existing: Existing::Refuse, check: Some(CheckLevel::None), origin }
     }
 
     async fn records(&self, report: &mut RestoreReport) -> Result<Restored> {

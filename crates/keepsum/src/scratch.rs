@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use archive::manifest::{Manifest, Shape};
 use backup_core::Source;
+use backup_core::check::CheckLevel;
 use backup_core::progress::Context;
 use backup_core::target::{Content, Existing, Origin, RestorePlan};
 use futures_util::TryStreamExt;
@@ -69,6 +70,8 @@ impl Scratch {
         let plan = RestorePlan {
             content: Content::Files { engine: engine.clone(), files },
             existing: Existing::Refuse,
+            // It is read at once, by more than a check looks at.
+            check: Some(CheckLevel::None),
             origin: Origin {
                 snapshot: manifest.id.to_string(),
                 position: manifest.position.to_string(),

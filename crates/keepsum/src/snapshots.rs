@@ -191,5 +191,6 @@ pub(crate) fn details(manifest: &Manifest) -> ShowReport {
         files,
         files_bytes,
         notes: manifest.notes.clone(),
+        unusual: manifest.unusual.clone(),
     }
 }

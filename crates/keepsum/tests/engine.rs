@@ -123,7 +123,7 @@ async fn any_engine_into_any_other_through_a_repository() {
             let taken = back_up(&repository, &here, &records).await;
             for to in ENGINES {
                 let there = location(to, folder.path(), &format!("{from}-to-{to}"));
-                let checked = RestoreOptions { check: true, ..RestoreOptions::default() };
+                let checked = RestoreOptions::default();
                 let restored =
                     put_back(&repository, &taken.snapshot, &there, &checked).await.unwrap();
                 assert_eq!(restored.proved, Some("logical"), "{what}");
@@ -318,7 +318,6 @@ async fn one_database_is_restored_under_another_name_and_still_proves() {
     let part = RestoreOptions {
         database: Some("accounts".into()),
         rename: Some("renamed".into()),
-        check: true,
         ..RestoreOptions::default()
     };
     let restored = put_back(&repository, &taken.snapshot, &there, &part).await.unwrap();

@@ -232,6 +232,7 @@ impl Source for Contents {
             databases: self.databases.keys().map(DatabaseInfo::new).collect(),
             pause: None,
             notes: Vec::new(),
+            unusual: Vec::new(),
         };
         Ok(Box::new(ContentsSnapshot {
             info,

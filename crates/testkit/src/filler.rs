@@ -110,6 +110,7 @@ impl Source for Filler {
             databases: (0..self.databases).map(database).collect(),
             pause: None,
             notes: Vec::new(),
+            unusual: Vec::new(),
         };
         Ok(Box::new(FillerSnapshot { filler: *self, info, context: context.clone() }))
     }

@@ -25,13 +25,13 @@ pub fn origin() -> Origin {
 pub fn records_plan(snapshot: &dyn Snapshot, existing: Existing) -> RestorePlan {
     let info = snapshot.info();
     let content = Content::Records { layout: info.layout, databases: info.databases.clone() };
-    RestorePlan { content, existing, origin: origin() }
+    RestorePlan { content, existing, check: None, origin: origin() }
 }
 
 /// The plan that brings `files` of `engine`.
 pub fn files_plan(engine: &str, files: &[FileInfo], existing: Existing) -> RestorePlan {
     let content = Content::Files { engine: engine.to_owned(), files: files.to_vec() };
-    RestorePlan { content, existing, origin: origin() }
+    RestorePlan { content, existing, check: None, origin: origin() }
 }
 
 /// Copies all records of `source`, as they are now, into `target`, batch by batch.

@@ -80,7 +80,7 @@ impl Build {
         self.write_until(self.files.len())?;
         self.context.check()?;
         let kept_aside = self.staging.publish(origin)?;
-        Ok(Restored { kept_aside, notes: self.notes })
+        Ok(Restored { kept_aside, notes: self.notes, ..Restored::default() })
     }
 
     /// Writes what is left.

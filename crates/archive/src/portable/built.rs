@@ -41,6 +41,7 @@ impl BuiltFiles {
             databases: databases.collect(),
             pause: None,
             notes: Vec::new(),
+            unusual: Vec::new(),
         };
         Ok(Self { info, files: opened, context: context.clone() })
     }

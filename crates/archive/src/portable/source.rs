@@ -296,6 +296,7 @@ fn info(databases: &[Arc<Database>], mut notes: Vec<String>) -> SnapshotInfo {
         databases: databases.iter().map(describe).collect(),
         pause: None,
         notes,
+        unusual: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch, RecordKey};
@@ -87,6 +88,7 @@ impl Target for PortableTarget {
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
+        none_alone("memory", plan.check)?;
         let Content::Records { layout, databases } = plan.content else {
             return Err(no_files());
         };

@@ -147,6 +147,7 @@ fn described() -> Manifest {
         shape: Shape::Records,
         proved_from: Some(ProvedFrom::Source),
         notes: vec!["a note".into()],
+        unusual: vec!["a collation".into()],
         pages: None,
     }
 }
@@ -373,6 +374,7 @@ pub(crate) fn any_manifest() -> impl Strategy<Value = Manifest> {
                 shape: if files { Shape::Files { tree, count, bytes } } else { Shape::Records },
                 proved_from: (proved || !files).then_some(ProvedFrom::Repository),
                 notes,
+                unusual: Vec::new(),
                 pages: None,
             }
         },

@@ -15,11 +15,7 @@ use crate::format::file_name::{self, CURRENT};
 use crate::format::manifest::{LiveState, Unreadable};
 
 /// Checks the files that were placed.
-pub(super) fn complete(
-    placing: Placing,
-    origin: Origin,
-    context: &Context,
-) -> Result<BuiltStore> {
+pub(super) fn complete(placing: Placing, origin: Origin, context: &Context) -> Result<BuiltStore> {
     let staging = placing.complete()?;
     let mut notes = Vec::new();
     if is_encrypted(staging.folder())? {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
@@ -49,6 +50,7 @@ impl RocksTarget {
 
     fn start(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
+        none_alone(ENGINE, plan.check)?;
         if let Content::Files { engine, .. } = &plan.content
             && engine != ENGINE
         {

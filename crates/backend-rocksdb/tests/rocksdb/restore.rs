@@ -130,7 +130,7 @@ fn load(
 ) -> Result<backup_core::target::Restored> {
     let target = RocksTarget::path(folder)?;
     let content = Content::Records { layout, databases };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     async {
         let mut restore = target.begin(plan, &Context::default()).await?;
         for (database, root_key, key) in keys {

@@ -28,6 +28,12 @@ pub(crate) struct Header {
     pub(crate) valid_for: u32,
     stated_pages: u32,
     read_version: u8,
+    /// How many bytes at the end of each page are its program's.
+    pub(crate) reserved: u8,
+    /// The format of the schema; 0 where there is none yet.
+    pub(crate) schema_format: u32,
+    /// The encoding of text: 1 for UTF-8, 2 and 3 for UTF-16; 0 where there is none yet.
+    pub(crate) encoding: u32,
 }
 
 impl Header {
@@ -68,6 +74,9 @@ impl Header {
             valid_for: be32(bytes, 92),
             stated_pages: be32(bytes, 28),
             read_version,
+            reserved: bytes[20],
+            schema_format: be32(bytes, 44),
+            encoding: be32(bytes, 56),
         })
     }
 
@@ -81,6 +90,17 @@ impl Header {
         let counted = self.stated_pages > 0 && self.change_counter == self.valid_for;
         counted.then_some(self.stated_pages)
     }
+}
+
+/// Whether only the first bytes are a header's, and the rest is noise: some programs that encrypt their database
+/// leave 16 bytes in the clear, which do not tell how long a page is.
+pub(crate) fn is_hidden(bytes: &[u8; HEADER_BYTES]) -> bool {
+    bytes.starts_with(MAGIC) && bytes[21..24] != *FRACTIONS && has_noise(bytes)
+}
+
+/// Whether there is something where a header never had anything but zeros.
+pub(crate) fn has_noise(bytes: &[u8; HEADER_BYTES]) -> bool {
+    bytes[72..92].iter().any(|byte| *byte != 0)
 }
 
 /// A database in messages.
@@ -125,6 +145,16 @@ mod tests {
         let parsed = parse(&bytes).unwrap();
         // An old program wrote last, which did not keep count.
         assert_eq!((parsed.page_size, parsed.pages(), parsed.is_wal()), (65_536, None, true));
+    }
+
+    #[test]
+    fn a_damaged_header_is_not_taken_for_a_hidden_one() {
+        let mut bytes = header();
+        bytes[16..24].fill(0x5a);
+        assert!(!is_hidden(&bytes));
+        bytes[24..].fill(0x5a);
+        assert!(is_hidden(&bytes));
+        assert!(!is_hidden(&[0x5a; HEADER_BYTES]), "nothing is in the clear");
     }
 
     #[test]

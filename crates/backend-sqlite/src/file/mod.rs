@@ -17,7 +17,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// The big-endian number at `at`; 0 where the bytes end before. Callers give whole structures.
-fn be32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>());
     found.map_or(0, |number| u32::from_be_bytes(*number))
 }

@@ -117,6 +117,53 @@ pub(crate) fn empty(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>
     }))
 }
 
+/// A database that its program encrypts, with too little of its header in the clear to tell how long a page is.
+/// Its file is taken as it stands, in pieces that pages are made of or that are made of pages.
+///
+/// # Errors
+/// [`Error::Unsupported`] for its records, and where a log or a journal lies beside it, which nobody but its
+/// program can read.
+pub(crate) fn hidden(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>> {
+    let (place, options) = (asked.place, asked.options);
+    let Some(seen) = place.look_settled((options.clock)())? else { return Ok(None) };
+    let refuse = |why: &str| {
+        let what = format!("reading {}", place.main.display());
+        Err(Error::unsupported(what, format!("its program encrypts it, and {why}")))
+    };
+    if asked.want.records() {
+        return refuse("only that can read its records; its pages can be backed up as they are");
+    }
+    if seen.has_wal() || seen.has_journal() {
+        return refuse(
+            "only that can read the log beside it; back it up when the program has ended",
+        );
+    }
+    let Some(page_size) = [4096, 1024, 512].into_iter().find(|size| seen.main.bytes % size == 0)
+    else {
+        return refuse("its length is not one that pages make; copy it as a plain file");
+    };
+    let pages = u32::try_from(seen.main.bytes / page_size).unwrap_or(u32::MAX);
+    let image = Image {
+        database: place.main.clone(),
+        main: Arc::clone(main),
+        over: Over::Nothing,
+        page_size: u32::try_from(page_size).unwrap_or(FIRST_PAGE_SIZE),
+        pages,
+        main_bytes: seen.main.bytes,
+    };
+    let still = Still::new(place, &seen);
+    Ok(still.check().is_ok().then(|| State {
+        image,
+        kept: Kept::Still(Arc::new(still)),
+        position: Position::Unknown,
+        pause: None,
+        notes: Vec::new(),
+        identity: None,
+        mode: seen.main.mode,
+        moment: None,
+    }))
+}
+
 /// The state that SQLite would recover from files as they were seen.
 pub(crate) fn recover(asked: &Asked<'_>, main: &Arc<File>, seen: &Seen) -> Result<Recovered> {
     let place = asked.place;

@@ -33,6 +33,7 @@ pub struct PageSnapshot {
     notes: Vec<String>,
     patience: Patience,
     spoiled: AtomicBool,
+    unusual: Vec<String>,
     context: Context,
 }
 
@@ -45,6 +46,7 @@ struct Pages {
 
 impl PageSnapshot {
     pub(super) fn new(state: State, patience: &Patience, context: &Context) -> Result<Self> {
+        let unusual = state.unusual(context)?;
         let file = FileInfo {
             path: FilePath::new(FILE)?,
             bytes: state.image.bytes(),
@@ -60,6 +62,7 @@ impl PageSnapshot {
             notes: state.notes,
             patience: patience.clone(),
             spoiled: AtomicBool::new(false),
+            unusual,
             context: context.clone(),
         })
     }
@@ -82,6 +85,11 @@ impl PageSnapshot {
     /// What a person should know of how it was taken.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// What is unusual in the database.
+    pub fn unusual(&self) -> &[String] {
+        &self.unusual
     }
 
     /// How long a page is, in bytes.

@@ -16,13 +16,13 @@ use super::rollback::Slices;
 use super::scratch::{self, Copied};
 use super::still::Still;
 use super::{Options, held, left, live, rollback};
-use crate::file::header::named;
+use crate::file::header::{self, HEADER_BYTES, Header, named};
 use crate::file::holder::Holder;
 use crate::file::place::{Place, Seen};
-use crate::file::{descriptors, locks};
+use crate::file::{descriptors, locks, read_up_to};
 use crate::moment::Moment;
 use crate::patience::Patience;
-use crate::version;
+use crate::{unusual, version};
 
 /// How often the files are looked at anew, where something is in the way.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -96,10 +96,12 @@ pub(crate) fn records(path: &Path, options: &Options, context: &Context) -> Resu
         Some(moment) => moment,
         None => state.beside(options, context)?,
     };
+    let unusual = state.unusual(context)?;
     drop(state);
-    Arc::into_inner(moment).ok_or_else(|| {
+    let moment = Arc::into_inner(moment).ok_or_else(|| {
         Error::engine(crate::ENGINE, format!("read {}", path.display()))("it is read twice at once")
-    })
+    })?;
+    Ok(moment.of_unusual(unusual))
 }
 
 /// What is asked for, and of what.
@@ -182,6 +184,13 @@ impl Asked<'_> {
         let written = |found: io::Result<bool>| {
             found.map_err(Error::io("ask for the locks of", &self.place.main))
         };
+        if is_hidden(&main, &self.place.main)? {
+            return if written(locks::is_written(&main))? {
+                Ok(None)
+            } else {
+                left::hidden(self, &main)
+            };
+        }
         if !self.is_wal(&main, &seen)? {
             let journal = seen.has_journal() && !written(locks::is_written(&main))?;
             let left = if journal { left::find(self, &main)? } else { None };
@@ -261,6 +270,24 @@ impl Asked<'_> {
 }
 
 impl State {
+    /// What is unusual in the database.
+    pub(crate) fn unusual(&self, context: &Context) -> Result<Vec<String>> {
+        let (image, kept) = (&self.image, &self.kept);
+        let first = kept.read(image, 0..image.bytes().min(HEADER_BYTES as u64))?;
+        // A database that has no page yet has no header.
+        let Some(first) = first.first_chunk::<HEADER_BYTES>() else { return Ok(Vec::new()) };
+        if header::is_hidden(first) {
+            return Ok(vec![unusual::HIDDEN.to_owned()]);
+        }
+        let header = Header::parse(&image.database, first)?;
+        let size = u64::from(image.page_size);
+        let page = |number: u32| {
+            let start = u64::from(number - 1) * size;
+            kept.read(image, start..start + size)
+        };
+        unusual::look(&header, image.pages, &page, context)
+    }
+
     /// A connection that sees this state: on the main file, where it is all of it and stays as it is,
     /// else on a copy in a scratch folder, which then has the pages too.
     pub(crate) fn beside(&mut self, options: &Options, context: &Context) -> Result<Arc<Moment>> {
@@ -285,6 +312,13 @@ impl State {
         self.kept = Kept::Scratch(Arc::clone(&scratch));
         Moment::of_still(&path, None, Some(scratch), position, notes).map(Arc::new)
     }
+}
+
+/// Whether a main file shows next to nothing of its header.
+fn is_hidden(main: &std::fs::File, database: &Path) -> Result<bool> {
+    let mut bytes = [0; HEADER_BYTES];
+    read_up_to(main, &mut bytes, 0).map_err(Error::io("read", database))?;
+    Ok(header::is_hidden(&bytes))
 }
 
 impl Kept {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use backup_core::check::{CheckLevel, CheckReport};
 use backup_core::progress::Context;
 use backup_core::{Error, Result};
 
@@ -10,20 +11,7 @@ use super::restore::{SEQUENCE, WAITING_SEQUENCE};
 use super::schema::Object;
 use super::settings::Pragmas;
 use super::statement::Kind;
-use crate::ENGINE;
-
-/// How many findings of a check are told.
-const SHOWN: usize = 5;
-
-/// How the findings begin that say nothing against the restored database, since the original had them: rows
-/// that a table's own checks would not let in, and virtual tables at odds with themselves, whose own tables
-/// came back byte for byte.
-const OF_THE_ORIGINAL: [&str; 4] = [
-    "CHECK constraint failed in ",
-    "malformed inverted index for FTS",
-    "unable to validate the inverted index for FTS",
-    "In RTree ",
-];
+use crate::{ENGINE, check};
 
 /// What is still to be made.
 pub(super) struct Plan {
@@ -61,8 +49,14 @@ impl Plan {
     }
 }
 
-/// Makes all that is built on rows, checks the database, and closes it. Gives what a person should read.
-pub(super) fn finish(build: Build, plan: &Plan, context: &Context) -> Result<Vec<String>> {
+/// Makes all that is built on rows, has the database checked, and closes it. Gives what a person should read, and
+/// what SQLite says.
+pub(super) fn finish(
+    build: Build,
+    plan: &Plan,
+    asked: Option<CheckLevel>,
+    context: &Context,
+) -> Result<(Vec<String>, CheckReport)> {
     plan.check()?;
     let mut notes = Vec::new();
     move_sequence(&build)?;
@@ -77,9 +71,10 @@ pub(super) fn finish(build: Build, plan: &Plan, context: &Context) -> Result<Vec
     context.check()?;
     notes.extend(foreign_keys(&build));
     context.check()?;
-    notes.extend(integrity(&build)?);
+    let report = look(&build, asked)?;
+    notes.extend(check::note(&report, "the rows came back as they were"));
     close(build, pragmas)?;
-    Ok(notes)
+    Ok((notes, report))
 }
 
 /// Gives the table that counts rowids its own rows, instead of those that came of filling the others.
@@ -174,23 +169,14 @@ fn foreign_keys(build: &Build) -> Vec<String> {
     }
 }
 
-/// Lets SQLite look at every page and row. What the original had as well is told; all else is damage.
-fn integrity(build: &Build) -> Result<Vec<String>> {
+/// Lets SQLite look at what was built, as it will be looked at later.
+fn look(build: &Build, asked: Option<CheckLevel>) -> Result<CheckReport> {
     set(build, "ignore_check_constraints", 0)?;
-    let failed = |error| Error::engine(ENGINE, "check the integrity of the database")(error);
-    let mut statement = build.connection.prepare("PRAGMA integrity_check").map_err(failed)?;
-    let found = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
-    let found = found.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;
-    let is_of_the_original =
-        |line: &&String| OF_THE_ORIGINAL.iter().any(|begins| line.starts_with(begins));
-    let (told, damage): (Vec<_>, Vec<_>) =
-        found.iter().filter(|line| *line != "ok").partition(is_of_the_original);
-    if damage.is_empty() {
-        let note = |line: &String| format!("restored as it was, though SQLite says of it: {line}");
-        return Ok(told.into_iter().take(SHOWN).map(note).collect());
-    }
-    let shown: Vec<_> = damage.iter().take(SHOWN).map(|line| line.as_str()).collect();
-    Err(Error::damaged("the restored database", shown.join("; ")))
+    let level = asked.unwrap_or(check::USUAL);
+    let report = check::connection_says(&build.connection, level);
+    let report = report.map_err(Error::engine(ENGINE, "check the restored database"))?;
+    report.decide(asked)?;
+    Ok(report)
 }
 
 fn set(build: &Build, name: &str, value: i32) -> Result<()> {

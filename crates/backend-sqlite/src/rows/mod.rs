@@ -25,7 +25,7 @@ mod restore;
 mod schema;
 mod seek;
 mod settings;
-mod statement;
+pub(crate) mod statement;
 mod table;
 mod value;
 

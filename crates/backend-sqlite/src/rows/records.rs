@@ -84,6 +84,7 @@ impl RowRecords {
             databases: self.infos.clone(),
             pause: None,
             notes: self.notes.clone(),
+            unusual: self.moment.unusual().to_vec(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use backup_core::check::CheckLevel;
 use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::record::{Assembler, RecordBatch};
@@ -45,6 +46,7 @@ pub(crate) fn begin(
     origin: Origin,
     layout: Layout,
     databases: &[DatabaseInfo],
+    asked: Option<CheckLevel>,
     context: &Context,
 ) -> Result<Box<dyn Restore>> {
     if layout == Layout::Partitioned {
@@ -59,9 +61,9 @@ pub(crate) fn begin(
     let loading = Loading::start(ENGINE, databases.len(), context, work)?;
     let context = context.clone();
     Ok(loading.restore(staging, move |Written { build, plan }, staging| {
-        let notes = finish::finish(build, &plan, &context)?;
+        let (notes, check) = finish::finish(build, &plan, asked, &context)?;
         let (path, cancelled) = (staging.file(), context.clone());
-        let built = target::built(staging, origin, &context).with_notes(notes);
+        let built = target::built(staging, origin, &context).with_notes(notes).checked(check);
         Ok(built.read_by(move || source::of_built(&path, &cancelled)))
     }))
 }

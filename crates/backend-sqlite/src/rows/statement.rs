@@ -4,7 +4,7 @@ use backup_core::{Error, Result};
 
 /// What a statement makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Table,
     VirtualTable,
     Index,
@@ -34,7 +34,7 @@ impl Kind {
 ///
 /// # Errors
 /// [`Error::Invalid`].
-pub(super) fn check(kind: Kind, name: &str, sql: &str) -> Result<()> {
+pub(crate) fn check(kind: Kind, name: &str, sql: &str) -> Result<()> {
     let mut rest = Tokens { rest: sql };
     if !sql.contains('\0') && rest.begins(kind) && rest.next() == Some(Token::Name(name.into())) {
         let behind = rest.next();
@@ -65,7 +65,7 @@ pub(super) fn table_name(sql: &str) -> Option<String> {
 }
 
 /// The module of the virtual table that a statement makes.
-pub(super) fn module(sql: &str) -> Option<String> {
+pub(crate) fn module(sql: &str) -> Option<String> {
     let mut rest = Tokens { rest: sql };
     if !rest.begins(Kind::VirtualTable) {
         return None;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use backup_core::check::CheckLevel;
 use backup_core::loading::{Batches, Loading};
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, Layout};
@@ -14,7 +15,7 @@ use super::build::Build;
 use super::failure::failed;
 use super::layout;
 use super::table::Table;
-use crate::{ENGINE, source, target};
+use crate::{ENGINE, check, source, target};
 
 /// What a file that is thrown away after a failure needs: no journal, no sync (publishing syncs it), no
 /// lock that is given back in between, and no log while pages are written.
@@ -33,6 +34,7 @@ pub(crate) fn begin(
     origin: Origin,
     layout: Layout,
     databases: &[DatabaseInfo],
+    asked: Option<CheckLevel>,
     context: &Context,
 ) -> Result<Box<dyn Restore>> {
     let plan: Vec<_> = databases.iter().map(|info| info.name.clone()).collect();
@@ -44,7 +46,9 @@ pub(crate) fn begin(
     let context = context.clone();
     Ok(loading.restore(staging, move |(), staging| {
         let (path, cancelled) = (staging.file(), context.clone());
-        let built = target::built(staging, origin, &context);
+        let check = check::file(&path, asked)?;
+        check.decide(asked)?;
+        let built = target::built(staging, origin, &context).checked(check);
         Ok(built.read_by(move || source::of_built(&path, &cancelled)))
     }))
 }

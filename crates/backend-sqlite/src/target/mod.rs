@@ -33,17 +33,6 @@ const FORM: Form = Form::File { companions: &["-wal", "-shm", "-journal"] };
 pub struct SqliteTarget {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    check: PageCheck,
-}
-
-/// How a database is checked by SQLite once its pages are in place and before it is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PageCheck {
-    /// `quick_check`: the structure of every page.
-    #[default]
-    Quick,
-    /// `integrity_check`: that every index holds what its table does, too.
-    Full,
 }
 
 impl SqliteTarget {
@@ -54,7 +43,7 @@ impl SqliteTarget {
     pub fn path(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let path = std::path::absolute(path).map_err(Error::io("find", path))?;
-        Ok(Self { path, disk: Arc::new(LocalDisk), check: PageCheck::default() })
+        Ok(Self { path, disk: Arc::new(LocalDisk) })
     }
 
     /// Does keepsum's own file operations through `disk`; the engine does its own itself.
@@ -64,25 +53,18 @@ impl SqliteTarget {
         self
     }
 
-    /// Has SQLite check placed pages so. Rows are always checked in full.
-    #[must_use]
-    pub fn checked(mut self, check: PageCheck) -> Self {
-        self.check = check;
-        self
-    }
-
     fn start(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
         crate::version::check()?;
         holder::refuse_open(&self.path)?;
-        let RestorePlan { content, existing, origin } = plan;
+        let RestorePlan { content, existing, check, origin } = plan;
         let disk = Arc::clone(&self.disk);
         match content {
             Content::Files { engine, files } if engine == ENGINE => {
                 pages::check_plan(&files)?;
                 let placing =
                     Placing::begin(disk, &self.path, FORM, files, existing, &origin, context)?;
-                let (check, context) = (self.check, context.clone());
+                let context = context.clone();
                 Ok(placing
                     .restore(move |placing| pages::complete(placing, origin, check, &context)))
             }
@@ -94,7 +76,7 @@ impl SqliteTarget {
                 let are_rows = can_load(&databases)?;
                 let staging = Staging::begin(disk, &self.path, FORM, existing)?;
                 let begin = if are_rows { rows::begin_restore } else { store::begin_restore };
-                begin(staging, origin, layout, &databases, context)
+                begin(staging, origin, layout, &databases, check, context)
             }
         }
     }

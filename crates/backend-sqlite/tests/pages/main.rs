@@ -14,5 +14,6 @@ mod midway;
 mod placed;
 mod quiet;
 mod refused;
+mod unusual;
 mod waits;
 mod writer;

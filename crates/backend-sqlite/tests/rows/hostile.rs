@@ -26,7 +26,7 @@ fn restore_all(name: &str, settings: &str, records: &[Record<'_>]) -> (Result<Re
     let folder = TempDir::new().unwrap();
     let info = DatabaseInfo { settings: Some(settings.to_owned()), ..DatabaseInfo::new(name) };
     let content = Content::Records { layout: Layout::Plain, databases: vec![info] };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
     let done = async {
         let mut restore = target.begin(plan, &Context::default()).await?;
@@ -239,7 +239,7 @@ fn a_plan_that_mixes_engines_is_refused_in_words() {
     };
     let databases = vec![table, DatabaseInfo::new("default")];
     let content = Content::Records { layout: Layout::Plain, databases };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     let folder = TempDir::new().unwrap();
     let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
     let Err(error) = target.begin(plan, &Context::default()).block_on() else {
@@ -266,7 +266,7 @@ fn with_object(kind: &str, name: &str, sql: &str) -> (Result<Restored>, TempDir)
     let databases =
         vec![info("sqlite_schema", schema), info("t", &format!("key rowid\n{statement}"))];
     let content = Content::Records { layout: Layout::Plain, databases };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     let target = SqliteTarget::path(folder.path().join("copy.db")).unwrap();
     let record = |rowid: u8, texts: [&str; 4]| {
         let [kind, name, _, _] = texts;

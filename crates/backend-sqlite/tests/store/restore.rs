@@ -23,7 +23,7 @@ use crate::{companion, companions, partition, place, put, scan, store};
 fn begin(file: &std::path::Path) -> Box<dyn Restore> {
     let databases = vec![DatabaseInfo::new("default")];
     let content = Content::Records { layout: Layout::Plain, databases };
-    let plan = RestorePlan { content, existing: Existing::Refuse, origin: origin() };
+    let plan = RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() };
     SqliteTarget::path(file).unwrap().begin(plan, &Context::default()).block_on().unwrap()
 }
 
@@ -101,7 +101,7 @@ fn a_restore_beside_an_open_store_leaves_it_whole() {
 fn no_new_file_meets_an_old_log() {
     let begin = |file: &std::path::Path, existing| {
         let content = Content::Records { layout: Layout::Plain, databases: Vec::new() };
-        let plan = RestorePlan { content, existing, origin: origin() };
+        let plan = RestorePlan { content, existing, check: None, origin: origin() };
         SqliteTarget::path(file).unwrap().begin(plan, &Context::default()).block_on()
     };
     let (folder, file) = place();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Staging;
+use crate::check::CheckReport;
 use crate::progress::Context;
 use crate::source::Snapshot;
 use crate::target::{Built, NotCarried, Origin, Restored};
@@ -22,6 +23,7 @@ pub struct BuiltStore {
     origin: Origin,
     context: Context,
     notes: Vec<String>,
+    check: CheckReport,
     not_carried: Vec<NotCarried>,
     reader: Option<Reader>,
     last: Option<Last>,
@@ -36,6 +38,7 @@ impl BuiltStore {
             origin,
             context: context.clone(),
             notes: Vec::new(),
+            check: CheckReport::default(),
             not_carried: Vec::new(),
             reader: None,
             last: None,
@@ -47,6 +50,13 @@ impl BuiltStore {
     #[must_use]
     pub fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes = notes;
+        self
+    }
+
+    /// With what the engine says of it.
+    #[must_use]
+    pub fn checked(mut self, check: CheckReport) -> Self {
+        self.check = check;
         self
     }
 
@@ -94,11 +104,11 @@ impl Built for BuiltStore {
 
     async fn publish(self: Box<Self>) -> Result<Restored> {
         let publish = move || {
-            let Self { origin, context, notes, last, staging, .. } = *self;
+            let Self { origin, context, notes, check, last, staging, .. } = *self;
             context.check()?;
             last.map_or(Ok(()), |last| last(&staging))?;
             let kept_aside = staging.publish(&origin)?;
-            Ok(Restored { kept_aside, notes })
+            Ok(Restored { kept_aside, notes, check })
         };
         thread::call("publish-store", publish).await
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use backup_core::check::CheckLevel;
 use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 use backup_core::staging::SIDECAR;
@@ -165,7 +166,7 @@ async fn a_salvaged_store_replaces_nothing_and_proves_nothing() {
     let target = sound.target();
     for options in [
         RestoreOptions { replace: true, ..RestoreOptions::default() },
-        RestoreOptions { check: true, ..RestoreOptions::default() },
+        RestoreOptions { check: Some(CheckLevel::Quick), ..RestoreOptions::default() },
     ] {
         clear(&target);
         let error = try_salvage(&sound, &target, &options).await.unwrap_err();

@@ -15,5 +15,6 @@ mod program;
 mod python;
 mod restores;
 mod shell;
+mod unusual;
 mod waits;
 mod writer;

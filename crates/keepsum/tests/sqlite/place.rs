@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use backup_core::check::CheckLevel;
 use backup_core::progress::Context;
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
 use keepsum::diff::{Side, diff};
-use keepsum::location::{SourceOptions, TargetOptions};
+use keepsum::location::SourceOptions;
 use keepsum::report::{BackupReport, DiffReport, RestoreReport};
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
@@ -88,10 +89,7 @@ impl Place {
     #[track_caller]
     pub(crate) fn restore(&self, snapshot: &str, name: &str) -> (PathBuf, RestoreReport) {
         let path = self.path(name);
-        let options = RestoreOptions {
-            target: TargetOptions { full_check: true },
-            ..RestoreOptions::default()
-        };
+        let options = RestoreOptions { check: Some(CheckLevel::Full), ..RestoreOptions::default() };
         let (spec, target) = (snapshot.parse().unwrap(), at(&path));
         let (repository, host, context) = (self.repository(), host(), Context::default());
         let restored = restore(&repository, &spec, &target, &options, &host, &context);

@@ -140,6 +140,7 @@ pub(crate) fn manifest(id: u8) -> Manifest {
         shape: Shape::Files { tree: None, count: 0, bytes: 0 },
         proved_from: None,
         notes: Vec::new(),
+        unusual: Vec::new(),
         pages: None,
     }
 }

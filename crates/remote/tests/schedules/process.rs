@@ -182,6 +182,7 @@ pub(crate) fn manifest(id: SnapshotId, tree: Option<Tree>) -> Manifest {
         shape: Shape::Files { tree, count, bytes },
         proved_from: None,
         notes: Vec::new(),
+        unusual: Vec::new(),
         pages: None,
     }
 }

@@ -129,6 +129,7 @@ pub(crate) fn manifest(shape: Shape) -> Manifest {
         shape,
         proved_from: Some(archive::manifest::ProvedFrom::Source),
         notes: Vec::new(),
+        unusual: Vec::new(),
         pages: None,
     }
 }

@@ -57,7 +57,12 @@ fn loads_databases(can: &Abilities) -> bool {
 /// A plan of plain or partitioned databases.
 fn plan(layout: Layout, names: &[&str], existing: Existing) -> RestorePlan {
     let databases = names.iter().map(|name| DatabaseInfo::new(*name)).collect();
-    RestorePlan { content: Content::Records { layout, databases }, existing, origin: origin() }
+    RestorePlan {
+        content: Content::Records { layout, databases },
+        existing,
+        check: None,
+        origin: origin(),
+    }
 }
 
 fn begin(target: &Arc<dyn Target>, existing: Existing) -> Result<Box<dyn Restore>> {
@@ -147,7 +152,11 @@ fn nothing(subject: &Subject<'_>) -> Result<()> {
 }
 
 /// Loads everything and makes the store of it, which nobody sees yet.
-fn complete(expected: &Contents, target: &dyn Target, existing: Existing) -> Result<Box<dyn Built>> {
+fn complete(
+    expected: &Contents,
+    target: &dyn Target,
+    existing: Existing,
+) -> Result<Box<dyn Built>> {
     load(expected, target, existing).block_on()?.complete().block_on()
 }
 

@@ -62,7 +62,7 @@ fn refused(subject: &Subject<'_>, plan: RestorePlan) -> Result<()> {
 fn records(layout: Layout, names: &[&str]) -> RestorePlan {
     let databases = names.iter().map(|name| DatabaseInfo::new(*name)).collect();
     let content = Content::Records { layout, databases };
-    RestorePlan { content, existing: Existing::Refuse, origin: origin() }
+    RestorePlan { content, existing: Existing::Refuse, check: None, origin: origin() }
 }
 
 fn file() -> Result<FileInfo> {

@@ -291,18 +291,21 @@ pub(crate) struct Writing {
     /// Make no store where something around its records cannot be made again, and exit with 5
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Prove once more, from the finished store; `full`: have SQLite check every index as well
-    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true,
-        default_missing_value = "again")]
+    /// Have SQLite check the store, and put nothing in place where it finds anything; without this, it
+    /// checks quickly and only tells
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "quick")]
     pub(crate) check: Option<CheckChoice>,
 }
 
 /// How a restored store is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CheckChoice {
-    /// Its records are read again and proved
-    Again,
-    /// The same, and SQLite's integrity_check of pages before they are put in place
+    /// Not at all; other engines than SQLite have nothing else
+    None,
+    /// The structure of every page: SQLite's quick_check
+    Quick,
+    /// Every index against its table as well: SQLite's integrity_check
     Full,
 }
 

@@ -51,6 +51,7 @@ async fn store(
     let host = session.host_named(remarks.host.as_deref());
     let report =
         engine::backup(&repository, source.as_ref(), options, &host, &session.context).await?;
+    session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(&report)?;
     Ok(ExitCode::Done)
@@ -60,6 +61,7 @@ pub(crate) async fn prove(args: &Named, session: &Session) -> Result<ExitCode, F
     let snapshot = args.snapshot.parse()?;
     let repository = session.repository().await?;
     let report = keepsum::prove::prove(&repository, &snapshot, &session.context).await?;
+    session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(&report)?;
     Ok(ExitCode::Done)

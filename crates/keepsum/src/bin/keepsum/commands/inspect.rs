@@ -21,6 +21,7 @@ pub(crate) async fn show(args: &Named, session: &Session) -> Result<ExitCode, Fa
     let snapshot = args.snapshot.parse()?;
     let repository = session.repository().await?;
     let report = keepsum::snapshots::show(&repository, &snapshot, &session.context).await?;
+    session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(&report)?;
     Ok(ExitCode::Done)

@@ -1,7 +1,8 @@
 //! Commands that make a store: `restore`, `export`, `convert`.
 
+use backup_core::check::CheckLevel;
 use backup_core::source::Layout;
-use keepsum::location::{SourceOptions, TargetOptions};
+use keepsum::location::SourceOptions;
 use keepsum::report::{AlreadyThere, RestoreReport};
 use keepsum::restore::{self as engine, RestoreOptions};
 use keepsum::restore_if_missing::{Outcome, RestoreManager};
@@ -107,6 +108,7 @@ async fn salvage(
 }
 
 fn print(report: &RestoreReport, session: &Session) -> Result<ExitCode, Failure> {
+    session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(report)?;
     Ok(ExitCode::Done)
@@ -121,8 +123,11 @@ fn options(writing: &Writing) -> RestoreOptions {
         }),
         database: writing.part.database.clone(),
         rename: writing.part.rename.clone(),
-        check: writing.check.is_some(),
         strict: writing.strict,
-        target: TargetOptions { full_check: writing.check == Some(CheckChoice::Full) },
+        check: writing.check.map(|level| match level {
+            CheckChoice::None => CheckLevel::None,
+            CheckChoice::Quick => CheckLevel::Quick,
+            CheckChoice::Full => CheckLevel::Full,
+        }),
     }
 }
