@@ -85,7 +85,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>, holder: &Holder) -> Resu
         Ok(found) => found,
         // While a log grows, what is read of its end may be of two moments.
         Err(_) if place.look()?.without_memory() != seen => return restless(),
-        Err(error) => return asked.meet_twice(seen, error).map(|()| None),
+        Err(error) => return asked.meet_twice(&seen, error).map(|()| None),
     };
     if found.image.is_main_alone()
         && !has_log

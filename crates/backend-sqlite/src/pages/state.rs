@@ -240,12 +240,12 @@ impl Asked<'_> {
 
     /// Tells what is wrong with files, as they were seen. It is an error at once where they were seen so
     /// before: they are no more about to change.
-    pub(crate) fn meet_twice(&self, seen: Seen, error: Error) -> Result<()> {
-        let again = matches!(&*self.met.borrow(), Obstacle::Faulty(before) if before.0 == seen);
+    pub(crate) fn meet_twice(&self, seen: &Seen, error: Error) -> Result<()> {
+        let again = matches!(&*self.met.borrow(), Obstacle::Faulty(before) if before.0 == *seen);
         if again {
             return Err(error);
         }
-        self.meet(Obstacle::Faulty(Box::new((seen, error))));
+        self.meet(Obstacle::Faulty(Box::new((*seen, error))));
         Ok(())
     }
 
