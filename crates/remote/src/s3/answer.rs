@@ -123,15 +123,12 @@ fn decoded(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('&') {
         plain.push_str(before);
         let entity = after.split_once(';').filter(|(name, _)| name.len() < LONGEST_ENTITY);
-        match entity.and_then(|(name, after)| Some((sign(name)?, after))) {
-            Some((sign, after)) => {
-                plain.push(sign);
-                rest = after;
-            }
-            None => {
-                plain.push('&');
-                rest = after;
-            }
+        if let Some((sign, after)) = entity.and_then(|(name, after)| Some((sign(name)?, after))) {
+            plain.push(sign);
+            rest = after;
+        } else {
+            plain.push('&');
+            rest = after;
         }
     }
     plain.push_str(rest);

@@ -109,7 +109,7 @@ impl HttpService for Wire {
             (self.is_for_service(&request), request.method().as_str() == "HEAD");
         let answer = match request.extensions().get::<Held>().cloned() {
             None => self.client.execute(request).await,
-            Some(held) => self.execute_held(request, held).await,
+            Some(body) => self.execute_held(request, body).await,
         };
         let answer = answer.map_err(lost_at)?;
         if answer.status().is_success() || !for_service {

@@ -57,6 +57,10 @@ impl Outage {
 
     /// Says that the store is waited for, and how long still: once, and again after a while.
     pub(super) fn tell(&self, store: &Store, error: &object_store::Error, since: Duration) {
+        let left = store.patience().outage.saturating_sub(since).as_secs_f64().ceil();
+        if left <= 0.0 {
+            return;
+        }
         let mut known = self.known();
         let now = Instant::now();
         let begun = now.checked_sub(since).unwrap_or(now);
@@ -66,11 +70,8 @@ impl Outage {
         }
         known.away = Some((away, now));
         drop(known);
-        let left = store.patience().outage.saturating_sub(since).as_secs_f64().ceil();
-        if left > 0.0 {
-            let why = brief(error);
-            say(store, format_args!("does not answer ({why}); it is waited for, {left} s at most"));
-        }
+        let why = brief(error);
+        say(store, format_args!("does not answer ({why}); it is waited for, {left} s at most"));
     }
 
     /// Says that the store did not come back.

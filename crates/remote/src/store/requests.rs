@@ -58,7 +58,7 @@ impl Store {
             let since = since.get_or_insert_with(Instant::now).elapsed();
             let met = shared.outage.met(since);
             let Some(pause) = shared.patience.plan(verdict, failed, met, &shared.host)? else {
-                if failed > shared.patience.attempts && verdict.is_away() {
+                if verdict.is_away() {
                     shared.outage.given_up(self, since);
                 }
                 return Ok(answer);
