@@ -21,6 +21,7 @@ use remote::tree::{Reading, write_files, write_records};
 use remote::{Committed, Host, Repository, Root, Session};
 
 use crate::checkpoint::{CheckpointEvery, Pace, Saving};
+use crate::location::without_last_slash;
 use crate::pages::PagesRead;
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
 use crate::sums::{self, sum_databases};
@@ -97,6 +98,8 @@ pub async fn backup(
         return Err(Error::Usage { what: "the name of the source".into(), detail });
     }
     let view = view(source, options)?;
+    let mut described = source.describe();
+    described.location = without_last_slash(described.location);
     let mut attempt = 0;
     let mut tries = Tries { patience: source.patience(), since: None };
     let mut taken = None;
@@ -111,7 +114,7 @@ pub async fn backup(
         };
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
-        match taking.store(source.describe(), started).await {
+        match taking.store(described.clone(), started).await {
             Err(error) if error.is_change() && tries.go_on(attempt, host) => {
                 if attempt == 1 {
                     context.note(format!("starting over, as often as it takes: {error}"));

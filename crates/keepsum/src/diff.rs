@@ -15,8 +15,8 @@ use remote::tree::{DiffTotals, Difference, EachDifference, compare, scan};
 use crate::location::SourceOptions;
 use crate::report::{DatabaseDiff, DiffReport, RecordDiff};
 use crate::scratch::Scratch;
-use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, Result, StoreLocation, sums};
+use crate::selector::SnapshotSpec;
+use crate::{Error, Result, StoreLocation, snapshots, sums};
 
 /// One side of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,8 @@ pub enum Side {
 /// Compares `old` with `new`, database by database; with `records`, record by record.
 ///
 /// Two snapshots of records are compared by walking only where they differ. Files go through a
-/// scratch store, unless both sides have a logical proof that says they are equal.
+/// scratch store, unless both sides have a logical proof that says they are equal. A snapshot that is
+/// compared with a store is chosen within the store's source, if the repository has snapshots of that.
 pub async fn diff(
     repository: Option<&Repository>,
     old: &Side,
@@ -38,8 +39,9 @@ pub async fn diff(
     records: bool,
     context: &Context,
 ) -> Result<DiffReport> {
-    let old = Opened::open(repository, old, context).await?;
-    let new = Opened::open(repository, new, context).await?;
+    let (old, new) = (beside(repository, old, new).await?, beside(repository, new, old).await?);
+    let old = Opened::open(repository, &old, context).await?;
+    let new = Opened::open(repository, &new, context).await?;
     let mut names: BTreeMap<&str, (Option<usize>, Option<usize>)> = BTreeMap::new();
     for (number, name) in old.names().enumerate() {
         names.entry(name).or_default().0 = Some(number);
@@ -65,6 +67,16 @@ pub async fn diff(
     let same =
         |database: &DatabaseDiff| (database.added, database.removed, database.changed) == (0, 0, 0);
     Ok(DiffReport { equal: databases.iter().all(same), databases })
+}
+
+/// A side as it is meant beside the other one.
+async fn beside(repository: Option<&Repository>, side: &Side, other: &Side) -> Result<Side> {
+    match (repository, side, other) {
+        (Some(repository), Side::Snapshot(spec), Side::Store(store, _)) => {
+            Ok(Side::Snapshot(snapshots::beside(repository, spec, store).await?))
+        }
+        _ => Ok(side.clone()),
+    }
 }
 
 /// A side that is ready to be read.

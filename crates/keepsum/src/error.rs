@@ -1,5 +1,7 @@
 //! What can go wrong in an operation, and the exit code the command answers with.
 
+use crate::report::SourceReport;
+
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -20,6 +22,22 @@ pub enum Error {
     NoSnapshot {
         /// What was asked for.
         spec: String,
+    },
+    /// Snapshots of several sources may be meant, and to choose among them would be a guess.
+    #[error("{spec} may be a snapshot of any of {} sources: {}", sources.len(), listed(sources))]
+    SeveralSources {
+        /// What was asked for.
+        spec: String,
+        /// The sources that are left.
+        sources: Vec<SourceReport>,
+    },
+    /// The repository has snapshots, and none of the source that is meant.
+    #[error("the repository has no snapshot of {own}, but of {}", listed(sources))]
+    OnlyOthers {
+        /// What is meant.
+        own: String,
+        /// The sources that are there.
+        sources: Vec<SourceReport>,
     },
     /// More than one snapshot has the id's prefix.
     #[error("{count} snapshots begin with {prefix}; give more of the id")]
@@ -69,6 +87,18 @@ pub enum Error {
     Core(#[from] backup_core::Error),
 }
 
+/// The most sources that a message lists.
+const MOST_LISTED: usize = 20;
+
+fn listed(sources: &[SourceReport]) -> String {
+    let mut words: Vec<String> =
+        sources.iter().take(MOST_LISTED).map(ToString::to_string).collect();
+    if sources.len() > MOST_LISTED {
+        words.push(format!("{} more", sources.len() - MOST_LISTED));
+    }
+    words.join("; ")
+}
+
 /// What the command's exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -102,7 +132,9 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::AmbiguousSnapshot { .. } => ExitCode::Usage,
             Self::NoSnapshot { .. } => ExitCode::Nothing,
-            Self::Refused { .. } => ExitCode::Refused,
+            Self::Refused { .. } | Self::SeveralSources { .. } | Self::OnlyOthers { .. } => {
+                ExitCode::Refused
+            }
             Self::NotProved { .. } | Self::NothingToSalvage { .. } => ExitCode::Damaged,
             Self::Remote(error) => of_remote(error),
             Self::Archive(error) => of_archive(error),

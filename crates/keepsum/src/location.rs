@@ -209,10 +209,25 @@ impl StoreLocation {
         Error::Usage { what: format!("the store {self}"), detail }
     }
 
+    /// The location as a snapshot of this store names it: with an absolute path, in which links are not
+    /// resolved.
+    pub fn absolute(&self) -> String {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        without_last_slash(format!("{}:{}", self.engine(), path.display()))
+    }
+
     /// The path of the file or folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// A location without slashes at its end: `files:/srv/app/` is the same folder as `files:/srv/app`.
+pub(crate) fn without_last_slash(mut location: String) -> String {
+    while location.ends_with('/') && !location.ends_with(":/") {
+        location.pop();
+    }
+    location
 }
 
 impl std::str::FromStr for StoreLocation {

@@ -8,8 +8,8 @@ use remote::{Repository, Root, Session};
 
 use crate::report::ShowReport;
 use crate::scratch::Scratch;
-use crate::snapshots::{self, SnapshotSpec};
-use crate::{Result, sums};
+use crate::selector::SnapshotSpec;
+use crate::{Result, snapshots, sums};
 
 /// Reads the records of a files snapshot through a scratch store, and commits their LtHashes.
 ///
@@ -20,12 +20,12 @@ pub async fn prove(
     spec: &SnapshotSpec,
     context: &Context,
 ) -> Result<ShowReport> {
-    let mut manifest = snapshots::find(repository, spec).await?;
+    let head = repository.head().await?;
+    let mut manifest = snapshots::find_in(repository, &head.state, spec).await?;
     if manifest.proved_from.is_some() {
         context.note(format!("snapshot {} has a logical proof already", manifest.id));
-        return Ok(snapshots::details(&manifest));
+        return Ok(snapshots::details(repository, &head.state, &manifest));
     }
-    let head = repository.head().await?;
     let roots = [Root::Snapshot(manifest.id)];
     let of = SourceId { host: repository.host().name.clone(), ..manifest.source_id() };
     let session = Session::begin(repository, &head, &of, &roots).await?;
@@ -46,6 +46,6 @@ pub async fn prove(
     manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
     manifest.proved_from = Some(ProvedFrom::Repository);
     context.phase("committing", None);
-    session.replace(&manifest).await?;
-    Ok(snapshots::details(&manifest))
+    let replaced = session.replace(&manifest).await?;
+    Ok(snapshots::details(repository, &replaced.head.state, &manifest))
 }

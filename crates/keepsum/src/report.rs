@@ -1,5 +1,7 @@
 //! What operations report: the documents that `--json` prints. Fields are only ever added.
 
+use std::fmt;
+
 use archive::manifest::Manifest;
 use backup_core::check::CheckReport;
 use backup_core::integrity::DatabaseSum;
@@ -95,12 +97,57 @@ pub struct SnapshotReport {
     pub source: String,
     /// `records` or `files`; `damaged` where the manifest, which says the rest, cannot be read.
     pub shape: &'static str,
-    /// The databases; empty for files whose engine was not asked.
+    /// The databases; empty for files whose engine was not asked, and in a list of the catalog alone.
     pub databases: Vec<DatabaseReport>,
     /// The host that took it.
     pub host: String,
     /// Its label.
     pub label: Option<String>,
+    /// The name of its source, if it has one.
+    pub name: Option<String>,
+    /// When it was taken, in milliseconds of Unix time.
+    pub created_ms: u64,
+    /// The number of the catalog entry that brought it, which is the order of snapshots.
+    pub entry: u64,
+    /// The size of the store as it holds it, in bytes.
+    pub bytes: u64,
+    /// The bytes that its backup wrote to the repository.
+    pub added_bytes: u64,
+    /// Whether its time lies ahead of this host's clock.
+    pub ahead_of_clock: bool,
+    /// Whether its time is before that of the snapshot before it, of the same source.
+    pub clock_ran_backward: bool,
+}
+
+/// A source of snapshots, as it is told to whoever must choose one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SourceReport {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The host that took the last snapshot of it.
+    pub host: String,
+    /// Where it was on that host.
+    pub source: String,
+    /// How many snapshots of it there are.
+    pub snapshots: usize,
+    /// When the last one was taken, RFC 3339 in UTC.
+    pub newest: String,
+}
+
+impl fmt::Display for SourceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, host, source, snapshots, newest } = self;
+        let count = if *snapshots == 1 { "1 snapshot, of" } else { "the newest of" };
+        let count = if *snapshots == 1 {
+            count.to_owned()
+        } else {
+            format!("{snapshots} snapshots, {count}")
+        };
+        match name {
+            Some(name) => write!(f, "{name:?} (last {source} of host {host}; {count} {newest})"),
+            None => write!(f, "{source} of host {host} ({count} {newest})"),
+        }
+    }
 }
 
 /// A snapshot in full, as `show` prints it.

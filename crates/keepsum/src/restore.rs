@@ -15,8 +15,8 @@ use crate::built::{self, Expected};
 use crate::pages::PagesPlaced;
 use crate::report::{DatabaseReport, NotCarriedReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
-use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, ExitCode, Result, StoreLocation, sums, time};
+use crate::selector::SnapshotSpec;
+use crate::{Error, ExitCode, Result, StoreLocation, snapshots, sums, time};
 
 /// How to restore.
 #[derive(Debug, Clone, Default)]

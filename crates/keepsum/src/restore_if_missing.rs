@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use archive::catalog::SourceId;
 use backup_core::progress::Context;
 use remote::{Host, Repository, RepositoryLocation};
 
 use crate::report::RestoreReport;
 use crate::restore::{self, RestoreOptions};
-use crate::{Error, Result, SnapshotSpec, StoreLocation};
+use crate::{Error, Result, Selector, SnapshotSpec, StoreLocation};
 
 /// How long another start that restores into the same place is waited for before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -48,18 +49,22 @@ pub struct RestoreManager {
     target: StoreLocation,
     host: Host,
     snapshot: SnapshotSpec,
+    within: Selector,
     options: RestoreOptions,
     context: Context,
 }
 
 impl RestoreManager {
-    /// For the newest snapshot of a repository.
+    /// For the newest snapshot of the target's own source: of this host and the target's absolute location.
+    /// Another source is never taken for it; [`name`](Self::name), [`from_host`](Self::from_host) and
+    /// [`source`](Self::source) say which one is meant, if not that.
     pub fn new(repository: RepositoryLocation, target: StoreLocation, host: Host) -> Self {
         Self {
             repository,
             target,
             host,
-            snapshot: SnapshotSpec::Latest,
+            snapshot: SnapshotSpec::latest(),
+            within: Selector::default(),
             options: RestoreOptions::default(),
             context: Context::default(),
         }
@@ -69,6 +74,34 @@ impl RestoreManager {
     #[must_use]
     pub fn snapshot(self, snapshot: SnapshotSpec) -> Self {
         Self { snapshot, ..self }
+    }
+
+    /// From the source that has this name.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        let within = Selector { name: Some(name.into()), ..self.within };
+        Self { within, ..self }
+    }
+
+    /// From a source of this host.
+    #[must_use]
+    pub fn from_host(self, host: impl Into<String>) -> Self {
+        let within = Selector { host: Some(host.into()), ..self.within };
+        Self { within, ..self }
+    }
+
+    /// From the source at this location.
+    #[must_use]
+    pub fn source(self, location: impl Into<String>) -> Self {
+        let within = Selector { source: Some(location.into()), ..self.within };
+        Self { within, ..self }
+    }
+
+    /// A snapshot with this label.
+    #[must_use]
+    pub fn label(self, label: impl Into<String>) -> Self {
+        let within = Selector { label: Some(label.into()), ..self.within };
+        Self { within, ..self }
     }
 
     /// How it is restored. That something is replaced is not asked for.
@@ -87,7 +120,8 @@ impl RestoreManager {
     /// false where there is no backup.
     ///
     /// # Errors
-    /// Whatever a restore may fail with, and that there is no repository.
+    /// Whatever a restore may fail with, and that there is no repository. [`Error::OnlyOthers`] where the
+    /// repository has snapshots, but none of the source that is meant.
     pub async fn restore(&self) -> Result<bool> {
         if self.is_there()? {
             return Ok(true);
@@ -104,12 +138,25 @@ impl RestoreManager {
         self.target.is_occupied()
     }
 
+    /// The snapshot that is meant: nothing is guessed.
+    fn meant(&self) -> SnapshotSpec {
+        let own = SourceId {
+            name: None,
+            host: self.host.name.clone(),
+            location: self.target.absolute(),
+            engine: self.target.engine().to_owned(),
+        };
+        let within = self.within.clone().or(self.snapshot.selector());
+        self.snapshot.clone().within(within).of_own(own)
+    }
+
     /// As [`restore`](Self::restore), from a repository that is open already.
     ///
     /// # Errors
     /// Whatever a restore may fail with.
     pub async fn restore_from(&self, repository: &Repository) -> Result<Outcome> {
-        let Self { target, host, snapshot, options, context, .. } = self;
+        let Self { target, host, options, context, .. } = self;
+        let snapshot = &self.meant();
         let mut waits = false;
         loop {
             if self.is_there()? {

@@ -15,8 +15,8 @@ use remote::{Host, Repository};
 use crate::built::{self, Expected};
 use crate::report::{DatabaseReport, LossReport, NotCarriedReport, RestoreReport};
 use crate::restore::{self, RestoreOptions};
-use crate::snapshots::{self, SnapshotSpec};
-use crate::{Error, Result, StoreLocation, sums, time};
+use crate::selector::SnapshotSpec;
+use crate::{Error, Result, StoreLocation, snapshots, sums, time};
 
 /// The engine whose target takes the files of any other.
 const ANY_FILES: &str = "files";

@@ -1,7 +1,6 @@
-//! `snapshots` and `show`, and how a snapshot is named.
+//! `snapshots` and `show`, and reading the snapshot that is meant.
 
-use std::fmt;
-use std::str::FromStr;
+use std::collections::BTreeMap;
 
 use archive::catalog::{SnapshotEntry, State};
 use archive::manifest::{Manifest, ProvedFrom, Shape, SnapshotId};
@@ -11,77 +10,48 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use remote::Repository;
 
 use crate::report::{DatabaseReport, ShowReport, SnapshotReport, global_word, proof_word};
-use crate::{Error, Result, time};
+use crate::selector::{self, Selector, SnapshotSpec, in_order, resolve};
+use crate::{Error, Result, StoreLocation, time};
 
 /// How many manifests are read at the same time.
 const MANIFESTS_AT_ONCE: usize = 8;
 
-/// How a snapshot is named: an id or its unique prefix, `latest`, or `@TIME`.
-///
-/// ```
-/// use keepsum::SnapshotSpec;
-/// assert!("latest".parse::<SnapshotSpec>().is_ok());
-/// assert!("@2026-11-21T12:00".parse::<SnapshotSpec>().is_ok());
-/// assert!("no such thing".parse::<SnapshotSpec>().is_err());
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SnapshotSpec {
-    /// The newest.
-    Latest,
-    /// The newest that is not younger, in milliseconds of Unix time.
-    At(u64),
-    /// The one whose id begins so.
-    Prefix(String),
+/// Which snapshots to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// Only those that it takes.
+    pub within: Selector,
+    /// Only so many of the last of each source.
+    pub last: Option<usize>,
 }
 
-impl FromStr for SnapshotSpec {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = |detail: &str| Error::Usage {
-            what: format!("the snapshot {text:?}"),
-            detail: detail.into(),
-        };
-        if text == "latest" {
-            return Ok(Self::Latest);
-        }
-        if let Some(when) = text.strip_prefix('@') {
-            let at = time::parse(when);
-            return at
-                .map(Self::At)
-                .ok_or_else(|| wrong("write @YYYY-MM-DD or @YYYY-MM-DDTHH:MM:SSZ"));
-        }
-        let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if text.is_empty() || text.len() > 32 || !hex {
-            return Err(wrong("write an id or its beginning, latest, or @TIME"));
-        }
-        Ok(Self::Prefix(text.to_ascii_lowercase()))
-    }
-}
-
-impl fmt::Display for SnapshotSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Latest => f.write_str("latest"),
-            Self::At(at) => write!(f, "@{}", time::rfc3339(*at)),
-            Self::Prefix(prefix) => f.write_str(prefix),
-        }
-    }
-}
-
-/// The live snapshots, oldest first. One whose manifest is damaged is listed with what the catalog knows.
-pub async fn list(repository: &Repository, context: &Context) -> Result<Vec<SnapshotReport>> {
+/// The live snapshots in the order of the catalog, which alone is read: databases are not named.
+pub async fn list(repository: &Repository, listing: &Listing) -> Result<Vec<SnapshotReport>> {
     let head = repository.head().await?;
-    let mut entries: Vec<SnapshotEntry> = head.state.snapshots.values().cloned().collect();
-    entries.sort_by_key(|entry| (entry.entry, entry.id));
-    stream::iter(entries)
-        .map(async |entry: SnapshotEntry| {
+    let listed = listed(&head.state, listing, repository.host().clock.now_ms());
+    Ok(listed.into_iter().map(|(_, report)| report).collect())
+}
+
+/// The same with the databases, which the manifests name. One whose manifest is damaged is listed with what
+/// the catalog knows.
+pub async fn list_with_databases(
+    repository: &Repository,
+    listing: &Listing,
+    context: &Context,
+) -> Result<Vec<SnapshotReport>> {
+    let head = repository.head().await?;
+    let listed = listed(&head.state, listing, repository.host().clock.now_ms());
+    stream::iter(listed)
+        .map(async |(entry, report): (SnapshotEntry, SnapshotReport)| {
             context.check()?;
             match manifest(repository, &entry).await {
-                Ok(manifest) => Ok(summary(&manifest)),
+                Ok(manifest) => Ok(SnapshotReport {
+                    databases: DatabaseReport::of_manifest(&manifest),
+                    ..report
+                }),
                 Err(Error::Remote(error)) if error.is_damage() => {
                     context.note(format!("the manifest of snapshot {}: {error}", entry.id));
-                    Ok(unreadable(&entry))
+                    Ok(SnapshotReport { shape: "damaged", ..report })
                 }
                 Err(error) => Err(error),
             }
@@ -91,41 +61,72 @@ pub async fn list(repository: &Repository, context: &Context) -> Result<Vec<Snap
         .await
 }
 
+/// What the catalog says of the snapshots to list, in its order.
+fn listed(state: &State, listing: &Listing, now: u64) -> Vec<(SnapshotEntry, SnapshotReport)> {
+    let live = in_order(state);
+    let mut before = BTreeMap::new();
+    let mut listed = Vec::new();
+    for snapshot in &live {
+        let previous = before.insert(selector::key(&snapshot.source), snapshot.created_ms);
+        if listing.within.takes(snapshot) {
+            listed.push((SnapshotEntry::clone(snapshot), summary(snapshot, previous, now)));
+        }
+    }
+    if let Some(last) = listing.last {
+        let mut left: BTreeMap<_, usize> = BTreeMap::new();
+        let mut keep: Vec<bool> = Vec::new();
+        for (snapshot, _) in listed.iter().rev() {
+            let seen = left.entry(selector::key(&snapshot.source)).or_default();
+            keep.push(*seen < last);
+            *seen += 1;
+        }
+        listed.retain(|_| keep.pop().expect("one for each that is listed"));
+    }
+    listed
+}
+
 /// One snapshot in full.
 pub async fn show(
     repository: &Repository,
     spec: &SnapshotSpec,
     _context: &Context,
 ) -> Result<ShowReport> {
-    let manifest = find(repository, spec).await?;
-    Ok(details(&manifest))
+    let head = repository.head().await?;
+    let manifest = find_in(repository, &head.state, spec).await?;
+    Ok(details(repository, &head.state, &manifest))
 }
 
 /// The manifest of the snapshot that `spec` names.
 pub(crate) async fn find(repository: &Repository, spec: &SnapshotSpec) -> Result<Manifest> {
-    let head = repository.head().await?;
-    let entry = resolve(&head.state, spec)?;
-    manifest(repository, &entry).await
+    find_in(repository, &repository.head().await?.state, spec).await
 }
 
-fn resolve(state: &State, spec: &SnapshotSpec) -> Result<SnapshotEntry> {
-    let mut live: Vec<&SnapshotEntry> = state.snapshots.values().collect();
-    live.sort_by_key(|entry| (entry.entry, entry.id));
-    let found = match spec {
-        SnapshotSpec::Latest => live.last().copied(),
-        SnapshotSpec::At(at) => live.iter().rev().find(|entry| entry.created_ms <= *at).copied(),
-        SnapshotSpec::Prefix(prefix) => {
-            let mut with = live.iter().filter(|entry| entry.id.to_string().starts_with(prefix));
-            let first = with.next().copied();
-            let others = with.count();
-            if others > 0 {
-                let prefix = prefix.clone();
-                return Err(Error::AmbiguousSnapshot { prefix, count: others + 1 });
-            }
-            first
-        }
+/// The manifest of the snapshot that `spec` names in this state.
+pub(crate) async fn find_in(
+    repository: &Repository,
+    state: &State,
+    spec: &SnapshotSpec,
+) -> Result<Manifest> {
+    manifest(repository, &resolve(state, spec)?).await
+}
+
+/// `spec` within the source that the store at `location` is on this host, where the repository has
+/// snapshots of that and nothing else is selected.
+pub(crate) async fn beside(
+    repository: &Repository,
+    spec: &SnapshotSpec,
+    location: &StoreLocation,
+) -> Result<SnapshotSpec> {
+    let own = Selector {
+        host: Some(repository.host().name.clone()),
+        source: Some(location.absolute()),
+        label: spec.selector().label.clone(),
+        ..Selector::default()
     };
-    found.cloned().ok_or_else(|| Error::NoSnapshot { spec: spec.to_string() })
+    let head = repository.head().await?;
+    let has_own = head.state.snapshots.values().any(|snapshot| own.takes(snapshot));
+    let spec = spec.clone();
+    Ok(if has_own && !spec.selector().names_source() { spec.within(own) } else { spec })
 }
 
 async fn manifest(repository: &Repository, entry: &SnapshotEntry) -> Result<Manifest> {
@@ -145,39 +146,45 @@ pub(crate) async fn explained<T>(
     }
 }
 
-fn summary(manifest: &Manifest) -> SnapshotReport {
+/// What the catalog says of a snapshot. `previous` is the time of the one before it, of the same source,
+/// and `now` that of this host.
+fn summary(snapshot: &SnapshotEntry, previous: Option<u64>, now: u64) -> SnapshotReport {
     SnapshotReport {
-        snapshot: manifest.id.to_string(),
-        created: time::rfc3339(manifest.created_ms),
-        source: manifest.source.location.clone(),
-        shape: manifest.shape.word(),
-        databases: DatabaseReport::of_manifest(manifest),
-        host: manifest.host.clone(),
-        label: manifest.label.clone(),
-    }
-}
-
-/// What the catalog says of a snapshot whose manifest cannot be read.
-fn unreadable(entry: &SnapshotEntry) -> SnapshotReport {
-    SnapshotReport {
-        snapshot: entry.id.to_string(),
-        created: time::rfc3339(entry.created_ms),
-        source: entry.source.location.clone(),
-        shape: "damaged",
+        snapshot: snapshot.id.to_string(),
+        created: time::rfc3339(snapshot.created_ms),
+        source: snapshot.source.location.clone(),
+        shape: snapshot.shape.word(),
         databases: Vec::new(),
-        host: entry.source.host.clone(),
-        label: entry.label.clone(),
+        host: snapshot.source.host.clone(),
+        label: snapshot.label.clone(),
+        name: snapshot.source.name.clone(),
+        created_ms: snapshot.created_ms,
+        entry: snapshot.entry,
+        bytes: snapshot.bytes,
+        added_bytes: snapshot.added,
+        ahead_of_clock: snapshot.created_ms > now,
+        clock_ran_backward: previous.is_some_and(|previous| snapshot.created_ms < previous),
     }
 }
 
-/// A manifest as `show` prints it.
-pub(crate) fn details(manifest: &Manifest) -> ShowReport {
+/// A live snapshot as `show` prints it.
+///
+/// # Panics
+/// Where it is not live in `state`.
+pub(crate) fn details(repository: &Repository, state: &State, manifest: &Manifest) -> ShowReport {
     let (files, files_bytes) = match manifest.shape {
         Shape::Records => (None, None),
         Shape::Files { count, bytes, .. } => (Some(count), Some(bytes)),
     };
+    let entry = &state.snapshots[&manifest.id];
+    let of_source = in_order(state).into_iter().filter(|other| other.source.is_same(&entry.source));
+    let previous = of_source.take_while(|other| other.id != entry.id).last();
+    let now = repository.host().clock.now_ms();
     ShowReport {
-        summary: summary(manifest),
+        summary: SnapshotReport {
+            databases: DatabaseReport::of_manifest(manifest),
+            ..summary(entry, previous.map(|previous| previous.created_ms), now)
+        },
         description: manifest.description.clone(),
         position: manifest.position.to_string(),
         consistency: manifest.consistency.to_string(),

@@ -17,9 +17,18 @@ pub(crate) fn rfc3339(milliseconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Milliseconds of Unix time from `YYYY-MM-DD`, optionally followed by `THH:MM[:SS]` and `Z`. A
-/// time without seconds, or a date alone, means its end: `@2026-11-21` is the last snapshot of
-/// that day.
+/// The same, with milliseconds; without them where they are the last ones of their second, which is what a
+/// time without them means.
+pub(crate) fn to_the_millisecond(milliseconds: u64) -> String {
+    let seconds = rfc3339(milliseconds);
+    match (milliseconds % 1000, seconds.strip_suffix('Z')) {
+        (part, Some(before)) if part != 999 => format!("{before}.{part:03}Z"),
+        _ => seconds,
+    }
+}
+
+/// Milliseconds of Unix time from `YYYY-MM-DD`, optionally followed by `THH:MM[:SS[.mmm]]` and `Z`. A
+/// time that is not given in full means its end: `@2026-11-21` is the last snapshot of that day.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (date, time) = match text.split_once(['T', ' ']) {
@@ -30,17 +39,28 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     let &[year, month, day] = date.as_slice() else { return None };
     let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
     let clock: Vec<&str> = time.map(|time| time.split(':').collect()).unwrap_or_default();
-    let (hour, minute, second) = match *clock.as_slice() {
-        [] => (23, 59, 59),
-        [hour, minute] => (number(hour, 2)?, number(minute, 2)?, 59),
-        [hour, minute, second] => (number(hour, 2)?, number(minute, 2)?, number(second, 2)?),
+    let (hour, minute, (second, part)) = match *clock.as_slice() {
+        [] => (23, 59, (59, 999)),
+        [hour, minute] => (number(hour, 2)?, number(minute, 2)?, (59, 999)),
+        [hour, minute, second] => (number(hour, 2)?, number(minute, 2)?, seconds(second)?),
         _ => return None,
     };
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let days = days(year, month, day)?;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + 999)
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + part)
+}
+
+/// Seconds and milliseconds. What is not given of the latter is their end: `.5` is `.599`.
+fn seconds(text: &str) -> Option<(u64, u64)> {
+    let (second, part) = text.split_once('.').map_or((text, None), |(s, part)| (s, Some(part)));
+    let part = match part {
+        None => 999,
+        Some(part) if (1..=3).contains(&part.len()) => number(&format!("{part:9<3}"), 3)?,
+        Some(_) => return None,
+    };
+    Some((number(second, 2)?, part))
 }
 
 fn number(text: &str, digits: usize) -> Option<u64> {
@@ -92,7 +112,7 @@ fn month_days(year: u64, month: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, rfc3339};
+    use super::{parse, rfc3339, to_the_millisecond};
 
     #[test]
     fn known_times_are_written_and_read() {
@@ -101,6 +121,8 @@ mod tests {
         assert_eq!(rfc3339(1_795_262_400_000), "2026-11-21T12:00:00Z");
         assert_eq!(parse("2026-11-21T12:00:00Z"), Some(1_795_262_400_999));
         assert_eq!(parse("2000-02-29"), Some(951_868_799_999));
+        assert_eq!(parse("2026-11-21T12:00:00.25Z"), Some(1_795_262_400_259));
+        assert_eq!(parse("2026-11-21T12:00:00.007"), Some(1_795_262_400_007));
     }
 
     #[test]
@@ -108,13 +130,27 @@ mod tests {
         for day in (0..40_000_u64).step_by(17) {
             let time = (day * 86_400 + 4711) * 1000;
             assert_eq!(parse(&rfc3339(time)), Some(time + 999), "day {day}");
+            for part in [0, 1, 98, 500, 998, 999] {
+                let written = to_the_millisecond(time + part);
+                assert_eq!(parse(&written), Some(time + part), "{written}");
+            }
         }
     }
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "2026", "2026-13-01", "2026-02-30", "1900-01-01", "2026-01-01T24:00", "x"]
-        {
+        for text in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-02-30",
+            "1900-01-01",
+            "2026-01-01T24:00",
+            "x",
+            "2026-01-01T12:00:00.",
+            "2026-01-01T12:00:00.1234",
+            "2026-01-01T12:00.5",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -366,7 +366,7 @@ async fn a_live_store_is_compared_record_by_record() {
     other.databases.remove("empty");
     fill(&there, &other).await;
     let (kept, live) =
-        (Side::Snapshot(SnapshotSpec::Latest), Side::Store(there, SourceOptions::default()));
+        (Side::Snapshot(SnapshotSpec::latest()), Side::Store(there, SourceOptions::default()));
     let report = diff(Some(&repository), &kept, &live, true, &Context::default()).await.unwrap();
     let counts: Vec<_> =
         report.databases.iter().map(|d| (d.name.as_str(), d.added, d.removed, d.changed)).collect();
@@ -403,4 +403,49 @@ async fn the_latest_snapshot_is_the_last_one_whatever_the_clock_says() {
         let shown = keepsum::snapshots::show(&repository, &latest, &context).await.unwrap();
         assert_eq!(shown.summary.snapshot, taken.snapshot, "backup {number}");
     }
+}
+
+/// Lost: one host in 2038 was `latest` for ever, and shifted the times of everybody's later snapshots.
+#[tokio::test]
+async fn a_host_in_2038_beside_others() {
+    const THEN: i64 = 2_147_483_648_000;
+    const NOW: i64 = 1_700_000_000_000;
+    let repository = repository().await;
+    let context = Context::default();
+    let mut taken = Vec::new();
+    for (number, (name, now)) in [("app", THEN), ("app", NOW), ("other", NOW)].iter().enumerate() {
+        let mut contents = Contents::new();
+        contents.put("default", b"", b"number", [u8::try_from(number).unwrap()]);
+        let store = memory(&contents).await;
+        let host = Host { clock: Arc::new(SetBack(AtomicI64::new(*now))), ..host() };
+        let options = BackupOptions { name: Some((*name).into()), ..BackupOptions::default() };
+        taken.push(backup(&repository, &store, &options, &host, &context).await.unwrap().snapshot);
+    }
+    let listed = keepsum::snapshots::list(&repository, &Default::default()).await.unwrap();
+    let found: Vec<_> = listed
+        .iter()
+        .map(|s| (s.snapshot.clone(), s.created_ms, s.ahead_of_clock, s.clock_ran_backward))
+        .collect();
+    let time = |time: i64| u64::try_from(time).unwrap();
+    let expected = [
+        (taken[0].clone(), time(THEN), true, false),
+        (taken[1].clone(), time(NOW), false, true),
+        (taken[2].clone(), time(NOW), false, false),
+    ];
+    assert_eq!(found, expected);
+
+    let app = || keepsum::Selector { name: Some("app".into()), ..keepsum::Selector::default() };
+    let found = async |spec: SnapshotSpec| {
+        let shown = keepsum::snapshots::show(&repository, &spec.within(app()), &context).await;
+        shown.map(|shown| shown.summary.snapshot)
+    };
+    for at in [NOW, THEN - 1, THEN, THEN + 1] {
+        assert_eq!(found(SnapshotSpec::at(time(at))).await.unwrap(), taken[1], "{at}");
+    }
+    assert_eq!(found(SnapshotSpec::latest()).await.unwrap(), taken[1]);
+    let before = found(SnapshotSpec::at(time(NOW - 1))).await.unwrap_err();
+    assert_eq!(before.exit_code(), keepsum::ExitCode::Nothing);
+    let several = keepsum::snapshots::show(&repository, &SnapshotSpec::latest(), &context).await;
+    let keepsum::Error::SeveralSources { sources, .. } = several.unwrap_err() else { panic!() };
+    assert_eq!(sources.iter().map(|source| source.snapshots).collect::<Vec<_>>(), [2, 1]);
 }

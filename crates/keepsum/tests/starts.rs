@@ -62,7 +62,9 @@ async fn start(inner: &Arc<InMemory>, fault: RequestFault, number: u64, target: 
     let what = format!("{fault:?} at {number}");
     let trigger = Trigger::at(number, Reach::Onwards);
     let faulty = FaultyStore::new(Arc::clone(inner) as _, fault, trigger, BTreeSet::new());
-    let manager = RestoreManager::new(RepositoryLocation::memory(), location(target), host());
+    let backed_up = location(&target.with_file_name("app.db")).to_string();
+    let manager = RestoreManager::new(RepositoryLocation::memory(), location(target), host())
+        .source(backed_up);
     let done = async {
         let repository = Repository::open_in(store(Arc::clone(&faulty) as _)).await?;
         manager.restore_from(&repository).await

@@ -3,6 +3,7 @@
 //!
 //! This is state and not cache: without it, the next look at the repository is the first one.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,17 @@ const MAX_BYTES: u64 = 64 << 10;
 pub struct Memory {
     folder: PathBuf,
     disk: Arc<dyn Disk>,
+    told: Option<Told>,
+}
+
+/// Who is told why something cannot be remembered or recalled.
+#[derive(Clone)]
+struct Told(Arc<dyn Fn(&Error) + Send + Sync>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 /// What is remembered of a repository.
@@ -45,13 +57,31 @@ pub(crate) struct Seen {
 impl Memory {
     /// A memory in `folder`, which is made when something is first remembered.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), disk: Arc::new(LocalDisk) }
+        Self { folder: folder.into(), disk: Arc::new(LocalDisk), told: None }
     }
 
     /// Does its file operations through `disk`.
     #[must_use]
     pub fn on_disk(self, disk: Arc<dyn Disk>) -> Self {
         Self { disk, ..self }
+    }
+
+    /// Does without, where the folder cannot be made, read or written, and says why to `told`. Then a
+    /// repository that went back, or was replaced, may go unnoticed; who is told should say so.
+    #[must_use]
+    pub fn or_without(self, told: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        Self { told: Some(Told(Arc::new(told))), ..self }
+    }
+
+    /// What came of remembering or recalling; nothing, where the system refused and somebody is told.
+    fn unless_refused<T: Default>(&self, done: Result<T>) -> Result<T> {
+        match (done, &self.told) {
+            (Err(error @ Error::Core(CoreError::Io { .. })), Some(Told(told))) => {
+                told(&error);
+                Ok(T::default())
+            }
+            (done, _) => done,
+        }
     }
 
     /// Forgets what was seen of a repository, so that its present state is accepted.
@@ -85,14 +115,15 @@ impl Memory {
             write(disk.as_ref(), &path, &seen)?;
             Ok(disk.sync_folder(&folder)?)
         };
-        catalog.blocking().run("remember what was seen", work).await
+        self.unless_refused(catalog.blocking().run("remember what was seen", work).await)
     }
 
     /// What is remembered, if anything is.
     pub(crate) async fn recall(&self, catalog: &Catalog) -> Result<Option<Seen>> {
         let path = self.file(catalog.id(), catalog.address());
         let of = Seen::nothing_of(catalog);
-        catalog.blocking().run("recall what was seen", move || read(&path, &of)).await
+        let work = move || read(&path, &of);
+        self.unless_refused(catalog.blocking().run("recall what was seen", work).await)
     }
 
     /// What to say of a repository that could not be opened: that this host has used one there, if it

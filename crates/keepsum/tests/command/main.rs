@@ -15,5 +15,6 @@ mod pyoxigraph;
 mod rocksdb;
 #[cfg(feature = "aws")]
 mod s3;
+mod sources;
 mod sqlite;
 mod terminal;

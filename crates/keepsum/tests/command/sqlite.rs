@@ -178,8 +178,10 @@ fn a_database_that_is_open_is_not_replaced() {
 #[test]
 fn where_missing_it_is_restored_and_where_it_is_there_not_touched() {
     let place = Place::new();
-    let target = sqlite(&place, "data.db");
-    let start = |place: &Place| place.run_json(["restore", "latest", &target, "--if-missing"]);
+    let (target, source) = (sqlite(&place, "data.db"), sqlite(&place, "app.db"));
+    let start = |place: &Place| {
+        place.run_json(["restore", "latest", &target, "--if-missing", "--source", &source])
+    };
     // No backup yet: that is an answer of its own.
     start(&place).fails(4, &["no snapshot"]);
     assert!(!place.path("data.db").exists());
@@ -218,9 +220,11 @@ fn of_several_starts_one_restores() {
     place.run(["backup", &sqlite(&place, "app.db")]).done();
     for round in 0..5 {
         let target = sqlite(&place, &format!("data-{round}.db"));
+        let source = sqlite(&place, "app.db");
         let start = || {
-            let mut command =
-                place.command(["restore", "latest", &target, "--if-missing", "--json"]);
+            let args =
+                ["restore", "latest", &target, "--if-missing", "--json", "--source", &source];
+            let mut command = place.command(args);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let started: Vec<_> = (0..4).map(|_| start()).collect();

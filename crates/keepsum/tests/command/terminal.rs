@@ -11,9 +11,10 @@ fn results_go_to_standard_output_alone() {
     let answer = place.run(["snapshots"]).done();
     assert_eq!(answer.stderr, "");
     let mut lines = answer.stdout.lines();
+    assert!(lines.next().unwrap().starts_with(&place.memory("store.bcs")));
     assert!(lines.next().unwrap().starts_with("SNAPSHOT"));
     let row = lines.next().unwrap();
-    assert!(row.contains("records") && row.contains("300"), "{row}");
+    assert!(row.contains("records") && row.contains("KiB"), "{row}");
     assert_eq!(row.split_whitespace().next().unwrap().len(), 12);
 }
 

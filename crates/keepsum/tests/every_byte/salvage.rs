@@ -23,7 +23,7 @@ async fn try_salvage(
 ) -> Result<RestoreReport, Error> {
     let repository = sound.open().await?;
     let context = Context::default();
-    salvage(&repository, &SnapshotSpec::Latest, target, options, &host(), &context).await
+    salvage(&repository, &SnapshotSpec::latest(), target, options, &host(), &context).await
 }
 
 fn clear(target: &StoreLocation) {

@@ -178,7 +178,7 @@ impl Sound {
     pub(crate) async fn restore(&self) -> Result<RestoreReport, Error> {
         let repository = self.open().await?;
         let options = RestoreOptions { replace: true, ..RestoreOptions::default() };
-        let (spec, target) = (SnapshotSpec::Latest, self.target());
+        let (spec, target) = (SnapshotSpec::latest(), self.target());
         restore(&repository, &spec, &target, &options, &host(), &Context::default()).await
     }
 

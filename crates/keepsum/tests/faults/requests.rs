@@ -174,7 +174,7 @@ impl World {
 
     async fn work(&self, work: Work, inner: Arc<dyn ObjectStore>) -> Result<String, Error> {
         let repository = open(inner).await?;
-        let (context, latest) = (Context::default(), SnapshotSpec::Latest);
+        let (context, latest) = (Context::default(), SnapshotSpec::latest());
         match work {
             Work::Backup => self.back_up(&repository).await.map(|()| "done".to_owned()),
             Work::Restore => {

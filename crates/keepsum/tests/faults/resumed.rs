@@ -72,7 +72,7 @@ impl World {
         let repository = Repository::open_in(store(Arc::clone(&faulty) as _)).await;
         let done = match repository {
             Ok(repository) => {
-                let (latest, options) = (SnapshotSpec::Latest, RestoreOptions::default());
+                let (latest, options) = (SnapshotSpec::latest(), RestoreOptions::default());
                 let context = Context::default();
                 restore(&repository, &latest, &self.target(), &options, &host(), &context).await
             }

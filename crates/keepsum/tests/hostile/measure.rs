@@ -94,7 +94,7 @@ pub(crate) async fn read() {
             };
             let repository = open(folder).await?;
             let (options, host) = (RestoreOptions::default(), host());
-            let latest = SnapshotSpec::Latest;
+            let latest = SnapshotSpec::latest();
             let context = Context::default();
             restore(&repository, &latest, &target, &options, &host, &context).await?;
             Ok("restored".to_owned())
@@ -104,14 +104,14 @@ pub(crate) async fn read() {
     told("show", async {
         let repository = open(folder).await?;
         let shown =
-            snapshots::show(&repository, &SnapshotSpec::Latest, &Context::default()).await?;
+            snapshots::show(&repository, &SnapshotSpec::latest(), &Context::default()).await?;
         Ok(shown.summary.snapshot)
     })
     .await;
     let diffing = Box::pin(async {
         let repository = open(folder).await?;
         let sound = fs::read_to_string(folder.join("sound")).unwrap();
-        let (old, new) = (Side::Snapshot(sound.parse()?), Side::Snapshot(SnapshotSpec::Latest));
+        let (old, new) = (Side::Snapshot(sound.parse()?), Side::Snapshot(SnapshotSpec::latest()));
         let report = diff(Some(&repository), &old, &new, true, &Context::default()).await?;
         Ok(format!("{} databases", report.databases.len()))
     });

@@ -21,7 +21,8 @@ pub(crate) struct Cli {
 
 const PLACES: &str = "\
 SOURCE and TARGET are sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH.
-SNAPSHOT is an id or the beginning of one, `latest`, or a time like @2026-11-21T12:00.
+SNAPSHOT is an id or the beginning of one, `latest`, or a time like @2026-11-21T12:00:00.250. The last
+two choose among the snapshots of one source, which --name, --host, --source and --label select.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damage found, 4 nothing there, 5 refused.
 
@@ -82,8 +83,7 @@ pub(crate) enum Command {
     /// Back a store up into the repository
     Backup(Backup),
     /// List the snapshots of the repository
-    #[command(after_help = "Example:\n  keepsum snapshots --json --repo /backups/app")]
-    Snapshots,
+    Snapshots(Snapshots),
     /// Show all that is known of a snapshot
     #[command(after_help = "Example:\n  keepsum show latest")]
     Show(Named),
@@ -126,6 +126,46 @@ Example:
 pub(crate) struct Named {
     /// An id or the beginning of one, `latest`, or @TIME
     pub(crate) snapshot: String,
+    #[command(flatten)]
+    pub(crate) within: Within,
+}
+
+const WITHIN: &str = "Which snapshots are meant";
+
+/// Within what a snapshot is looked for.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = WITHIN)]
+pub(crate) struct Within {
+    /// Those of the source that `backup --name` gave this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Those that this host took
+    #[arg(long, value_name = "HOST", value_hint = ValueHint::Hostname)]
+    pub(crate) host: Option<String>,
+    /// Those of the store at this location, as `snapshots` prints it or as `backup` was given it
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) source: Option<String>,
+    /// Those with this label
+    #[arg(long, value_name = "WORD")]
+    pub(crate) label: Option<String>,
+}
+
+/// Arguments of `snapshots`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The snapshots of each source stand together, the newest last: the catalog counts them, whatever clocks
+say. A time that is ahead of this host's clock, or before that of the snapshot before it, is marked.
+
+Examples:
+  keepsum snapshots --json --repo /backups/app
+  keepsum snapshots --host db1 --last 3")]
+pub(crate) struct Snapshots {
+    #[command(flatten)]
+    pub(crate) within: Within,
+    /// Only so many of the newest of each source
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = WITHIN)]
+    pub(crate) last: Option<u32>,
 }
 
 /// Arguments of `backup`.
@@ -137,6 +177,7 @@ the repository does not have yet; when it is interrupted, the same command goes 
 Examples:
   keepsum backup rocksdb:/var/lib/app/db --label nightly
   keepsum backup rocksdb:/var/lib/app/db --files --proof logical
+  keepsum backup sqlite:/data/app.db --name app
   keepsum backup files:/var/lib/app --include '*.dat' --quiesce 'app-ctl pause'")]
 pub(crate) struct Backup {
     /// The store: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH
@@ -176,6 +217,9 @@ pub(crate) struct Remarks {
     /// A word to find the snapshot by
     #[arg(long, value_name = "WORD")]
     pub(crate) label: Option<String>,
+    /// The name of the source, for a host or path that changes; `backup` takes KEEPSUM_NAME too
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// A sentence about the snapshot
     #[arg(long, value_name = "TEXT")]
     pub(crate) description: Option<String>,
@@ -253,8 +297,12 @@ pub(crate) enum VerifyLevel {
 The store is built beside the target, checked, and then put in its place at once. A target that is
 not empty is refused without --replace, which keeps the old one aside.
 
+`latest` and @TIME choose among the snapshots of one source; KEEPSUM_NAME stands for --name. With
+--if-missing and no other word, the source is the target itself: this host, and the target's location.
+
 Examples:
   keepsum restore latest rocksdb:/tmp/db
+  keepsum restore latest sqlite:/tmp/app.db --host db1 --source sqlite:/var/lib/app/app.db
   keepsum restore 3fa2b1 memory:/tmp/users.bcs --database users --as default
   keepsum restore @2026-11-21 rocksdb:/var/lib/app/db --replace --dry-run
   keepsum restore latest sqlite:/var/lib/app/app.db --if-missing
@@ -264,6 +312,8 @@ pub(crate) struct Restore {
     pub(crate) snapshot: String,
     /// The store to make: sqlite:FILE, rocksdb:PATH, memory:FILE.bcs, memory:FOLDER or files:PATH
     pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) within: Within,
     #[command(flatten)]
     pub(crate) writing: Writing,
     /// Do nothing where a store is there already; where there is no snapshot, exit with 4
@@ -332,7 +382,8 @@ pub(crate) enum LayoutChoice {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Added are the records that only B has, removed those that only A has.
+Added are the records that only B has, removed those that only A has. `latest` beside a store is the
+latest snapshot of that store, where there is one.
 
 Examples:
   keepsum diff 3fa2b1 latest
@@ -349,6 +400,8 @@ pub(crate) struct Diff {
     pub(crate) records: bool,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+    #[command(flatten)]
+    pub(crate) within: Within,
 }
 
 /// Arguments of `hash`.
@@ -396,6 +449,8 @@ pub(crate) struct Export {
     pub(crate) replace: bool,
     #[command(flatten)]
     pub(crate) part: Part,
+    #[command(flatten)]
+    pub(crate) within: Within,
 }
 
 /// Arguments of `import`.

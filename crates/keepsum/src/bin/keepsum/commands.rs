@@ -20,7 +20,7 @@ pub(crate) async fn run(command: &Command, session: &Session) -> Result<ExitCode
         Command::Backup(args) => backup::backup(args, session).await,
         Command::Import(args) => backup::import(args, session).await,
         Command::Prove(args) => backup::prove(args, session).await,
-        Command::Snapshots => inspect::snapshots(session).await,
+        Command::Snapshots(args) => inspect::snapshots(args, session).await,
         Command::Show(args) => inspect::show(args, session).await,
         Command::Status(args) => inspect::status(args, session).await,
         Command::Verify(args) => inspect::verify(args, session).await,

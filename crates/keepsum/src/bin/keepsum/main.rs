@@ -7,6 +7,7 @@ mod commands;
 mod failure;
 mod interrupt;
 mod logging;
+mod meant;
 mod output;
 mod page;
 mod progress;

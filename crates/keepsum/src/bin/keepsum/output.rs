@@ -19,6 +19,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether results are printed as JSON.
+    pub(crate) fn prints_documents(self) -> bool {
+        self.json
+    }
+
     /// Prints a result.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod table;
 pub(crate) mod text;
 mod verify;
 
+pub(crate) use snapshot::Listed;
 pub(crate) use status::Made;
 
 /// A report that can be read by people: whole lines, each with its end.
@@ -19,7 +20,7 @@ pub(crate) trait Page {
 }
 
 /// Sections, a blank line apart; empty ones are left out.
-fn sections<const N: usize>(parts: [String; N]) -> String {
+fn sections(parts: impl IntoIterator<Item = String>) -> String {
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }

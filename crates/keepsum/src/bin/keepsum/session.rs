@@ -63,7 +63,10 @@ impl Session {
         let location = self.location()?;
         tracing::info!(repository = %location, host = %self.host.name, "opening");
         let opened = Repository::open(&location, &self.host, &self.context).await;
-        Ok(match (opened, state::memory()) {
+        let reporter = self.reporter.clone();
+        let memory =
+            state::memory().map(|memory| state::optional(memory, move |note| reporter.note(&note)));
+        Ok(match (opened, memory) {
             (Ok(repository), Some(memory)) => Ok(repository.with_memory(memory)),
             (Err(error), Some(memory)) => Err(memory.explain(error).await),
             (opened, None) => opened,
@@ -85,6 +88,11 @@ impl Session {
         for note in notes {
             self.reporter.note(note);
         }
+    }
+
+    /// Whether results are printed as JSON.
+    pub(crate) fn prints_documents(&self) -> bool {
+        self.output.prints_documents()
     }
 
     /// Prints a result; what was shown of the work is gone before.

@@ -1,7 +1,9 @@
 //! Where this host remembers the newest catalog entry it saw of each repository.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use remote::Memory;
 
@@ -9,6 +11,21 @@ use remote::Memory;
 /// where no variable says.
 pub(crate) fn memory() -> Option<Memory> {
     chosen(|name| std::env::var_os(name)).map(Memory::new)
+}
+
+/// The memory, which may be missing: that is said once, by `note`, and the command goes on.
+pub(crate) fn optional(memory: Memory, note: impl Fn(String) + Send + Sync + 'static) -> Memory {
+    let said = AtomicBool::new(false);
+    memory.or_without(move |error| {
+        if !said.swap(true, Ordering::Relaxed) {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            note(format!(
+                "what this host saw of the repository cannot be kept, so a repository that was put back to an \
+                 older state may go unnoticed; set KEEPSUM_STATE to a folder that can be written \
+                 ({error}{cause})"
+            ));
+        }
+    })
 }
 
 fn chosen(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

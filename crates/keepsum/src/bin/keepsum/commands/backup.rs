@@ -6,6 +6,7 @@ use keepsum::{Error, ExitCode, Repository, StoreLocation};
 
 use crate::args::{Backup, Import, Named, Proof, Remarks, Selection};
 use crate::failure::Failure;
+use crate::meant;
 use crate::page::Made;
 use crate::session::Session;
 
@@ -27,6 +28,7 @@ pub(crate) async fn backup(args: &Backup, session: &Session) -> Result<ExitCode,
             Proof::Logical => ProofChoice::Logical,
         },
         fresh: args.fresh,
+        name: args.remarks.name.clone().or_else(meant::name_of_environment),
         ..remarks(&args.remarks)
     };
     let selection = SourceOptions { wait: Some(args.waiting.wait), ..selection(&args.selection) };
@@ -58,7 +60,7 @@ async fn store(
 }
 
 pub(crate) async fn prove(args: &Named, session: &Session) -> Result<ExitCode, Failure> {
-    let snapshot = args.snapshot.parse()?;
+    let snapshot = meant::snapshot(&args.snapshot, &args.within)?;
     let repository = session.repository().await?;
     let report = keepsum::prove::prove(&repository, &snapshot, &session.context).await?;
     session.notes(&report.unusual);
@@ -73,6 +75,7 @@ fn shape(args: &Backup) -> Option<ShapeChoice> {
 
 fn remarks(remarks: &Remarks) -> BackupOptions {
     BackupOptions {
+        name: remarks.name.clone(),
         label: remarks.label.clone(),
         description: remarks.description.clone(),
         ..BackupOptions::default()

@@ -2,23 +2,34 @@
 
 use keepsum::diff::Side;
 use keepsum::location::SourceOptions;
+use keepsum::snapshots::Listing;
 use keepsum::verify::Level;
 use keepsum::{ExitCode, StoreLocation};
 
-use crate::args::{Diff, Hash, Named, Status, Verify, VerifyLevel, Waiting};
+use crate::args::{Diff, Hash, Named, Snapshots, Status, Verify, VerifyLevel, Waiting};
 use crate::failure::Failure;
+use crate::meant;
+use crate::page::Listed;
 use crate::session::Session;
 use crate::state;
 
-pub(crate) async fn snapshots(session: &Session) -> Result<ExitCode, Failure> {
+/// The table is made of the catalog alone; the document names the databases too.
+pub(crate) async fn snapshots(args: &Snapshots, session: &Session) -> Result<ExitCode, Failure> {
+    let last = args.last.and_then(|last| usize::try_from(last).ok());
+    let listing = Listing { within: args.within.selector()?, last };
     let repository = session.repository().await?;
-    let list = keepsum::snapshots::list(&repository, &session.context).await?;
-    session.print(list.as_slice())?;
+    let snapshots = if session.prints_documents() {
+        let context = &session.context;
+        keepsum::snapshots::list_with_databases(&repository, &listing, context).await?
+    } else {
+        keepsum::snapshots::list(&repository, &listing).await?
+    };
+    session.print(&Listed { snapshots, selected: listing != Listing::default() })?;
     Ok(ExitCode::Done)
 }
 
 pub(crate) async fn show(args: &Named, session: &Session) -> Result<ExitCode, Failure> {
-    let snapshot = args.snapshot.parse()?;
+    let snapshot = meant::snapshot(&args.snapshot, &args.within)?;
     let repository = session.repository().await?;
     let report = keepsum::snapshots::show(&repository, &snapshot, &session.context).await?;
     session.notes(&report.unusual);
@@ -59,7 +70,7 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
 }
 
 pub(crate) async fn diff(args: &Diff, session: &Session) -> Result<ExitCode, Failure> {
-    let (before, after) = (side(&args.before, &args.waiting)?, side(&args.after, &args.waiting)?);
+    let (before, after) = (side(&args.before, args)?, side(&args.after, args)?);
     let stores = [&before, &after].iter().all(|side| matches!(side, Side::Store(..)));
     let repository = if stores { None } else { Some(session.repository().await?) };
     let report =
@@ -79,12 +90,12 @@ pub(crate) async fn hash(args: &Hash, session: &Session) -> Result<ExitCode, Fai
 
 /// A store where `engine:` stands before it, else a snapshot; no snapshot's name has a colon but a
 /// time, which begins with `@`.
-fn side(text: &str, waiting: &Waiting) -> Result<Side, Failure> {
+fn side(text: &str, args: &Diff) -> Result<Side, Failure> {
     let is_store = text.contains(':') && !text.starts_with('@');
     Ok(if is_store {
-        Side::Store(text.parse()?, reading(waiting))
+        Side::Store(text.parse()?, reading(&args.waiting))
     } else {
-        Side::Snapshot(text.parse()?)
+        Side::Snapshot(meant::snapshot(text, &args.within)?)
     })
 }
 

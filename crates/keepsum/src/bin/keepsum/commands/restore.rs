@@ -10,10 +10,11 @@ use keepsum::{ExitCode, SnapshotSpec, StoreLocation};
 
 use crate::args::{CheckChoice, Convert, Export, LayoutChoice, Restore, Writing};
 use crate::failure::Failure;
+use crate::meant;
 use crate::session::Session;
 
 pub(crate) async fn restore(args: &Restore, session: &Session) -> Result<ExitCode, Failure> {
-    let snapshot: SnapshotSpec = args.snapshot.parse()?;
+    let snapshot = meant::to_restore(&args.snapshot, &args.within)?;
     let target: StoreLocation = args.target.parse()?;
     let options = options(&args.writing);
     if args.salvage {
@@ -31,7 +32,7 @@ pub(crate) async fn restore(args: &Restore, session: &Session) -> Result<ExitCod
 }
 
 pub(crate) async fn export(args: &Export, session: &Session) -> Result<ExitCode, Failure> {
-    let snapshot: SnapshotSpec = args.snapshot.parse()?;
+    let snapshot = meant::snapshot(&args.snapshot, &args.within)?;
     let target = StoreLocation::portable(&args.file);
     let options = RestoreOptions {
         replace: args.replace,

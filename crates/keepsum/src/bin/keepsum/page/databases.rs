@@ -36,11 +36,3 @@ pub(super) fn table(databases: &[DatabaseReport]) -> String {
 pub(super) fn unknown() -> String {
     "-".to_owned()
 }
-
-/// The sum of a figure over all databases; none where one is not known.
-pub(super) fn total(
-    databases: &[DatabaseReport],
-    figure: impl Fn(&DatabaseReport) -> Option<u64>,
-) -> Option<u64> {
-    databases.iter().map(figure).sum()
-}

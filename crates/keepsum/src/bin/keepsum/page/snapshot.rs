@@ -1,61 +1,110 @@
 //! What `snapshots`, `show`, `prove` and `hash` print.
 
+use std::collections::BTreeMap;
+
 use keepsum::report::{HashReport, ShowReport, SnapshotReport};
+use serde::Serialize;
 
-use super::Page;
-use super::databases::{self, unknown};
-use super::sections;
 use super::table::{Align, Facts, Table};
-use super::text::{Bytes, Number, id_digits, short};
+use super::text::{Bytes, Number, id_digits, printable, short};
+use super::{Page, databases, sections};
 
-impl Page for [SnapshotReport] {
+/// The snapshots that were asked for.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(crate) struct Listed {
+    /// In the order of the catalog.
+    pub(crate) snapshots: Vec<SnapshotReport>,
+    /// Whether only some were asked for.
+    #[serde(skip)]
+    pub(crate) selected: bool,
+}
+
+impl Page for Listed {
     fn page(&self) -> String {
-        if self.is_empty() {
-            return "no snapshots yet; make one with `keepsum backup SOURCE`\n".to_owned();
+        if self.snapshots.is_empty() {
+            let none = if self.selected {
+                "no such snapshots; `keepsum snapshots` alone lists all\n"
+            } else {
+                "no snapshots yet; make one with `keepsum backup SOURCE`\n"
+            };
+            return none.to_owned();
         }
-        let digits = id_digits(self.iter().map(|snapshot| snapshot.snapshot.as_str()));
-        let mut table = Table::new([
-            ("SNAPSHOT", Align::Left),
-            ("CREATED", Align::Left),
-            ("SHAPE", Align::Left),
-            ("DATABASES", Align::Right),
-            ("RECORDS", Align::Right),
-            ("SIZE", Align::Right),
-            ("LABEL", Align::Left),
-            ("HOST", Align::Left),
-            ("SOURCE", Align::Left),
-        ]);
-        for snapshot in self {
-            let all = &snapshot.databases;
-            let known = |figure: Option<u64>| figure.filter(|_| !all.is_empty());
-            let records = known(databases::total(all, |database| database.records));
-            let bytes = known(databases::total(all, |database| database.bytes));
-            table.row([
-                short(&snapshot.snapshot, digits).to_owned(),
-                moment(&snapshot.created),
-                snapshot.shape.to_owned(),
-                if all.is_empty() { unknown() } else { all.len().to_string() },
-                records.map_or_else(unknown, |records| Number(records).to_string()),
-                bytes.map_or_else(unknown, |bytes| Bytes(bytes).to_string()),
-                snapshot.label.clone().unwrap_or_default(),
-                snapshot.host.clone(),
-                snapshot.source.clone(),
-            ]);
+        let ids = self.snapshots.iter().map(|snapshot| snapshot.snapshot.as_str());
+        let digits = id_digits(ids);
+        let mut sources: BTreeMap<_, Vec<&SnapshotReport>> = BTreeMap::new();
+        for snapshot in &self.snapshots {
+            let SnapshotReport { name, source, host, .. } = snapshot;
+            let place = name.is_none().then_some((source, host));
+            sources.entry((name, place)).or_default().push(snapshot);
         }
-        table.to_string()
+        sections(sources.into_values().map(|of_source| source(&of_source, digits)))
+    }
+}
+
+/// The snapshots of one source, below what it is called. What is named may be in several places.
+fn source(snapshots: &[&SnapshotReport], digits: usize) -> String {
+    let columns = [
+        ("SNAPSHOT", Align::Left),
+        ("CREATED", Align::Left),
+        ("SHAPE", Align::Left),
+        ("SIZE", Align::Right),
+        ("ADDED", Align::Right),
+        ("LABEL", Align::Left),
+    ];
+    let cells = |snapshot: &SnapshotReport| {
+        [
+            short(&snapshot.snapshot, digits).to_owned(),
+            format!("{}{}", moment(&snapshot.created), odd(snapshot)),
+            snapshot.shape.to_owned(),
+            Bytes(snapshot.bytes).to_string(),
+            Bytes(snapshot.added_bytes).to_string(),
+            snapshot.label.clone().unwrap_or_default(),
+        ]
+    };
+    let place = |snapshot: &SnapshotReport| format!("{} of {}", snapshot.source, snapshot.host);
+    match &snapshots[0].name {
+        None => {
+            let mut table = Table::new(columns);
+            snapshots.iter().for_each(|snapshot| table.row(cells(snapshot)));
+            format!("{}\n{table}", printable(&place(snapshots[0])))
+        }
+        Some(name) => {
+            let [a, b, c, d, e, f] = columns;
+            let mut table = Table::new([a, b, c, d, e, f, ("FROM", Align::Left)]);
+            for snapshot in snapshots {
+                let [a, b, c, d, e, f] = cells(snapshot);
+                table.row([a, b, c, d, e, f, place(snapshot)]);
+            }
+            format!("{}\n{table}", printable(name))
+        }
+    }
+}
+
+/// What is odd about a time, if anything is.
+fn odd(snapshot: &SnapshotReport) -> &'static str {
+    match (snapshot.ahead_of_clock, snapshot.clock_ran_backward) {
+        (true, true) => " (ahead of this clock, and before the last)",
+        (true, false) => " (ahead of this clock)",
+        (false, true) => " (before the last)",
+        (false, false) => "",
     }
 }
 
 impl Page for ShowReport {
     fn page(&self) -> String {
+        let summary = &self.summary;
         let mut facts = Facts::default();
-        facts.add("snapshot", &self.summary.snapshot);
-        facts.add("created", moment(&self.summary.created));
-        facts.add("source", &self.summary.source);
-        facts.add("host", &self.summary.host);
-        facts.add_some("label", self.summary.label.as_ref());
+        facts.add("snapshot", &summary.snapshot);
+        facts.add("created", format!("{}{}", moment(&summary.created), odd(summary)));
+        facts.add_some("name", summary.name.as_ref());
+        facts.add("source", &summary.source);
+        facts.add("host", &summary.host);
+        facts.add_some("label", summary.label.as_ref());
         facts.add_some("description", self.description.as_ref());
-        facts.add("shape", format!("{}, {}", self.summary.shape, self.layout));
+        facts.add("size", Bytes(summary.bytes));
+        facts.add("added", Bytes(summary.added_bytes));
+        facts.add("shape", format!("{}, {}", summary.shape, self.layout));
         facts.add("position", format!("{} ({})", self.position, self.consistency));
         facts.add("proof", proof(self.proof, self.proved_from));
         facts.add_some("LtHash", self.global_lthash.as_ref());
