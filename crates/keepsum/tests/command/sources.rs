@@ -109,13 +109,13 @@ fn a_container_with_a_new_host_name_at_each_start() {
                 assert_eq!(restored.done().json()["databases"][0]["records"], records);
             }
         }
-        memory_file::write(&place.path(&format!("start-{start}.bcs")), &sample(3000 + start));
+        memory_file::write(&place.path(&format!("start-{start}.bcs")), &sample(30_000 + start));
         let host = format!("container-{start}");
         let stored = run(&["backup", &store, "--host", &host]).done().json();
         // What the container before stored is built on.
         let figure = |name: &str| stored[name].as_u64().unwrap();
         assert!(start == 1 || figure("reused_bytes") > 0, "{stored}");
-        before = Some(3000 + start);
+        before = Some(30_000 + start);
     }
     // Named or not, an id is what it is.
     let list = place.json(["snapshots"]);

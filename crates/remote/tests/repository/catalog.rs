@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, State};
+use archive::catalog::{Change, Entry, EntryHash, Pin, PinId, SourceId, State};
 use archive::object::{ObjectHash, ObjectName, ObjectRef};
 use backup_core::progress::Context;
 use futures_util::FutureExt;
@@ -570,6 +570,7 @@ async fn a_session_that_slept_below_the_floor_can_be_abandoned() {
 /// Lost: the pins of a session that slept once more, between reading the newest state and committing on it.
 #[tokio::test]
 async fn a_session_that_sleeps_while_it_is_abandoned_is_abandoned_all_the_same() {
+    let own = SourceId { location: "a store of its own".to_owned(), ..source() };
     for moment in 0.. {
         let inner = in_memory().await;
         let (others, request) = (Arc::clone(&inner), Arc::new(AtomicU64::new(u64::MAX / 2)));
@@ -588,14 +589,14 @@ async fn a_session_that_sleeps_while_it_is_abandoned_is_abandoned_all_the_same()
         });
         let repository = reopen(&slow, 2).await.unwrap();
         let base = repository.head().await.unwrap();
-        let session = Session::begin(&repository, &base, &source(), &[]).await.unwrap();
+        let session = Session::begin(&repository, &base, &own, &[]).await.unwrap();
         session.checkpoint(&manifest(1)).await.unwrap();
         request.store(0, Ordering::Relaxed);
         session.abandon().await.unwrap_or_else(|error| panic!("asleep before {moment}: {error}"));
         let requests = request.load(Ordering::Relaxed);
         let state = reopen(&inner, 3).await.unwrap().head().await.unwrap().state;
-        let own = state.pins.values().filter(|pin| pin.source == source()).count();
-        assert_eq!(own, 0, "asleep before {moment}");
+        let left = state.pins.values().filter(|pin| pin.source == own).count();
+        assert_eq!(left, 0, "asleep before {moment}");
         if moment >= requests {
             assert!(moment > 3, "it made {requests} requests");
             break;

@@ -344,9 +344,9 @@ async fn folders_are_synced_where_the_object_store_does_not() {
     for below in ["", "catalog", "objects", "streams", "objects/00", "objects/ff"] {
         assert!(made.contains(&folder.path().join(below)), "{below} is not synced");
     }
-    // Made; found taken by seven of the probe's eight writers, and once more; deleted.
+    // Made; and once more for what the probe deleted. What it creates need not be durable.
     let catalog = folder.path().join("catalog");
-    assert_eq!(made.iter().filter(|synced| **synced == catalog).count(), 1 + 7 + 1 + 1);
+    assert_eq!(made.iter().filter(|synced| **synced == catalog).count(), 1 + 1);
 
     assert_eq!(store.create("streams/a", "1".into()).await.unwrap(), Created::Created);
     assert!(synced().is_empty(), "the object store syncs what it creates");
