@@ -103,7 +103,12 @@ fn ask(connection: &Connection, pragma: &str, findings: &mut Vec<String>) -> rus
 
 /// What an error of SQLite's means for a check; none where it is of the disk or of memory.
 fn of_refusal(error: &rusqlite::Error) -> Option<CheckResult> {
-    match error.sqlite_error_code()? {
+    let code = match error {
+        // A generated column or a CHECK that calls what is not here: the check itself is not compiled.
+        rusqlite::Error::SqlInputError { error, .. } => error.code,
+        other => other.sqlite_error_code()?,
+    };
+    match code {
         ErrorCode::DatabaseCorrupt if !words::is_of_another_version(&said(error)) => {
             Some(CheckResult::Findings)
         }

@@ -24,6 +24,9 @@ use crate::pages::{Options, state};
 /// short.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 
+/// Where a database's header says how many bytes of each page are reserved.
+const RESERVED_AT: usize = 20;
+
 /// A read-only connection must not roll a hot journal back, and says so with this code.
 const SQLITE_READONLY_ROLLBACK: i32 = 776;
 
@@ -44,6 +47,8 @@ pub(crate) struct Moment {
     still: Option<Arc<Still>>,
     /// Whether the database has a write-ahead log. A connection to files that do not change does not tell.
     is_wal: bool,
+    /// How many bytes at the end of each page are reserved. No pragma tells.
+    reserved: u8,
     /// What holds the file that the connection reads, where it is not the database's own.
     _scratch: Option<Arc<Scratch>>,
 }
@@ -82,9 +87,20 @@ impl Moment {
     /// A connection in a read transaction on the database itself.
     pub(crate) fn of_live(connection: Connection, position: Position, notes: Vec<String>) -> Self {
         let is_wal = matches!(position, Position::Sqlite { .. });
+        // A header that cannot be read makes the pages unreadable too, which is said by who reads them.
+        let header = connection.path().and_then(|path| header(Path::new(path)).ok());
+        let reserved = header.map_or(0, |header| header[RESERVED_AT]);
         let connection = Mutex::new(connection);
         let unusual = Vec::new();
-        Self { connection, position, notes, unusual, still: None, is_wal, _scratch: None }
+        Self { connection, position, notes, unusual, still: None, is_wal, reserved, _scratch: None }
+    }
+
+    /// The state of a database that was built and lies where nobody else looks. No descriptor of it is kept
+    /// when it moves to its place.
+    pub(crate) fn of_built(main: &Path) -> Result<Self> {
+        let file = File::open(main).map_err(Error::io("open", main))?;
+        let header = header_of(&file, main)?;
+        Self::of_files(main, &header, None, None, Position::Unknown, Vec::new())
     }
 
     /// A moment of files that do not change: SQLite is told so, takes no locks, looks for no log and
@@ -96,16 +112,39 @@ impl Moment {
         position: Position,
         notes: Vec<String>,
     ) -> Result<Self> {
+        Self::of_files(main, &header(main)?, still, scratch, position, notes)
+    }
+
+    fn of_files(
+        main: &Path,
+        header: &[u8; HEADER_BYTES],
+        still: Option<Arc<Still>>,
+        scratch: Option<Arc<Scratch>>,
+        position: Position,
+        notes: Vec<String>,
+    ) -> Result<Self> {
         let failed = |error| Error::engine(ENGINE, format!("read {}", main.display()))(error);
         let connection = self::still(main).map_err(failed)?;
-        let is_wal = is_wal(main)?;
+        // An empty database has no header, and says nothing.
+        let is_empty = header.iter().all(|byte| *byte == 0);
+        let is_wal = !is_empty && Header::parse(main, header)?.is_wal();
+        let reserved = header[RESERVED_AT];
         match begin(&connection) {
             Ok(()) => {}
             Err(refusal) => return Err(refusal.into_error(main)),
         }
         let connection = Mutex::new(connection);
         let unusual = Vec::new();
-        Ok(Self { connection, position, notes, unusual, still, is_wal, _scratch: scratch })
+        Ok(Self {
+            connection,
+            position,
+            notes,
+            unusual,
+            still,
+            is_wal,
+            reserved,
+            _scratch: scratch,
+        })
     }
 
     /// Reads with the connection, which nobody else has meanwhile.
@@ -126,6 +165,11 @@ impl Moment {
     /// Whether the database has a write-ahead log.
     pub(crate) fn is_wal(&self) -> bool {
         self.is_wal
+    }
+
+    /// How many bytes at the end of each page are reserved for a checksum or a cipher.
+    pub(crate) fn reserved(&self) -> u8 {
+        self.reserved
     }
 
     /// Where in the database's history it stands.
@@ -238,12 +282,15 @@ pub(crate) fn end(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("COMMIT")
 }
 
-/// Whether a database says that it has a write-ahead log. An empty one says nothing.
-fn is_wal(main: &Path) -> Result<bool> {
-    let file = descriptors::open(main)?;
+/// The header of a database that others may use; zeros where it is shorter.
+fn header(main: &Path) -> Result<[u8; HEADER_BYTES]> {
+    header_of(descriptors::open(main)?.as_ref(), main)
+}
+
+fn header_of(file: &File, main: &Path) -> Result<[u8; HEADER_BYTES]> {
     let mut header = [0; HEADER_BYTES];
-    let read = read_up_to(&file, &mut header, 0).map_err(Error::io("read", main))?;
-    Ok(read == HEADER_BYTES && Header::parse(main, &header)?.is_wal())
+    let read = read_up_to(file, &mut header, 0).map_err(Error::io("read", main))?;
+    Ok(if read == HEADER_BYTES { header } else { [0; HEADER_BYTES] })
 }
 
 /// The name under which SQLite takes a file for one that nobody changes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backup_core::position::{Consistency, Position};
+use backup_core::position::Consistency;
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, SnapshotInfo, StoreDescription, View};
 use backup_core::{Error, Files, Records, Result, Snapshot, Source, thread};
@@ -15,7 +15,7 @@ use crate::check;
 use crate::moment::Moment;
 use crate::pages::{self, Clock, Options, PageSnapshot};
 use crate::patience::Patience;
-use crate::rows::RowRecords;
+use crate::rows::{RowRecords, read_what_can_be};
 use crate::store::{StoreRecords, is_store};
 
 /// A SQLite file that is backed up: any database as its pages or its rows, and a key-value store of
@@ -98,12 +98,13 @@ impl SqliteSource {
 
 /// The records of a moment of the database at `store`.
 fn records(moment: &Arc<Moment>, store: &str, context: &Context) -> Result<Content> {
+    let unread = moment.with(read_what_can_be)?;
     moment.with(|connection| check::takes_schema(connection, store))?;
     if moment.with(is_store)? {
         let records = StoreRecords::open(moment, store, context)?;
         return Ok(Content::Store(records, Arc::clone(moment)));
     }
-    Ok(Content::Rows(RowRecords::read(Arc::clone(moment), context)?))
+    Ok(Content::Rows(RowRecords::read(Arc::clone(moment), context)?.with_notes(unread)))
 }
 
 #[async_trait]
@@ -201,11 +202,23 @@ impl Snapshot for SqliteSnapshot {
     }
 }
 
-/// The records of a database that was built, and that nobody but its restore knows of.
-pub(crate) fn of_built(path: &Path, context: &Context) -> Result<Box<dyn Snapshot>> {
-    let moment = Moment::of_still(path, None, None, Position::Unknown, Vec::new())?;
-    let records = records(&Arc::new(moment), &path.display().to_string(), context)?;
-    Ok(Box::new(SqliteSnapshot::new(None, Some(records))?))
+/// The rows of a database that was built, and that nobody but its restore knows of.
+pub(crate) fn rows_of_built(
+    path: &Path,
+    has_schema: bool,
+    context: &Context,
+) -> Result<Box<dyn Snapshot>> {
+    let moment = Moment::of_built(path)?;
+    moment.with(read_what_can_be)?;
+    let rows = RowRecords::of_built(Arc::new(moment), has_schema, context)?;
+    Ok(Box::new(SqliteSnapshot::new(None, Some(Content::Rows(rows)))?))
+}
+
+/// The records of a store that was built, and that nobody but its restore knows of.
+pub(crate) fn store_of_built(path: &Path, context: &Context) -> Result<Box<dyn Snapshot>> {
+    let moment = Arc::new(Moment::of_built(path)?);
+    let records = StoreRecords::open(&moment, &path.display().to_string(), context)?;
+    Ok(Box::new(SqliteSnapshot::new(None, Some(Content::Store(records, moment)))?))
 }
 
 /// What a file is called.

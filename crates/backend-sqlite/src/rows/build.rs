@@ -1,48 +1,67 @@
-//! Making a database of its schema: tables first, all else when their rows are there.
+//! Making a database around rows that came as they were: each table is filled in a bare form, which lets
+//! anything in, and the schema is then written as it was.
 //!
-//! A backup does the same in memory, with no rows, so that what a restore could not make again is refused
-//! while the original is still there.
+//! A backup does the same in memory, with no rows, so that what a restore could not make again is known while
+//! the original is still there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use backup_core::progress::Context;
 use backup_core::{Error, Result};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
+use super::blueprint::{self, Bare, Blueprint, OwnIndex};
+use super::encoding::Encoding;
 use super::schema::Object;
 use super::settings::Pragmas;
 use super::statement::{self, Kind};
 use super::table::quoted;
 use crate::ENGINE;
 
-/// The tables that SQLite makes and fills itself; a program may write to them, but not make them.
-const OF_SQLITE: [&str; 5] =
-    ["sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4"];
-
-/// How many tables and views are made in memory at a time.
-const REHEARSED: usize = 250;
+/// How many tables are made in memory at a time.
+const REHEARSED: usize = 1000;
 
 /// How much memory the pages of a database take while it is built, in KiB.
 const CACHE_KIB: i64 = 16 << 10;
 
 /// A database being built. Nothing of it is durable, and nothing in it can be rolled back: it takes its
-/// place when it is whole.
+/// place when it is whole. Its schema is kept empty meanwhile, since SQLite goes through all of it for
+/// whatever is made.
 pub(super) struct Build {
     pub(super) connection: Connection,
+}
+
+/// Where an object of the schema lies.
+pub(super) struct Placed<'a> {
+    pub(super) object: &'a Object,
+    /// Its first page; 0 for what has none.
+    pub(super) root: i64,
+}
+
+/// Why an index cannot be made as its statement says.
+pub(super) enum NoIndex {
+    /// Its rows are not unique. It was made all the same.
+    NotUnique(i64),
+    /// SQLite cannot make it: why.
+    Refused(String),
 }
 
 impl Build {
     /// An empty database in a file.
     pub(super) fn file(path: &Path, pragmas: &Pragmas) -> Result<Self> {
         let action = || format!("make a database at {}", path.display());
+        if pragmas.reserved > 0 {
+            let page = super::first_page::of(pragmas);
+            std::fs::write(path, page).map_err(Error::io("write", path))?;
+        }
         let connection = Connection::open(path).map_err(|e| Error::engine(ENGINE, action())(e))?;
         Self::begin(connection, pragmas).map_err(|e| Error::engine(ENGINE, action())(e))
     }
 
     /// An empty database in memory.
-    pub(super) fn memory(encoding: super::encoding::Encoding) -> Result<Self> {
+    pub(super) fn memory(encoding: Encoding) -> Result<Self> {
         let failed = |error| Error::engine(ENGINE, "make a database in memory")(error);
         let connection = Connection::open_in_memory().map_err(failed)?;
         // Every table has a page.
@@ -56,10 +75,7 @@ impl Build {
             ("auto_vacuum", pragmas.auto_vacuum.into()),
             ("synchronous", 0),
             ("cache_size", -CACHE_KIB),
-            // What the rows refer to may come after them, or may never have been there.
             ("foreign_keys", 0),
-            // What the original held comes back, whether its own checks let it in or not.
-            ("ignore_check_constraints", 1),
             // The schema came from elsewhere: it runs no function that does more than compute.
             ("trusted_schema", 0),
         ] {
@@ -69,102 +85,122 @@ impl Build {
         for (name, value) in [("locking_mode", "EXCLUSIVE"), ("journal_mode", "OFF")] {
             connection.pragma_update_and_check(None, name, value, |_| Ok(()))?;
         }
+        // Old schemas have text in double quotes.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self { connection })
     }
 
-    /// Makes a table.
-    pub(super) fn table(&self, name: &str, sql: &str) -> Result<()> {
-        let reserved = name.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("sqlite_"));
-        if !reserved {
-            return self.make(Kind::Table, name, sql);
-        }
-        if !OF_SQLITE.contains(&name) {
-            let what = format!("the table {name:?}");
-            return Err(Error::invalid(what, "SQLite has no table of its own of this name"));
-        }
-        if self.has_table(name)? {
-            return Ok(());
-        }
-        // Only so does SQLite let others make its own tables.
-        self.write_schema(true)?;
-        let made = self.make(Kind::Table, name, sql);
-        self.write_schema(false)?;
-        made
+    /// What the bare form of the table of this number is called.
+    pub(super) fn bare_name(number: usize) -> String {
+        format!("t{number}")
     }
 
-    /// Makes a table that may be to have another name than its statement says.
-    pub(super) fn renamed_table(&self, name: &str, sql: &str) -> Result<()> {
-        let own = statement::table_name(sql);
-        let own = own.as_deref().unwrap_or(name);
-        self.table(own, sql)?;
-        if own == name {
-            return Ok(());
+    /// Makes the bare form of a table. Gives its first page.
+    pub(super) fn bare(&self, number: usize, bare: &Bare) -> Result<i64> {
+        let name = Self::bare_name(number);
+        self.made(&name, &bare.statement(&name)).map_err(making(Kind::Table, &bare.table.name))
+    }
+
+    /// Makes the index at `place` of those that the table of this number makes by itself, of the rows that are
+    /// there. Gives its first page.
+    pub(super) fn own_index(
+        &self,
+        number: usize,
+        place: usize,
+        bare: &Bare,
+        own: &OwnIndex,
+    ) -> Result<i64> {
+        let (table, name) = (Self::bare_name(number), format!("o{number}_{place}"));
+        let statement = match &own.columns {
+            Some(columns) => format!("CREATE INDEX {name} ON {table}({columns})"),
+            // It is filled when its table is what it is to be.
+            None => format!("CREATE INDEX {name} ON {table}({}) WHERE 0", bare.any_column()),
+        };
+        let made = self.made(&name, &statement);
+        made.map_err(making(Kind::Index, &own.name))
+    }
+
+    /// Makes the table that counts rowids, with none. Gives its first page.
+    pub(super) fn sequence(&self) -> Result<i64> {
+        let made = self.made("sequence", "CREATE TABLE sequence(name, seq)");
+        made.map_err(making(Kind::Table, "sqlite_sequence"))
+    }
+
+    /// Makes an object and takes it out of the schema table. SQLite knows it as long as it does not read the
+    /// schema again.
+    fn made(&self, name: &str, statement: &str) -> rusqlite::Result<i64> {
+        self.connection.execute_batch(statement)?;
+        self.taken_out(name)
+    }
+
+    fn taken_out(&self, name: &str) -> rusqlite::Result<i64> {
+        let sql = "SELECT rootpage FROM main.sqlite_schema WHERE name = ?1 COLLATE NOCASE";
+        let root = self.connection.query_row(sql, [name], |row| row.get(0))?;
+        let sql = "DELETE FROM main.sqlite_schema WHERE name = ?1 COLLATE NOCASE";
+        self.connection.execute(sql, [name])?;
+        Ok(root)
+    }
+
+    /// Makes an index of a table that has the statement it is to have.
+    pub(super) fn index(&self, object: &Object) -> std::result::Result<i64, NoIndex> {
+        let refused = |why: String| NoIndex::Refused(why);
+        if let Err(error) = statement::check(Kind::Index, &object.name, &object.sql) {
+            return Err(refused(error.to_string()));
         }
+        let say = |error: rusqlite::Error| NoIndex::Refused(format!("SQLite says: {error}"));
+        match self.run(&object.sql) {
+            Ok(()) => self.taken_out(&object.name).map_err(say),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                let plain = statement::without_unique(&object.sql);
+                self.run(&plain).map_err(say)?;
+                Err(NoIndex::NotUnique(self.taken_out(&object.name).map_err(say)?))
+            }
+            Err(rusqlite::Error::MultipleStatement) => {
+                Err(refused("there is a second statement behind its own".into()))
+            }
+            Err(error) => Err(say(error)),
+        }
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare(sql).and_then(|mut statement| statement.execute([])).map(drop)
+    }
+
+    /// Fills an index that its table makes by itself, of columns that are computed at each reading.
+    pub(super) fn fill(&self, own: &OwnIndex) -> Result<()> {
+        let filled = self.run(&format!("REINDEX main.{}", quoted(&own.name)));
+        filled.map_err(making(Kind::Index, &own.name))
+    }
+
+    /// Writes the schema, and has SQLite read what it can of it.
+    pub(super) fn write(&self, placed: &[Placed<'_>]) -> Result<()> {
+        let failed = |error| Error::engine(ENGINE, "write the schema")(error);
+        let connection = &self.connection;
+        connection.execute_batch("BEGIN; DELETE FROM main.sqlite_schema").map_err(failed)?;
+        let sql = "INSERT INTO main.sqlite_schema(rowid, type, name, tbl_name, rootpage, sql) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
+        let mut insert = connection.prepare(sql).map_err(failed)?;
+        for Placed { object, root } in placed {
+            let sql = (object.kind != Kind::OwnIndex).then_some(&object.sql);
+            let row = (object.rowid, object.type_name(), &object.name, &object.table, *root, sql);
+            insert.execute(row).map_err(failed)?;
+        }
+        drop(insert);
+        connection.execute_batch("COMMIT").map_err(failed)?;
+        blueprint::read_again(connection).map_err(failed)
+    }
+
+    /// Empties the schema table. What SQLite has read of it, it knows.
+    pub(super) fn empty(&self) -> Result<()> {
+        let emptied = self.connection.execute_batch("DELETE FROM main.sqlite_schema");
+        emptied.map_err(Error::engine(ENGINE, "empty the schema"))
+    }
+
+    /// Gives a table another name than its statement says.
+    pub(super) fn rename(&self, own: &str, name: &str) -> Result<()> {
         let sql = format!("ALTER TABLE main.{} RENAME TO {}", quoted(own), quoted(name));
         self.connection.execute_batch(&sql).map_err(making(Kind::Table, name))
-    }
-
-    /// Makes an index, a view or a trigger.
-    pub(super) fn object(&self, object: &Object) -> Result<()> {
-        self.make(object.kind, &object.name, &object.sql)
-    }
-
-    /// Puts virtual tables into the schema: their own tables are there, as ordinary ones, with all that they
-    /// hold, so the module must not make them, and need not even be there.
-    pub(super) fn virtual_tables(&self, objects: &[&Object]) -> Result<()> {
-        if objects.is_empty() {
-            return Ok(());
-        }
-        for object in objects {
-            statement::check(Kind::VirtualTable, &object.name, &object.sql)?;
-        }
-        self.write_schema(true)?;
-        let added = objects.iter().try_for_each(|object| {
-            let sql = "INSERT INTO main.sqlite_schema(type, name, tbl_name, rootpage, sql) VALUES('table', ?1, ?1, 0, ?2)";
-            let added = self.connection.execute(sql, [&object.name, &object.sql]);
-            added.map(drop).map_err(making(Kind::VirtualTable, &object.name))
-        });
-        // This makes SQLite read the schema again as well, with what was added.
-        let reset = self.connection.pragma_update(None, "writable_schema", "RESET");
-        added?;
-        reset.map_err(|error| Error::engine(ENGINE, "read the new schema")(error))
-    }
-
-    /// Gives the objects the places among each other that they had. All of them are there, and no others:
-    /// what was made of the schema has the sum that the schema had.
-    pub(super) fn places(&self, objects: &[Object]) -> Result<()> {
-        let failed = |error| Error::engine(ENGINE, "put the schema in order")(error);
-        let connection = &self.connection;
-        let table = "CREATE TEMP TABLE keepsum_places(type, name, place INTEGER UNIQUE, PRIMARY KEY(type, name)) WITHOUT ROWID";
-        connection.execute_batch(&format!("BEGIN; {table}")).map_err(failed)?;
-        let insert = "INSERT INTO temp.keepsum_places VALUES(?1, ?2, ?3)";
-        let mut statement = connection.prepare(insert).map_err(failed)?;
-        for object in objects {
-            let row = (object.type_name(), &object.name, object.rowid);
-            statement.execute(row).map_err(failed)?;
-        }
-        drop(statement);
-        self.write_schema(true)?;
-        // By way of negative numbers, so that no two rows have one place meanwhile.
-        let found = connection.execute(
-            "UPDATE main.sqlite_schema AS s SET rowid = -1 - p.place FROM temp.keepsum_places AS p
-             WHERE p.type = s.type AND p.name = s.name AND p.place >= 0",
-            [],
-        );
-        let sql = "UPDATE main.sqlite_schema SET rowid = -1 - rowid WHERE rowid < 0";
-        let placed = found.and_then(|found| Ok((found, connection.execute(sql, [])?)));
-        let count = "SELECT count(*) FROM main.sqlite_schema";
-        let all = connection.query_row(count, [], |row| row.get::<_, i64>(0));
-        let reset = connection.pragma_update(None, "writable_schema", "RESET");
-        connection.execute_batch("COMMIT; DROP TABLE temp.keepsum_places").map_err(failed)?;
-        reset.map_err(failed)?;
-        let (found, all) = (placed.map_err(failed)?.0, all.map_err(failed)?);
-        if i64::try_from(found) != Ok(all) || found != objects.len() {
-            let detail = format!("of {} objects {found} were made, among {all}", objects.len());
-            return Err(Error::damaged("the schema of the restored database", detail));
-        }
-        Ok(())
     }
 
     /// The modules of virtual tables that this SQLite does not have, each with one of its tables.
@@ -181,117 +217,127 @@ impl Build {
         }
         Ok(missing)
     }
-
-    fn make(&self, kind: Kind, name: &str, sql: &str) -> Result<()> {
-        statement::check(kind, name, sql)?;
-        let made = self.connection.prepare(sql).and_then(|mut statement| statement.execute([]));
-        match made {
-            Ok(_) => Ok(()),
-            Err(rusqlite::Error::MultipleStatement) => {
-                let what = format!("the statement of {} {name:?}", kind.word());
-                Err(Error::invalid(what, "there is a second statement behind it"))
-            }
-            Err(error) => Err(making(kind, name)(error)),
-        }
-    }
-
-    fn has_table(&self, name: &str) -> Result<bool> {
-        let sql = "SELECT 1 FROM main.sqlite_schema WHERE name = ?1";
-        let found = self.connection.query_row(sql, [name], |_| Ok(())).optional();
-        Ok(found.map_err(making(Kind::Table, name))?.is_some())
-    }
-
-    fn write_schema(&self, on: bool) -> Result<()> {
-        let config = DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA;
-        let set = self.connection.set_db_config(config, on);
-        set.map(drop).map_err(Error::engine(ENGINE, "open the schema for writing"))
-    }
 }
 
 fn making(kind: Kind, name: &str) -> impl FnOnce(rusqlite::Error) -> Error + use<'_> {
     move |error| Error::engine(ENGINE, format!("make the {} {name:?}", kind.word()))(error)
 }
 
-/// Makes a schema in memory. What this program could not make again is refused by its name; notes say
-/// what it can make, and not look into.
+/// Tables with their rows, before any of the schema is written.
+pub(super) struct Filled<'a> {
+    placed: Vec<Placed<'a>>,
+    /// Indexes of columns that are computed at each reading.
+    late: Vec<OwnIndex>,
+}
+
+impl<'a> Filled<'a> {
+    pub(super) fn new() -> Self {
+        Self { placed: Vec::new(), late: Vec::new() }
+    }
+
+    /// Adds the table of this number, with the indexes that it makes by itself.
+    pub(super) fn add(
+        &mut self,
+        build: &Build,
+        table: &'a Object,
+        (number, root): (usize, i64),
+        bare: &Bare,
+        own_objects: &HashMap<&str, &'a Object>,
+    ) -> Result<()> {
+        self.placed.push(Placed { object: table, root });
+        for (place, own) in bare.own.iter().enumerate() {
+            let Some(object) = own_objects.get(own.name.as_str()) else { continue };
+            let root = build.own_index(number, place, bare, own)?;
+            self.placed.push(Placed { object, root });
+            if own.columns.is_none() {
+                self.late.push(own.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the tables the statements that they are to have. What is placed is given back, to be written again
+    /// with all else.
+    pub(super) fn write(self, build: &Build) -> Result<Vec<Placed<'a>>> {
+        build.write(&self.placed)?;
+        build.empty()?;
+        self.late.iter().try_for_each(|own| build.fill(own))?;
+        Ok(self.placed)
+    }
+}
+
+/// The indexes that tables make by themselves, by their names.
+pub(super) fn own_objects(objects: &[Object]) -> HashMap<&str, &Object> {
+    let own = objects.iter().filter(|object| object.kind == Kind::OwnIndex);
+    own.map(|object| (object.name.as_str(), object)).collect()
+}
+
+/// Makes a schema in memory, without rows. Notes say what a restore could not make again.
 ///
 /// # Errors
-/// [`Error::Unsupported`].
+/// [`Error::Unsupported`] for a table whose rows a restore could not bring back.
 pub(super) fn rehearse(
     objects: &[Object],
     pragmas: &Pragmas,
     context: &Context,
 ) -> Result<Vec<String>> {
-    let mut belonging: HashMap<String, Vec<&Object>> = HashMap::new();
-    let (roots, others): (Vec<_>, Vec<_>) = objects
-        .iter()
-        .partition(|object| matches!(object.kind, Kind::Table | Kind::VirtualTable | Kind::View));
-    for object in others {
-        belonging.entry(object.table.to_ascii_lowercase()).or_default().push(object);
+    let of = |kind| objects.iter().filter(move |object| object.kind == kind);
+    let tables: Vec<_> = of(Kind::Table).collect();
+    let statements = tables.iter().map(|table| (table.name.as_str(), table.sql.as_str()));
+    let blueprint = Blueprint::of(pragmas.encoding, statements)?;
+    let mut indexes: HashMap<String, Vec<&Object>> = HashMap::new();
+    for index in of(Kind::Index) {
+        indexes.entry(index.table.to_ascii_lowercase()).or_default().push(index);
     }
+    let own = own_objects(objects);
     let mut notes = Vec::new();
-    // Each table that SQLite makes costs it a look at all that are there.
-    for some in roots.chunks(REHEARSED) {
+    for some in tables.chunks(REHEARSED) {
         context.check()?;
         let build = Build::memory(pragmas.encoding)?;
+        let mut filled = Filled::new();
+        for (number, table) in some.iter().copied().enumerate() {
+            let bare = blueprint.bare(&table.name).map_err(|error| refused(table, error))?;
+            let root = build.bare(number, &bare).map_err(|error| refused(table, error))?;
+            let added = filled.add(&build, table, (number, root), &bare, &own);
+            added.map_err(|error| refused(table, error))?;
+        }
+        filled.write(&build).map_err(|error| refused(some[0], error))?;
         let theirs =
-            some.iter().filter_map(|root| belonging.remove(&root.name.to_ascii_lowercase()));
-        let theirs: Vec<_> = theirs.flatten().collect();
-        notes.extend(rehearse_some(&build, some, &theirs)?);
-    }
-    match belonging.values().flatten().next() {
-        None => Ok(notes),
-        Some(object) => {
-            let detail = format!("its {} {:?} is of no table", object.kind.word(), object.name);
-            Err(Error::damaged("the schema of the database", detail))
+            some.iter().filter_map(|table| indexes.remove(&table.name.to_ascii_lowercase()));
+        for index in theirs.flatten() {
+            if let Err(NoIndex::Refused(why)) = build.index(index) {
+                notes.push(left_out(index, &why));
+            }
         }
     }
-}
-
-/// Makes tables and views, and what belongs to them.
-fn rehearse_some(build: &Build, roots: &[&Object], theirs: &[&Object]) -> Result<Vec<String>> {
-    let all = || roots.iter().chain(theirs).copied();
-    let of = |kind| all().filter(move |object| object.kind == kind);
-    for table in first_of_sqlite(of(Kind::Table)) {
-        build.table(&table.name, &table.sql).map_err(|error| refused(table, &error))?;
-    }
-    let make = |kind| {
-        of(kind)
-            .try_for_each(|object| build.object(object).map_err(|error| refused(object, &error)))
-    };
-    make(Kind::Index)?;
+    notes.extend(indexes.into_values().flatten().map(|index| left_out(index, "it is of no table")));
     let of_modules: Vec<_> = of(Kind::VirtualTable).collect();
-    build.virtual_tables(&of_modules)?;
-    make(Kind::View)?;
-    make(Kind::Trigger)?;
-    let missing = build.missing_modules(&of_modules)?;
+    let missing = Build::memory(pragmas.encoding)?.missing_modules(&of_modules)?;
     let note = |(table, module): (String, String)| {
         format!(
             "the virtual table {table:?} is of the module {module:?}, which is not here: its statement and the tables it keeps are read as they are"
         )
     };
-    Ok(missing.into_iter().map(note).collect())
+    notes.extend(missing.into_iter().map(note));
+    Ok(notes)
 }
 
-/// The tables in order, those that SQLite would make by itself first.
-pub(super) fn first_of_sqlite<'a>(
-    tables: impl Iterator<Item = &'a Object>,
-) -> impl Iterator<Item = &'a Object> {
-    let (own, others): (Vec<_>, Vec<_>) =
-        tables.partition(|table| OF_SQLITE.contains(&table.name.as_str()));
-    own.into_iter().chain(others)
+fn left_out(index: &Object, why: &str) -> String {
+    let Object { name, table, .. } = index;
+    format!(
+        "the index {name:?} of table {table:?} cannot be made here ({why}): a restore of these records leaves it out"
+    )
 }
 
-/// The names of tables that SQLite makes and fills itself.
-pub(super) fn of_sqlite() -> BTreeSet<&'static str> {
-    OF_SQLITE.into_iter().collect()
-}
-
-fn refused(object: &Object, error: &Error) -> Error {
-    let said = match std::error::Error::source(error) {
+/// The refusal of a table that a restore could not make, which says what can be done.
+fn refused(table: &Object, error: Error) -> Error {
+    if matches!(error, Error::Unsupported { .. }) {
+        return error;
+    }
+    let said = match std::error::Error::source(&error) {
         Some(source) => source.to_string(),
         None => error.to_string(),
     };
-    let what = format!("making the {} {:?} again", object.kind.word(), object.name);
+    let what = format!("making the table {:?} again", table.name);
     Error::unsupported(what, format!("SQLite says: {said}; back up the files (--files)"))
 }

@@ -3,14 +3,14 @@
 //! SQLite keeps no count of rows. Those of tables WITHOUT ROWID are told from their keys. For others, how densely rowids lie is seen from how far a few rows reach, at places
 //! that are chosen more closely where there are more rows.
 
+use backup_core::Result;
 use backup_core::record::RecordKey;
-use backup_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::cell;
 use super::estimate_keys;
-use super::read::{LONGEST_COLUMN, limited, reading};
-use super::table::{Key, Table, quoted};
+use super::key;
+use super::read::reading;
+use super::table::{Table, quoted};
 
 /// How many rows are stepped over to see how densely they lie.
 const REACH: i64 = 64;
@@ -20,12 +20,6 @@ const ROUNDS: usize = 24;
 
 /// Into how many stretches a table is cut to estimate it.
 const COARSE: usize = 4;
-
-/// How many rows are looked at for each range that a table is cut into, where keys are no rowids.
-const SAMPLES: usize = 16;
-
-/// The most rows that are looked at.
-const MAX_SAMPLES: usize = 1024;
 
 /// Rowids that follow each other.
 #[derive(Debug, Clone, Copy)]
@@ -76,30 +70,16 @@ pub(super) fn splits(
     if table.rowid.is_none() {
         return estimate_keys::splits(connection, table, parts);
     }
-    let mut keys = Vec::new();
-    match table.key {
-        Key::Rowid => {
-            let stretches = stretches(connection, table, parts)?;
-            for rowid in quantiles(&stretches, parts) {
-                keys.extend(key_at(connection, table, rowid)?);
-            }
-            keys.sort();
-        }
-        Key::Primary { .. } => {
-            let samples = (parts * SAMPLES).min(MAX_SAMPLES.max(parts));
-            let stretches = stretches(connection, table, samples.min(MAX_SAMPLES / SAMPLES))?;
-            let mut found = Vec::new();
-            for rowid in quantiles(&stretches, samples) {
-                found.extend(key_at(connection, table, rowid)?);
-            }
-            found.sort();
-            found.dedup();
-            let cut = |part| found.get(part * found.len() / parts).cloned();
-            keys.extend((1..parts).filter_map(cut));
-        }
-    }
+    let stretches = stretches(connection, table, parts)?;
+    let key = |rowid| {
+        let mut key = Vec::new();
+        key::push_rowid(&mut key, rowid);
+        RecordKey { root_key: Vec::new(), key }
+    };
+    let mut keys: Vec<_> = quantiles(&stretches, parts).into_iter().map(key).collect();
+    keys.sort();
     keys.dedup();
-    Ok(keys.into_iter().map(|key| RecordKey { root_key: Vec::new(), key }).collect())
+    Ok(keys)
 }
 
 /// The rowids before which each of `parts` ranges but the first begins.
@@ -205,34 +185,6 @@ fn row_bytes(connection: &Connection, table: &Table, first: i64) -> Result<Vec<u
         })
     });
     rows.map_err(reading(table))?.collect::<rusqlite::Result<_>>().map_err(reading(table))
-}
-
-/// The key of the first row from a rowid on. None where there is no row, or its key is long.
-fn key_at(connection: &Connection, table: &Table, first: i64) -> Result<Option<Vec<u8>>> {
-    let (rowid, from) = named(table);
-    let parts: &[_] = match &table.key {
-        Key::Rowid => &[],
-        Key::Primary { parts, .. } => parts,
-    };
-    let names = parts.iter().filter_map(|part| table.columns.get(part.column));
-    let columns = names.map(|column| cell::selected(&quoted(&column.name), table.encoding));
-    let columns: Vec<_> = std::iter::once(rowid.to_owned()).chain(columns).collect();
-    let sql = format!(
-        "SELECT {} FROM {from} WHERE {rowid} >= ?1 ORDER BY {rowid} LIMIT 1",
-        columns.join(", ")
-    );
-    let made = || -> Result<Option<Vec<u8>>> {
-        let mut statement = connection.prepare_cached(&sql).map_err(reading(table))?;
-        let mut rows = statement.query([first]).map_err(reading(table))?;
-        let Ok(Some(row)) = rows.next() else { return Ok(None) };
-        let mut key = Vec::new();
-        table.push_key(&mut key, row.get(0).map_err(reading(table))?, |column| {
-            let at = parts.iter().position(|part| part.column == column).unwrap_or_default();
-            cell::read(row, 1, at, table.encoding).map_err(reading(table))
-        })?;
-        Ok::<_, Error>(Some(key))
-    };
-    limited(connection, LONGEST_COLUMN, made)
 }
 
 /// What SQL calls the rowid, and the table.

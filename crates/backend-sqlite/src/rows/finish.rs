@@ -1,28 +1,65 @@
-//! The end of a restore: what is built on the rows, and the checks.
+//! The end of a restore: the schema around the rows, and the checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use backup_core::check::{CheckLevel, CheckReport};
 use backup_core::progress::Context;
+use backup_core::target::NotCarried;
 use backup_core::{Error, Result};
 
-use super::build::Build;
-use super::restore::{SEQUENCE, WAITING_SEQUENCE};
-use super::schema::Object;
+use super::blueprint::Bare;
+use super::build::{self, Build, Filled, NoIndex, Placed};
+use super::schema::{Object, object_batch};
 use super::settings::Pragmas;
-use super::statement::Kind;
+use super::statement::{self, Kind};
 use crate::{ENGINE, check};
+
+/// Why nothing is made around a table that was not asked for.
+const ROWS_ABSENT: &str = "the rows of its table were not restored";
+
+/// How the findings begin that tell of pages, which are this program's work and not the original's.
+const OF_PAGES: [&str; 7] = [
+    "*** in database",
+    "Tree ",
+    "Page ",
+    "Freelist",
+    "Main freelist",
+    "On tree page",
+    "Fragmentation",
+];
 
 /// What is still to be made.
 pub(super) struct Plan {
     /// The settings of the database.
     pub(super) pragmas: Pragmas,
-    /// Whether the schema came with the tables.
-    pub(super) has_schema: bool,
+    /// The number of the schema's database, where it came with the tables.
+    pub(super) schema: Option<usize>,
     /// The schema.
     pub(super) objects: Vec<Object>,
-    /// The tables that are there, with their statements.
-    pub(super) tables: BTreeMap<String, String>,
+    /// The tables that are there, by the names that they get.
+    pub(super) tables: BTreeMap<String, TableMade>,
+}
+
+/// A table with its rows, in its bare form.
+pub(super) struct TableMade {
+    /// Its number in the plan.
+    pub(super) number: usize,
+    /// The statement that it gets.
+    pub(super) sql: String,
+    pub(super) bare: Bare,
+    /// The first page of its tree.
+    pub(super) root: i64,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Finished {
+    /// What a person should read.
+    pub(super) notes: Vec<String>,
+    /// What could not be made.
+    pub(super) not_carried: Vec<NotCarried>,
+    /// What SQLite says of it.
+    pub(super) check: CheckReport,
 }
 
 impl Plan {
@@ -30,15 +67,17 @@ impl Plan {
         self.objects.iter().filter(move |object| object.kind == kind)
     }
 
-    /// The tables of the schema that did not come.
-    fn absent(&self) -> Vec<&Object> {
-        self.of(Kind::Table).filter(|table| !self.tables.contains_key(&table.name)).collect()
+    /// The tables of the schema that did not come, in small letters.
+    fn absent(&self) -> HashSet<String> {
+        let absent = self.of(Kind::Table).filter(|table| !self.tables.contains_key(&table.name));
+        absent.map(|table| table.name.to_ascii_lowercase()).collect()
     }
 
-    /// Checks that tables were made by the statements that the schema has.
+    /// Checks that tables come by the statements that the schema has.
     fn check(&self) -> Result<()> {
-        let other =
-            |table: &&Object| self.tables.get(&table.name).is_some_and(|sql| *sql != table.sql);
+        let other = |table: &&Object| {
+            self.tables.get(&table.name).is_some_and(|made| made.sql != table.sql)
+        };
         match self.of(Kind::Table).find(other) {
             None => Ok(()),
             Some(table) => {
@@ -49,99 +88,156 @@ impl Plan {
     }
 }
 
-/// Makes all that is built on rows, has the database checked, and closes it. Gives what a person should read, and
-/// what SQLite says.
+/// Makes all that is around the rows, has SQLite look at the database, and closes it.
 pub(super) fn finish(
     build: Build,
     plan: &Plan,
     asked: Option<CheckLevel>,
     context: &Context,
-) -> Result<(Vec<String>, CheckReport)> {
-    plan.check()?;
-    let mut notes = Vec::new();
-    move_sequence(&build)?;
-    if plan.has_schema {
-        objects(&build, plan, context, &mut notes)?;
-    } else {
-        notes.push("the schema was not restored with the tables: indexes, views, triggers and virtual tables are absent".into());
+) -> Result<Finished> {
+    let mut finished = Finished::default();
+    match plan.schema {
+        Some(database) => {
+            plan.check()?;
+            schema(&build, plan, database, context, &mut finished)?;
+        }
+        None => {
+            tables_alone(&build, plan)?;
+            finished.notes.push("the schema was not restored with the tables: indexes, views, triggers and virtual tables are absent".into());
+        }
     }
     let pragmas = &plan.pragmas;
     set(&build, "application_id", pragmas.application_id)?;
     set(&build, "user_version", pragmas.user_version)?;
     context.check()?;
-    notes.extend(foreign_keys(&build));
+    finished.notes.extend(foreign_keys(&build));
     context.check()?;
-    let report = look(&build, asked)?;
-    notes.extend(check::note(&report, "the rows came back as they were"));
+    finished.check = look(&build, asked)?;
+    finished.notes.extend(check::note(&finished.check, "the rows came back as they were"));
     close(build, pragmas)?;
-    Ok((notes, report))
+    Ok(finished)
 }
 
-/// Gives the table that counts rowids its own rows, instead of those that came of filling the others.
-fn move_sequence(build: &Build) -> Result<()> {
-    let there = "SELECT count(*) FROM main.sqlite_schema WHERE name = ?1";
-    let failed = |error| Error::engine(ENGINE, "restore the table of sequences")(error);
-    let connection = &build.connection;
-    let is_there: i64 =
-        connection.query_row(there, [SEQUENCE], |row| row.get(0)).map_err(failed)?;
-    if is_there == 1 {
-        let sql = format!(
-            "BEGIN; DELETE FROM main.{SEQUENCE};
-             INSERT INTO main.{SEQUENCE}(rowid, name, seq) SELECT rowid, name, seq FROM {WAITING_SEQUENCE};
-             COMMIT;"
-        );
-        connection.execute_batch(&sql).map_err(failed)?;
-    }
-    // A name of the schema must find its own table and not this one.
-    connection.execute_batch(&format!("DROP TABLE {WAITING_SEQUENCE}")).map_err(failed)
-}
-
-/// Makes what is built on the tables, as far as they are there, and tells what is not.
-fn objects(build: &Build, plan: &Plan, context: &Context, notes: &mut Vec<String>) -> Result<()> {
-    let absent = plan.absent();
-    let is_absent = |name: &str| absent.iter().any(|table| table.name.eq_ignore_ascii_case(name));
-    let mut left_out = Vec::new();
-    let mut make = |kind| {
-        for object in in_order(plan.of(kind)) {
-            context.check()?;
-            if is_absent(&object.table) {
-                left_out.push(format!("{} {:?}", kind.word(), object.name));
-            } else {
-                build.object(object)?;
-            }
-        }
+/// Writes the schema around its tables, and tells what of it cannot be made.
+fn schema(
+    build: &Build,
+    plan: &Plan,
+    database: usize,
+    context: &Context,
+    finished: &mut Finished,
+) -> Result<()> {
+    let mut not_carried = |object: &Object, why: String| {
+        let records = object_batch(object)?.into_iter().map(|batch| (database, batch)).collect();
+        let (kind, name) = (object.kind.word().to_owned(), object.name.clone());
+        finished.not_carried.push(NotCarried { kind, name, why, records });
         Ok::<_, Error>(())
     };
-    make(Kind::Index)?;
-    let virtual_tables = in_order(plan.of(Kind::VirtualTable));
-    if absent.is_empty() {
-        build.virtual_tables(&virtual_tables)?;
+    let own = build::own_objects(&plan.objects);
+    let mut filled = Filled::new();
+    for table in plan.of(Kind::Table) {
+        context.check()?;
+        match plan.tables.get(&table.name) {
+            Some(made) => {
+                filled.add(build, table, (made.number, made.root), &made.bare, &own)?;
+            }
+            None => not_carried(table, ROWS_ABSENT.into())?,
+        }
     }
-    make(Kind::View)?;
-    make(Kind::Trigger)?;
-    if absent.is_empty() {
-        build.places(&plan.objects)?;
-        let missing = build.missing_modules(&virtual_tables)?;
-        notes.extend(missing.into_iter().map(|(table, module)| format!(
-            "the virtual table {table:?} came back as it was, but nothing in it was checked: its module {module:?} is not here"
-        )));
-        return Ok(());
+    let mut placed = filled.write(build)?;
+    let absent = plan.absent();
+    let lost = |object: &Object| absent.contains(&object.table.to_ascii_lowercase());
+    let made: HashSet<_> = placed.iter().map(|one| one.object.name.as_str()).collect();
+    for object in plan.of(Kind::OwnIndex).filter(|own| !made.contains(own.name.as_str())) {
+        let why = if lost(object) { ROWS_ABSENT } else { "the statement of its table makes none" };
+        not_carried(object, why.into())?;
     }
-    // Which tables belong to which virtual table, only its module knows.
-    let virtual_tables = virtual_tables.iter();
-    left_out.extend(virtual_tables.map(|table| format!("virtual table {:?}", table.name)));
-    let names: Vec<_> = absent.iter().map(|table| format!("{:?}", table.name)).collect();
-    notes.push(format!("of the schema's tables these were not restored: {}", names.join(", ")));
-    if !left_out.is_empty() {
-        notes.push(format!("left out without their tables: {}", left_out.join(", ")));
+    for object in plan.of(Kind::Index) {
+        context.check()?;
+        if lost(object) {
+            not_carried(object, ROWS_ABSENT.into())?;
+            continue;
+        }
+        match build.index(object) {
+            Ok(root) => placed.push(Placed { object, root }),
+            Err(NoIndex::NotUnique(root)) => {
+                finished.notes.push(format!(
+                    "the index {:?} is unique, and rows of table {:?} are not: it came back with all of them",
+                    object.name, object.table
+                ));
+                placed.push(Placed { object, root });
+            }
+            Err(NoIndex::Refused(why)) => not_carried(object, why)?,
+        }
     }
+    let virtual_tables: Vec<_> = plan.of(Kind::VirtualTable).collect();
+    for kind in [Kind::VirtualTable, Kind::View, Kind::Trigger] {
+        for object in plan.of(kind) {
+            // Which tables belong to which virtual table, only its module knows.
+            if lost(object) || (kind == Kind::VirtualTable && !absent.is_empty()) {
+                not_carried(object, ROWS_ABSENT.into())?;
+            } else {
+                placed.push(Placed { object, root: 0 });
+            }
+        }
+    }
+    placed.sort_by_key(|one| one.object.rowid);
+    build.write(&placed)?;
+    let missing = build.missing_modules(&virtual_tables)?;
+    finished.notes.extend(missing.into_iter().map(|(table, module)| format!(
+        "the virtual table {table:?} came back as it was, but nothing in it was checked: its module {module:?} is not here"
+    )));
     Ok(())
 }
 
-fn in_order<'a>(objects: impl Iterator<Item = &'a Object>) -> Vec<&'a Object> {
-    let mut objects: Vec<_> = objects.collect();
-    objects.sort_by_key(|object| object.rowid);
-    objects
+/// Writes a schema of tables alone, which may get other names than their statements say.
+fn tables_alone(build: &Build, plan: &Plan) -> Result<()> {
+    let mut objects = Vec::new();
+    let table = |name: &str, sql: &str, rowid| Object {
+        rowid,
+        kind: Kind::Table,
+        name: name.to_owned(),
+        table: name.to_owned(),
+        sql: sql.to_owned(),
+    };
+    for (name, made) in &plan.tables {
+        let own = statement::table_name(&made.sql).unwrap_or_else(|| name.clone());
+        objects.push((table(&own, &made.sql, 0), Some((name, made))));
+        for index in &made.bare.own {
+            let (name, sql) = (index.name.clone(), String::new());
+            objects.push((
+                Object { rowid: 0, kind: Kind::OwnIndex, name, table: own.clone(), sql },
+                None,
+            ));
+        }
+    }
+    for (number, (object, _)) in (1_i64..).zip(&mut objects) {
+        object.rowid = number;
+    }
+    let all: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
+    let own = build::own_objects(&all);
+    let mut filled = Filled::new();
+    for (object, made) in &objects {
+        if let Some((_, made)) = made {
+            filled.add(build, object, (made.number, made.root), &made.bare, &own)?;
+        }
+    }
+    let mut placed = filled.write(build)?;
+    let counts = |made: &TableMade| made.sql.to_ascii_lowercase().contains("autoincrement");
+    let last = i64::try_from(objects.len()).unwrap_or(i64::MAX).saturating_add(1);
+    let sequence = table("sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)", last);
+    if plan.tables.values().any(counts) && !plan.tables.contains_key(&sequence.name) {
+        // A table that counts its rowids there cannot be written without it.
+        placed.push(Placed { object: &sequence, root: build.sequence()? });
+    }
+    build.write(&placed)?;
+    for (object, made) in &objects {
+        if let Some((name, _)) = made
+            && object.name != **name
+        {
+            build.rename(&object.name, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the check of foreign keys finds. An original may have had it as well: SQLite does not enforce them
@@ -169,12 +265,17 @@ fn foreign_keys(build: &Build) -> Vec<String> {
     }
 }
 
-/// Lets SQLite look at what was built, as it will be looked at later.
+/// Lets SQLite look at what was built, as it will be looked at later. What it says of rows is the original's; that
+/// each is there as it was is proved by reading them. What it says of pages is damage, whatever was asked for.
 fn look(build: &Build, asked: Option<CheckLevel>) -> Result<CheckReport> {
     set(build, "ignore_check_constraints", 0)?;
     let level = asked.unwrap_or(check::USUAL);
     let report = check::connection_says(&build.connection, level);
     let report = report.map_err(Error::engine(ENGINE, "check the restored database"))?;
+    let is_of_pages = |line: &&String| OF_PAGES.iter().any(|begins| line.starts_with(begins));
+    if let Some(damage) = report.findings.iter().find(is_of_pages) {
+        return Err(Error::damaged("the restored database", damage.clone()));
+    }
     report.decide(asked)?;
     Ok(report)
 }

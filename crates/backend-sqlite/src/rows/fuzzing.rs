@@ -6,11 +6,12 @@
 use backup_core::Result;
 use backup_core::source::DatabaseInfo;
 
-use super::build::Build;
+use super::blueprint::Blueprint;
+use super::build::{Build, Placed};
 use super::key::{self, Collation, Part, Taken};
-use super::schema;
+use super::schema::{self, Object};
 use super::settings::Settings;
-use super::statement::Kind;
+use super::statement::{self, Kind};
 use super::value::{Cell, Cells, LastBlob, Maker};
 use crate::ENGINE;
 
@@ -102,8 +103,12 @@ pub fn table(name: &str, text: &str) -> Result<Option<Vec<[String; 4]>>> {
     let Settings::Table { encoding, sql, .. } = Settings::read(&info(name, text))? else {
         return Ok(None);
     };
+    let (own, kind) = (statement::table_name(&sql).unwrap_or_else(|| name.into()), Kind::Table);
+    let bare = Blueprint::of(encoding, [(own.as_str(), sql.as_str())].into_iter())?.bare(&own)?;
     let build = Build::memory(encoding)?;
-    build.table(name, &sql)?;
+    let root = build.bare(0, &bare)?;
+    let object = Object { rowid: 1, kind, name: own.clone(), table: own, sql };
+    build.write(&[Placed { object: &object, root }])?;
     listed(&build).map(Some)
 }
 
@@ -125,11 +130,19 @@ pub fn schema_record(key: &[u8], value: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8
 pub fn object(key: &[u8], value: &[u8]) -> Result<Option<Vec<[String; 4]>>> {
     let Some(object) = schema::object(key, value)? else { return Ok(None) };
     let build = Build::memory(super::encoding::Encoding::Utf8)?;
-    build.table("t", "CREATE TABLE t(a, b, c)")?;
+    let failed = |error| backup_core::Error::engine(ENGINE, "make a table")(error);
+    build.connection.execute_batch("CREATE TABLE t(a, b, c)").map_err(failed)?;
     match object.kind {
         Kind::OwnIndex | Kind::Table => return Ok(None),
-        Kind::VirtualTable => build.virtual_tables(&[&object])?,
-        Kind::Index | Kind::View | Kind::Trigger => build.object(&object)?,
+        Kind::Index => {
+            if build.index(&object).is_err() {
+                let what = format!("the index {:?}", object.name);
+                return Err(backup_core::Error::invalid(what, "cannot be made"));
+            }
+        }
+        Kind::VirtualTable | Kind::View | Kind::Trigger => {
+            build.write(&[Placed { object: &object, root: 0 }])?;
+        }
     }
     listed(&build).map(Some)
 }

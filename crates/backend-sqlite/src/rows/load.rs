@@ -1,31 +1,34 @@
 //! Putting records back into a table as rows.
 
-use std::collections::BTreeSet;
-
 use backup_core::record::{PartOrder, Record, RecordBatch, check_length};
 use backup_core::{Error, Result};
 use rusqlite::blob::{Blob, ZeroBlob};
 use rusqlite::{CachedStatement, Connection, MAIN_DB};
 
+use super::blueprint::{Bare, value_column};
 use super::key;
-use super::table::{Key, Table, quoted};
+use super::table::{Key, Table};
 use super::value::{Cell, Cells, LastBlob};
 use crate::ENGINE;
 
 /// The longest row that SQLite takes, in bytes.
 const MAX_ROW_BYTES: u64 = 1_000_000_000;
 
-/// A table being filled.
+/// The largest whole number, without its sign, that SQLite keeps as an integer in a column of floating-point
+/// numbers.
+const MAX_SHORT_REAL: f64 = 140_737_488_355_327.0;
+
+/// A table being filled, in its bare form.
 pub(super) struct Loader<'c> {
     connection: &'c Connection,
     table: Table,
-    /// The table as the INSERT names it.
+    /// What the bare table is called.
     into: String,
+    /// What SQL calls its rowid, where it has one.
+    rowid: Option<&'static str>,
     order: PartOrder,
     /// The row that is not whole yet.
     long: Option<LongRow<'c>>,
-    /// The columns whose blobs can be written in pieces: none, where the table lets none be.
-    in_pieces: BTreeSet<String>,
     last: Option<Vec<u8>>,
     /// Where the key of a row is made again.
     key: Vec<u8>,
@@ -47,26 +50,11 @@ struct Zeros {
 }
 
 impl<'c> Loader<'c> {
-    /// A loader of a table, or of another one with its columns that takes its rows for now.
-    ///
-    /// # Errors
-    /// [`Error::Engine`] where the table cannot be looked at.
-    pub(super) fn new(
-        connection: &'c Connection,
-        table: Table,
-        instead: Option<&str>,
-    ) -> Result<Self> {
-        let in_pieces = if instead.is_some() || table.rowid.is_none() || table.is_generated {
-            BTreeSet::new()
-        } else {
-            let indexed = indexed(connection, &table.name)
-                .map_err(Error::engine(ENGINE, format!("look at table {:?}", table.name)))?;
-            let names = table.columns.iter().map(|column| column.name.clone());
-            names.filter(|name| !indexed.contains(name)).collect()
-        };
-        let into = instead.map_or_else(|| table.sql_name(), str::to_owned);
+    /// A loader of the bare table that is called `into`.
+    pub(super) fn new(connection: &'c Connection, bare: Bare, into: String) -> Self {
+        let Bare { table, rowid, .. } = bare;
         let (order, last, key) = (PartOrder::default(), None, Vec::new());
-        Ok(Self { connection, table, into, order, long: None, in_pieces, last, key })
+        Self { connection, table, into, rowid, order, long: None, last, key }
     }
 
     /// Adds the next rows.
@@ -137,15 +125,15 @@ impl<'c> Loader<'c> {
         record: &Record<'_>,
         value: Vec<u8>,
     ) -> Result<LongRow<'c>> {
-        let first = usize::from(self.table.value_has_rowid());
         let found = LastBlob::find(&value).and_then(|last| {
+            // SQLite opens a blob by its rowid.
+            self.rowid?;
             let start = usize::try_from(last.start).ok()?;
             let (before, blob) = value.split_at_checked(start)?;
-            let column = last.column.checked_sub(first)?;
-            let name = &self.table.columns.get(column)?.name;
-            Some((last, before, blob, column, self.in_pieces.get(name)?.clone()))
+            self.table.columns.get(last.column)?;
+            Some((last, before, blob))
         });
-        let Some((last, before, blob, column, name)) = found else {
+        let Some((last, before, blob)) = found else {
             return Ok(LongRow::Collected(value));
         };
         let (length, total) = (last.start + u64::from(last.length), record.total);
@@ -157,9 +145,10 @@ impl<'c> Loader<'c> {
             .map_err(|detail| self.damaged(detail))?;
         // A row that is longer was refused.
         let length = i32::try_from(last.length).unwrap_or(i32::MAX);
+        let (column, name) = (last.column, value_column(last.column));
         let zeros = Zeros { column, length };
         let rowid = self.insert_row(insert, record.key, &cells, Some(zeros))?;
-        let table = self.table.name.as_str();
+        let table = self.into.as_str();
         let opened = self.connection.blob_open(MAIN_DB, table, name.as_str(), rowid, false);
         let mut opened = opened.map_err(|error| self.failed(error))?;
         self.write(&mut opened, blob, 0)?;
@@ -178,7 +167,7 @@ impl<'c> Loader<'c> {
         cells: &[Cell<'_>],
         zeros: Option<Zeros>,
     ) -> Result<i64> {
-        let (rowid, cells) = self.rowid(key, cells)?;
+        let rowid = self.rowid(key)?;
         self.check(rowid, key, cells)?;
         let raw: Vec<_> = (0..cells.len())
             .filter(|at| matches!(cells.get(*at), Some(Cell::RawText(_))))
@@ -192,17 +181,11 @@ impl<'c> Loader<'c> {
         Ok(rowid)
     }
 
-    /// The rowid, which is the key or comes first in the value, and the columns.
-    fn rowid<'r, 'v>(&self, key: &[u8], cells: &'r [Cell<'v>]) -> Result<(i64, &'r [Cell<'v>])> {
-        match (&self.table.key, cells.split_first()) {
-            (Key::Rowid, _) => {
-                let rowid = key::rowid(key);
-                let rowid = rowid.ok_or_else(|| self.damaged("its key is no rowid".into()))?;
-                Ok((rowid, cells))
-            }
-            _ if self.table.rowid.is_none() => Ok((0, cells)),
-            (_, Some((Cell::Integer(rowid), cells))) => Ok((*rowid, cells)),
-            _ => Err(self.damaged("it does not begin with a rowid".into())),
+    /// The rowid, which is the key, or 0 in a table without.
+    fn rowid(&self, key: &[u8]) -> Result<i64> {
+        match &self.table.key {
+            Key::Rowid => key::rowid(key).ok_or_else(|| self.damaged("its key is no rowid".into())),
+            Key::Primary { .. } => Ok(0),
         }
     }
 
@@ -239,7 +222,7 @@ impl<'c> Loader<'c> {
         zeros: Option<Zeros>,
     ) -> Result<()> {
         let mut number = 0;
-        if self.table.rowid.is_some() {
+        if self.rowid.is_some() {
             number += 1;
             insert.raw_bind_parameter(number, rowid).map_err(|error| self.failed(error))?;
         }
@@ -249,18 +232,38 @@ impl<'c> Loader<'c> {
                 Some(zeros) if zeros.column == column => {
                     insert.raw_bind_parameter(number, ZeroBlob(zeros.length))
                 }
-                _ => insert.raw_bind_parameter(number, cell),
+                _ => match self.short(column, cell) {
+                    Some(whole) => insert.raw_bind_parameter(number, whole),
+                    None => insert.raw_bind_parameter(number, cell),
+                },
             };
             bound.map_err(|error| self.failed(error))?;
         }
         insert.raw_execute().map(drop).map_err(|error| self.failed(error))
     }
 
+    /// The integer as which SQLite keeps a whole number in a column of floating-point numbers. It is read as
+    /// the number that it was.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a whole number of this size is an integer"
+    )]
+    fn short(&self, column: usize, cell: &Cell<'_>) -> Option<i64> {
+        let Cell::Real(number) = cell else { return None };
+        let is_short = number.fract() == 0.0
+            && number.abs() <= MAX_SHORT_REAL
+            // There is no integer -0.
+            && (*number != 0.0 || number.is_sign_positive());
+        let is_real = self.table.columns.get(column).is_some_and(|column| column.is_real);
+        (is_real && is_short).then_some(*number as i64)
+    }
+
     /// The statement that inserts a row, in which the columns `raw` are text given as bytes.
     fn insert(&self, raw: &[usize]) -> Result<CachedStatement<'c>> {
-        let names = self.table.columns.iter().map(|column| quoted(&column.name));
-        let names: Vec<_> = self.table.rowid.iter().cloned().chain(names).collect();
-        let first = usize::from(self.table.rowid.is_some());
+        let columns = 0..self.table.columns.len();
+        let names = self.rowid.map(str::to_owned).into_iter();
+        let names: Vec<_> = names.chain(columns.map(value_column)).collect();
+        let first = usize::from(self.rowid.is_some());
         let value = |at: usize| match at.checked_sub(first) {
             Some(column) if raw.contains(&column) => "CAST(? AS TEXT)",
             _ => "?",
@@ -268,7 +271,7 @@ impl<'c> Loader<'c> {
         let values: Vec<_> = (0..names.len()).map(value).collect();
         let (into, names, values) = (&self.into, names.join(", "), values.join(", "));
         self.connection
-            .prepare_cached(&format!("INSERT INTO {into}({names}) VALUES({values})"))
+            .prepare_cached(&format!("INSERT INTO main.{into}({names}) VALUES({values})"))
             .map_err(Error::engine(ENGINE, format!("insert into table {:?}", self.table.name)))
     }
 
@@ -280,16 +283,6 @@ impl<'c> Loader<'c> {
         let action = format!("insert a row into table {:?}", self.table.name);
         Error::engine(ENGINE, action)(error)
     }
-}
-
-/// The columns of a table that an index has: SQLite keeps the index right only where they are written whole.
-fn indexed(connection: &Connection, table: &str) -> rusqlite::Result<BTreeSet<String>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT x.name FROM pragma_index_list(?1, 'main') AS i, pragma_index_xinfo(i.name, 'main') AS x
-         WHERE x.name IS NOT NULL",
-    )?;
-    let names = statement.query_map([table], |row| row.get(0))?;
-    names.collect()
 }
 
 /// Checks that a record comes after the one before, and has no root key.

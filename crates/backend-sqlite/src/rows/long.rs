@@ -89,11 +89,6 @@ impl LongRow {
         value::begin(&mut head, table.value_columns());
         let mut segments = VecDeque::new();
         let mut here = Vec::new();
-        if table.value_has_rowid() {
-            let rowid = Cell::Integer(self.rowid);
-            rowid.entry().push(&mut head);
-            rowid.push_body(&mut here);
-        }
         for column in 0..table.columns.len() {
             let (kind, length) = kind(column).map_err(reading(table))?;
             let length = length.unwrap_or_default();
@@ -113,7 +108,7 @@ impl LongRow {
             self.total += entry.length();
         }
         segments.push_back(Segment::Here(here, 0));
-        self.total += head.len() as u64 + if table.value_has_rowid() { 8 } else { 0 };
+        self.total += head.len() as u64;
         segments.push_front(Segment::Here(head, 0));
         self.segments = segments;
         Ok(())
@@ -223,7 +218,7 @@ impl LongRow {
         };
         answer.map_err(reading(table))?.ok_or_else(|| {
             let what = format!("table {:?}", table.name);
-            Error::damaged(what, "a row that its index lists is not there")
+            Error::damaged(what, "a row that was there is not found again")
         })
     }
 }

@@ -5,17 +5,21 @@
 //! the statement that makes it, so that a restore makes the tables, fills them, and builds all else on them.
 //! `docs/FORMAT.md` describes every byte.
 //!
-//! Nothing is carried that a restore could not make again: a backup makes the schema in memory first, by
-//! the same code.
+//! Rows come back as they were, whatever their tables' types and constraints say: they are loaded into tables that
+//! let anything in, and the schema is written around them. What of it a restore could not make again is told
+//! by the backup, which makes it in memory first, by the same code.
 
+mod blueprint;
 mod build;
 mod cell;
 mod encoding;
 mod estimate;
 mod estimate_keys;
 mod finish;
+mod first_page;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod indexes;
 mod key;
 mod load;
 mod long;
@@ -31,4 +35,5 @@ mod value;
 
 pub(crate) use records::RowRecords;
 pub(crate) use restore::begin as begin_restore;
+pub(crate) use schema::read_what_can_be;
 pub(crate) use settings::can_load;

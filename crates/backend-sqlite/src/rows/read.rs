@@ -12,7 +12,7 @@ use super::cell;
 use super::long::LongRow;
 use super::seek::{self, Place};
 use super::table::{Table, quoted};
-use super::value::{Cell, Maker};
+use super::value::Maker;
 use crate::ENGINE;
 
 /// The longest column that is read with its row, in bytes. One with a longer one is read piece by piece.
@@ -161,9 +161,6 @@ impl Reader {
             return Ok(());
         }
         self.value.begin(table.value_columns());
-        if table.value_has_rowid() {
-            self.value.push(&Cell::Integer(rowid));
-        }
         for column in 0..table.columns.len() {
             self.value.push(&cell(column)?);
         }
@@ -190,7 +187,7 @@ fn is_below(key: &[u8], from: Option<&[u8]>) -> bool {
 /// Notes the key of a row that was read.
 ///
 /// # Errors
-/// [`Error::Damaged`] where it does not come after the one before: a table whose index is out of order
+/// [`Error::Damaged`] where it does not come after the one before: a table whose tree is out of order
 /// would be read in part, or for ever.
 fn advance(table: &Table, last: &mut Option<Vec<u8>>, key: &[u8]) -> Result<()> {
     let last = match last {
@@ -199,7 +196,7 @@ fn advance(table: &Table, last: &mut Option<Vec<u8>>, key: &[u8]) -> Result<()> 
         Some(_) => {
             return Err(Error::damaged(
                 format!("table {:?}", table.name),
-                "the index of its primary key is out of order; see what `PRAGMA integrity_check` says of the database",
+                "the tree of its rows is out of order, or its primary key is not unique; see what `PRAGMA integrity_check` says of the database",
             ));
         }
     };

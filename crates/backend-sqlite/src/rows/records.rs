@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use super::build;
 use super::estimate;
+use super::indexes;
 use super::read::Reader;
 use super::schema::{Object, Schema};
 use super::settings::{SCHEMA, Settings};
@@ -32,6 +33,7 @@ const STATEMENTS: usize = 64;
 pub(crate) struct RowRecords {
     moment: Arc<Moment>,
     context: Context,
+    schema: Arc<Schema>,
     databases: Vec<Database>,
     infos: Vec<DatabaseInfo>,
     notes: Vec<String>,
@@ -40,7 +42,7 @@ pub(crate) struct RowRecords {
 /// A database of records.
 #[derive(Clone)]
 enum Database {
-    Schema(Arc<Schema>),
+    Schema,
     Table(Arc<Table>),
 }
 
@@ -48,31 +50,64 @@ impl RowRecords {
     /// Looks at the schema and the tables of a moment.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] with the name of what a restore could not make again.
+    /// [`Error::Unsupported`] with the name of a table whose rows cannot be read, or not be brought back.
     pub(crate) fn read(moment: Arc<Moment>, context: &Context) -> Result<Self> {
+        let mut this = Self::of_built(moment, true, context)?;
+        let (schema, moment) = (Arc::clone(&this.schema), Arc::clone(&this.moment));
+        this.notes.extend(moment.notes().iter().cloned());
+        this.notes.extend(build::rehearse(&schema.objects, &schema.pragmas, context)?);
+        let tables = this.databases.iter().zip(&this.infos);
+        let tables = tables.filter_map(|(database, info)| match database {
+            Database::Schema => None,
+            Database::Table(table) => Some((table.as_ref(), info.estimated_records)),
+        });
+        for (table, records) in tables {
+            context.check()?;
+            this.notes
+                .extend(moment.with(|connection| indexes::notes(connection, table, records))?);
+        }
+        Ok(this)
+    }
+
+    /// Looks at a database that was built just now. Without a schema in the plan, what there is around its
+    /// tables is nobody's record.
+    pub(crate) fn of_built(
+        moment: Arc<Moment>,
+        has_schema: bool,
+        context: &Context,
+    ) -> Result<Self> {
         let schema = moment.with(|connection| {
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
-            Schema::read(connection, moment.is_wal())
+            Schema::read(connection, moment.is_wal(), moment.reserved())
         })?;
-        let mut notes = moment.notes().to_vec();
-        notes.extend(build::rehearse(&schema.objects, &schema.pragmas, context)?);
         let without_rowid = moment.with(without_rowid)?;
-        let mut infos = vec![schema_info(&schema)];
-        let mut databases = Vec::new();
+        let (mut infos, mut databases) = (Vec::new(), Vec::new());
+        if has_schema {
+            infos.push(schema_info(&schema));
+            databases.push(Database::Schema);
+        }
         for object in schema.objects.iter().filter(|object| object.kind == Kind::Table) {
             context.check()?;
-            let has_rowid = !without_rowid.get(&object.name).copied().unwrap_or_default();
+            let Some(without_rowid) = without_rowid.get(&object.name.to_ascii_lowercase()) else {
+                return Err(unread(object));
+            };
             let encoding = schema.pragmas.encoding;
             let (table, info) = moment.with(|connection| {
-                let table = Table::read(connection, &object.name, has_rowid, encoding)?;
+                let table = Table::read(connection, &object.name, !without_rowid, encoding)?;
                 let info = info(connection, &table, object)?;
                 Ok((table, info))
             })?;
             databases.push(Database::Table(Arc::new(table)));
             infos.push(info);
         }
-        databases.insert(0, Database::Schema(Arc::new(schema)));
-        Ok(Self { moment, context: context.clone(), databases, infos, notes })
+        let (schema, context, notes) = (Arc::new(schema), context.clone(), Vec::new());
+        Ok(Self { moment, context, schema, databases, infos, notes })
+    }
+
+    /// With more that is to be said.
+    pub(crate) fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     /// What the snapshot says of itself.
@@ -109,8 +144,8 @@ impl Records for RowRecords {
         let context = self.context.clone();
         let table = match self.database(database) {
             Err(error) => return stream::once(async { Err(error) }).boxed(),
-            Ok(Database::Schema(schema)) => {
-                let batches = context.check().and_then(|()| schema.batches(from));
+            Ok(Database::Schema) => {
+                let batches = context.check().and_then(|()| self.schema.batches(from));
                 return match batches {
                     Ok(batches) => stream::iter(batches).map(Ok).boxed(),
                     Err(error) => stream::once(async { Err(error) }).boxed(),
@@ -138,12 +173,21 @@ impl Records for RowRecords {
     }
 }
 
-/// Which tables are WITHOUT ROWID.
+fn unread(table: &Object) -> Error {
+    Error::unsupported(
+        format!("reading rows of table {:?}", table.name),
+        "this SQLite cannot read the statement that makes it; back up the files (--files)",
+    )
+}
+
+/// Which tables are WITHOUT ROWID, by their names in small letters.
 fn without_rowid(connection: &Connection) -> Result<HashMap<String, bool>> {
     let failed = |error| Error::engine(ENGINE, "list the tables")(error);
-    let sql = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main'";
+    let sql = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow')";
     let mut statement = connection.prepare(sql).map_err(failed)?;
-    let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+    let lower =
+        |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?.to_ascii_lowercase(), row.get(1)?));
+    let found = statement.query_map([], lower).map_err(failed)?;
     found.collect::<rusqlite::Result<_>>().map_err(failed)
 }
 

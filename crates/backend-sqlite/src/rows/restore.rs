@@ -1,4 +1,4 @@
-//! Restoring rows: tables are made at once, rows come into them as they arrive, and all else at the end.
+//! Restoring rows: each comes into the bare form of its table as it arrives, and all else is made at the end.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,20 +12,17 @@ use backup_core::staging::Staging;
 use backup_core::target::Origin;
 use backup_core::{Error, Restore, Result};
 
-use super::build::{self, Build};
-use super::finish::{self, Plan};
+use super::blueprint::{Bare, Blueprint};
+use super::build::Build;
+use super::finish::{self, Finished, Plan, TableMade};
 use super::load::{Loader, in_order};
 use super::schema::{self, Object};
 use super::settings::{Pragmas, SCHEMA, Settings};
-use super::table::Table;
+use super::statement;
 use crate::{ENGINE, source, target};
 
 /// How many bytes of rows are written in one transaction.
 const TRANSACTION_BYTES: usize = 64 << 20;
-
-/// The table of SQLite's own that counts rowids, and where its rows wait: filling other tables changes it.
-pub(super) const SEQUENCE: &str = "sqlite_sequence";
-pub(super) const WAITING_SEQUENCE: &str = "\"temp\".\"keepsum_sequence\"";
 
 /// The most bytes of a schema. What is longer is no schema that SQLite would open.
 const MAX_SCHEMA_BYTES: usize = 512 << 20;
@@ -61,10 +58,12 @@ pub(crate) fn begin(
     let loading = Loading::start(ENGINE, databases.len(), context, work)?;
     let context = context.clone();
     Ok(loading.restore(staging, move |Written { build, plan }, staging| {
-        let (notes, check) = finish::finish(build, &plan, asked, &context)?;
+        let has_schema = plan.schema.is_some();
+        let Finished { notes, not_carried, check } = finish::finish(build, &plan, asked, &context)?;
         let (path, cancelled) = (staging.file(), context.clone());
         let built = target::built(staging, origin, &context).with_notes(notes).checked(check);
-        Ok(built.read_by(move || source::of_built(&path, &cancelled)))
+        let built = built.without(not_carried);
+        Ok(built.read_by(move || source::rows_of_built(&path, has_schema, &cancelled)))
     }))
 }
 
@@ -82,39 +81,44 @@ struct Tables {
 enum Planned {
     /// The schema.
     Schema,
-    /// A table that was made.
-    Table(Table, String),
+    /// A table.
+    Table {
+        /// The name that it gets.
+        name: String,
+        /// Its statement.
+        sql: String,
+        bare: Box<Bare>,
+        /// The first page of its bare form, once that was made.
+        root: Option<i64>,
+    },
 }
 
 impl Tables {
     fn begin(path: &Path, databases: &[DatabaseInfo]) -> Result<Self> {
         let settings = databases.iter().map(Settings::read).collect::<Result<Vec<_>>>()?;
         let pragmas = check_plan(databases, &settings)?;
-        let build = Build::file(path, &pragmas)?;
-        run(&build, "BEGIN")?;
-        // The schema knows its tables by their own names only.
-        let has_schema = settings.iter().any(|settings| matches!(settings, Settings::Schema(_)));
-        let own = build::of_sqlite();
-        let all = databases.iter().zip(&settings);
-        let (first, then): (Vec<_>, Vec<_>) =
-            all.partition(|(info, _)| own.contains(info.name.as_str()));
-        for (info, settings) in first.into_iter().chain(then) {
-            match settings {
-                Settings::Schema(_) => {}
-                Settings::Table { sql, .. } if has_schema => build.table(&info.name, sql)?,
-                Settings::Table { sql, .. } => build.renamed_table(&info.name, sql)?,
-            }
-        }
-        let columns = "rowid INTEGER PRIMARY KEY, name, seq";
-        run(&build, &format!("CREATE TABLE {WAITING_SEQUENCE}({columns})"))?;
-        let planned = databases.iter().zip(settings).map(|(info, settings)| match settings {
+        let own_names = databases.iter().zip(&settings).filter_map(|(info, settings)| {
+            let Settings::Table { sql, .. } = settings else { return None };
+            Some((own_name(&info.name, sql), sql.as_str()))
+        });
+        let own_names: Vec<_> = own_names.collect();
+        let statements = own_names.iter().map(|(name, sql)| (name.as_str(), *sql));
+        let blueprint = Blueprint::of(pragmas.encoding, statements)?;
+        let planned = databases.iter().zip(&settings).map(|(info, settings)| match settings {
             Settings::Schema(_) => Ok(Planned::Schema),
             Settings::Table { key, sql, .. } => {
-                let table = made(&build, &info.name, &key, pragmas.encoding)?;
-                Ok(Planned::Table(table, sql))
+                let own = own_name(&info.name, sql);
+                check_name(&info.name, &own)?;
+                let mut bare = blueprint.bare(&own)?;
+                check_key(&info.name, key, &bare)?;
+                bare.table.name.clone_from(&info.name);
+                let (name, sql) = (info.name.clone(), sql.clone());
+                Ok(Planned::Table { name, sql, bare: Box::new(bare), root: None })
             }
         });
         let databases = planned.collect::<Result<_>>()?;
+        let build = Build::file(path, &pragmas)?;
+        run(&build, "BEGIN")?;
         Ok(Self { build, pragmas, databases, objects: Vec::new(), schema_came: false })
     }
 
@@ -123,6 +127,7 @@ impl Tables {
         let mut next = batches.next();
         let mut written = 0;
         while let Some((number, mut batch)) = next.take() {
+            self.make(number)?;
             let mut sink = self.sink(number)?;
             loop {
                 sink.add(&batch)?;
@@ -145,27 +150,37 @@ impl Tables {
                 self.schema_came = true;
             }
         }
+        (0..self.databases.len()).try_for_each(|number| self.make(number))?;
         run(&self.build, "COMMIT")?;
-        let has_schema = self.databases.iter().any(|planned| matches!(planned, Planned::Schema));
-        if has_schema && !self.schema_came {
+        let schema = self.databases.iter().position(|one| matches!(one, Planned::Schema));
+        if schema.is_some() && !self.schema_came {
             let what = format!("the database {SCHEMA:?}");
             return Err(Error::invalid(what, "none of its records came"));
         }
-        let tables = self.databases.into_iter().filter_map(|planned| match planned {
-            Planned::Schema => None,
-            Planned::Table(table, sql) => Some((table.name, sql)),
+        let tables = self.databases.into_iter().enumerate().filter_map(|(number, planned)| {
+            let Planned::Table { name, sql, bare, root } = planned else { return None };
+            Some((name, TableMade { number, sql, bare: *bare, root: root? }))
         });
         let (pragmas, objects) = (self.pragmas, self.objects);
-        let plan = Plan { pragmas, has_schema, objects, tables: tables.collect() };
+        let plan = Plan { pragmas, schema, objects, tables: tables.collect() };
         Ok(Written { build: self.build, plan })
+    }
+
+    /// Makes the bare form of a table, unless that is there.
+    fn make(&mut self, number: usize) -> Result<()> {
+        let Self { build, databases, .. } = self;
+        if let Some(Planned::Table { bare, root: root @ None, .. }) = databases.get_mut(number) {
+            *root = Some(build.bare(number, bare)?);
+        }
+        Ok(())
     }
 
     fn sink(&self, number: usize) -> Result<Sink<'_>> {
         match self.databases.get(number) {
             Some(Planned::Schema) => Ok(Sink::Schema(SchemaSink::default())),
-            Some(Planned::Table(table, _)) => {
-                let instead = (table.name == SEQUENCE).then_some(WAITING_SEQUENCE);
-                let loader = Loader::new(&self.build.connection, table.clone(), instead)?;
+            Some(Planned::Table { bare, .. }) => {
+                let into = Build::bare_name(number);
+                let loader = Loader::new(&self.build.connection, bare.as_ref().clone(), into);
                 Ok(Sink::Table(Box::new(loader)))
             }
             None => Err(Error::invalid("a restore of rows", "a database is not in the plan")),
@@ -259,24 +274,29 @@ fn check_plan(databases: &[DatabaseInfo], settings: &[Settings]) -> Result<Pragm
     Ok(whole.unwrap_or(Pragmas::new(first.encoding())))
 }
 
-/// Looks at a table that was made, which must have the key that its records have.
-fn made(
-    build: &Build,
-    name: &str,
-    key: &str,
-    encoding: super::encoding::Encoding,
-) -> Result<Table> {
-    let sql = "SELECT wr FROM pragma_table_list(?1) WHERE schema = 'main'";
-    let without_rowid = build.connection.query_row(sql, [name], |row| row.get::<_, bool>(0));
-    let without_rowid =
-        without_rowid.map_err(Error::engine(ENGINE, format!("look at table {name:?}")))?;
-    let table = Table::read(&build.connection, name, !without_rowid, encoding)?;
-    let found = table.key_line();
-    if found != key {
-        let detail = format!("its records are found by {key:?}, and its rows by {found:?}");
-        return Err(Error::invalid(format!("the settings of table {name:?}"), detail));
+/// The name that a table has by its own statement, if that says one.
+fn own_name(name: &str, sql: &str) -> String {
+    statement::table_name(sql).unwrap_or_else(|| name.to_owned())
+}
+
+/// Checks that a table that gets another name than its statement says gets none of SQLite's own.
+fn check_name(name: &str, own: &str) -> Result<()> {
+    let is_reserved = name.get(..7).is_some_and(|word| word.eq_ignore_ascii_case("sqlite_"));
+    if name.eq_ignore_ascii_case(own) || !is_reserved {
+        return Ok(());
     }
-    Ok(table)
+    let what = format!("the table {name:?}");
+    Err(Error::invalid(what, "its name is one of SQLite's own, and its statement says another"))
+}
+
+/// Checks that a table has the key that its records have.
+fn check_key(name: &str, key: &str, bare: &Bare) -> Result<()> {
+    let found = bare.table.key_line();
+    if found == key {
+        return Ok(());
+    }
+    let detail = format!("its records are found by {key:?}, and its rows by {found:?}");
+    Err(Error::invalid(format!("the settings of table {name:?}"), detail))
 }
 
 fn run(build: &Build, sql: &str) -> Result<()> {

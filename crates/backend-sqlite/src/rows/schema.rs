@@ -2,8 +2,10 @@
 
 use backup_core::record::{RecordBatch, RecordKey, parts};
 use backup_core::{Error, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Row};
 
+use super::blueprint;
 use super::encoding::Encoding;
 use super::key::{self, Collation, Part};
 use super::settings::{Pragmas, SCHEMA};
@@ -53,9 +55,9 @@ impl Object {
 
 impl Schema {
     /// Reads the schema of a database, of which its connection does not always tell whether it has a
-    /// write-ahead log.
-    pub(super) fn read(connection: &Connection, is_wal: bool) -> Result<Self> {
-        Ok(Self { pragmas: pragmas(connection, is_wal)?, objects: objects(connection)? })
+    /// write-ahead log, and never how many bytes of its pages are reserved.
+    pub(super) fn read(connection: &Connection, is_wal: bool, reserved: u8) -> Result<Self> {
+        Ok(Self { pragmas: pragmas(connection, is_wal, reserved)?, objects: objects(connection)? })
     }
 
     /// The schema as records, in order.
@@ -72,6 +74,7 @@ impl Schema {
             number("auto_vacuum", pragmas.auto_vacuum.into()),
             number("application_id", pragmas.application_id.into()),
             number("user_version", pragmas.user_version.into()),
+            number("reserved", pragmas.reserved.into()),
         ] {
             let cells = [Cell::Integer(0), text(SETTING), text(name), Cell::Null, value];
             records.push((place(SETTING, name), made(&cells, &mut maker)));
@@ -128,6 +131,18 @@ pub(super) fn object_record(object: &Object, maker: &mut Maker) -> (RecordKey, V
         if object.kind == Kind::OwnIndex { Cell::Null } else { text(&object.sql) },
     ];
     (place(object.type_name(), &object.name), made(&cells, maker))
+}
+
+/// The record of an object as it travels.
+pub(super) fn object_batch(object: &Object) -> Result<Vec<RecordBatch>> {
+    let (at, value) = object_record(object, &mut Maker::default());
+    let mut batches = Vec::new();
+    for part in parts(&at.root_key, &at.key, &value) {
+        let mut batch = RecordBatch::new();
+        batch.push(part)?;
+        batches.push(batch);
+    }
+    Ok(batches)
 }
 
 fn made(cells: &[Cell<'_>], maker: &mut Maker) -> Vec<u8> {
@@ -211,6 +226,25 @@ fn objects(connection: &Connection) -> Result<Vec<Object>> {
     Ok(objects)
 }
 
+/// Has a connection read what it can of a schema that SQLite cannot read as a whole: a view or a trigger
+/// that does not parse hides no table. Gives what is wrong with it.
+pub(crate) fn read_what_can_be(connection: &Connection) -> Result<Option<String>> {
+    let Err(error) = connection.prepare("SELECT 1 FROM main.sqlite_schema") else {
+        return Ok(None);
+    };
+    let said = error.to_string();
+    if !said.starts_with("malformed database schema") {
+        return Ok(None);
+    }
+    let config = DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA;
+    let set = connection.set_db_config(config, true);
+    set.map_err(Error::engine(ENGINE, "read a part of the schema"))?;
+    blueprint::settle(connection);
+    Ok(Some(format!(
+        "SQLite cannot read the whole schema ({said}): what it cannot read is kept as its statement"
+    )))
+}
+
 fn string(row: &Row<'_>, column: usize) -> Result<String> {
     row.get(column).map_err(|_| {
         Error::unsupported(
@@ -220,7 +254,7 @@ fn string(row: &Row<'_>, column: usize) -> Result<String> {
     })
 }
 
-fn pragmas(connection: &Connection, is_wal: bool) -> Result<Pragmas> {
+fn pragmas(connection: &Connection, is_wal: bool, reserved: u8) -> Result<Pragmas> {
     let failed = |name: &str| Error::engine(ENGINE, format!("ask for {name}"));
     let number = |name: &str| {
         let answer = connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -239,5 +273,6 @@ fn pragmas(connection: &Connection, is_wal: bool) -> Result<Pragmas> {
         application_id: signed("application_id")?,
         user_version: signed("user_version")?,
         is_wal,
+        reserved,
     })
 }

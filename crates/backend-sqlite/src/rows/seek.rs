@@ -1,6 +1,6 @@
 //! Where a scan goes on: from a key to the SQL that gives the rows from there, in the order of keys.
 //!
-//! What follows (a, b, c) lies in three ranges, each of which an index gives in order: the rows with this
+//! What follows (a, b, c) lies in three ranges, each of which the table's tree gives in order: the rows with this
 //! (a, b) and a larger c, those with this a and a larger b, those with a larger a. A comparison of row
 //! values would be one, but it leaves out rows with NULLs, and is no use to an index of mixed directions.
 
@@ -58,12 +58,6 @@ impl Place {
             if !is_whole {
                 return;
             }
-        }
-        if table.rowid.is_some() && self.parts.contains(&Part::Null) {
-            if key.is_empty() {
-                return;
-            }
-            self.parts.push(Part::Integer(key::take_rowid(&mut key)));
         }
         self.is_behind = !key.is_empty();
     }
@@ -134,20 +128,16 @@ pub(super) fn exactly<'a>(table: &Table, place: &'a Place) -> Range<'a> {
 }
 
 fn terms(table: &Table) -> Vec<Term> {
-    let rowid = || {
-        let sql = table.rowid.clone()?;
-        Some(Term { sql, collation: Collation::Binary })
-    };
-    let Key::Primary { parts, is_nullable, .. } = &table.key else {
-        return rowid().into_iter().collect();
+    let Key::Primary { parts, .. } = &table.key else {
+        let rowid = table.rowid.clone();
+        return rowid.map(|sql| Term { sql, collation: Collation::Binary }).into_iter().collect();
     };
     let column = |part: &KeyColumn| {
         let name = quoted(&table.columns.get(part.column)?.name);
         let sql = format!("{name} COLLATE {}", part.collation.name());
         Some(Term { sql, collation: part.collation })
     };
-    let rowid = if *is_nullable { rowid() } else { None };
-    parts.iter().filter_map(column).chain(rowid).collect()
+    parts.iter().filter_map(column).collect()
 }
 
 /// Makes the SQL of a range.
@@ -160,7 +150,8 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(table: &Table) -> Self {
-        // Whatever the planner thinks of it: another way than along the key sorts the whole table.
+        // Whatever the planner thinks of it: rows are read from the table's own tree. An index may have lost
+        // some, and another way than along the key sorts the whole table.
         let way = match &table.key {
             Key::Rowid => "NOT INDEXED".to_owned(),
             Key::Primary { index, .. } => format!("INDEXED BY {}", quoted(index)),

@@ -45,13 +45,16 @@ pub(super) struct Pragmas {
     pub(super) user_version: i32,
     /// Whether it has a write-ahead log.
     pub(super) is_wal: bool,
+    /// How many bytes at the end of each page are kept for a checksum or a cipher.
+    pub(super) reserved: u8,
 }
 
 impl Pragmas {
     /// Those of a new database with this encoding.
     pub(super) fn new(encoding: Encoding) -> Self {
         let (page_size, auto_vacuum, application_id, user_version) = (4096, 0, 0, 0);
-        Self { encoding, page_size, auto_vacuum, application_id, user_version, is_wal: false }
+        let (is_wal, reserved) = (false, 0);
+        Self { encoding, page_size, auto_vacuum, application_id, user_version, is_wal, reserved }
     }
 
     /// The name of its journal mode. Of all of them only the log is a property of the file.
@@ -61,12 +64,13 @@ impl Pragmas {
 
     fn line(&self) -> String {
         format!(
-            "schema page_size={} auto_vacuum={} application_id={} user_version={} journal_mode={}",
+            "schema page_size={} auto_vacuum={} application_id={} user_version={} journal_mode={} reserved={}",
             self.page_size,
             self.auto_vacuum,
             self.application_id,
             self.user_version,
             self.journal_mode(),
+            self.reserved,
         )
     }
 
@@ -81,11 +85,15 @@ impl Pragmas {
                 "application_id" => pragmas.application_id = value.parse().ok()?,
                 "user_version" => pragmas.user_version = value.parse().ok()?,
                 "journal_mode" => pragmas.is_wal = value == "wal",
+                "reserved" => pragmas.reserved = value.parse().ok()?,
                 _ => return None,
             }
         }
         let is_page = (512..=65536).contains(&pragmas.page_size);
-        let fits = is_page && pragmas.page_size.is_power_of_two() && pragmas.auto_vacuum <= 2;
+        // SQLite takes no page with less room.
+        let has_room = pragmas.page_size.saturating_sub(pragmas.reserved.into()) >= 480;
+        let fits =
+            is_page && has_room && pragmas.page_size.is_power_of_two() && pragmas.auto_vacuum <= 2;
         (fits && pragmas.line() == line).then_some(pragmas)
     }
 }
@@ -205,6 +213,8 @@ mod tests {
             ("auto_vacuum=0", "auto_vacuum=3"),
             ("journal_mode=delete", "journal_mode=off"),
             ("user_version=0", "user_version=0;ATTACH"),
+            ("reserved=0", "reserved=256"),
+            ("page_size=4096", "page_size=512 reserved=33"),
             ("UTF-8", "UTF-7"),
         ] {
             let answer = Settings::read(&info(SCHEMA, &good.replace(from, to)));

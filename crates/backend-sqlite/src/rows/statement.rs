@@ -57,20 +57,28 @@ pub(crate) fn check(kind: Kind, name: &str, sql: &str) -> Result<()> {
 
 /// The name of the table that a statement makes.
 pub(super) fn table_name(sql: &str) -> Option<String> {
-    let mut rest = Tokens { rest: sql };
-    match rest.begins(Kind::Table).then(|| rest.next())?? {
+    match (Tokens { rest: sql }).name(Kind::Table)? {
         Token::Name(name) => Some(name),
         Token::Other(_) => None,
     }
 }
 
+/// The statement of an index without the word UNIQUE.
+pub(super) fn without_unique(sql: &str) -> String {
+    let mut rest = Tokens { rest: sql };
+    rest.next();
+    let before = sql.len() - rest.rest.len();
+    if is_word(rest.next().as_ref(), "unique") {
+        let (create, behind) = (sql.get(..before).unwrap_or_default(), rest.rest);
+        return format!("{create} {behind}");
+    }
+    sql.to_owned()
+}
+
 /// The module of the virtual table that a statement makes.
 pub(crate) fn module(sql: &str) -> Option<String> {
     let mut rest = Tokens { rest: sql };
-    if !rest.begins(Kind::VirtualTable) {
-        return None;
-    }
-    rest.next()?;
+    rest.name(Kind::VirtualTable)?;
     rest.next()?;
     match rest.next()? {
         Token::Name(module) => Some(module),
@@ -118,6 +126,23 @@ impl Tokens<'_> {
             }
             is_word(token.as_ref(), word)
         })
+    }
+
+    /// Takes what is before the name of a table, and the name.
+    fn name(&mut self, kind: Kind) -> Option<Token> {
+        if !self.begins(kind) {
+            return None;
+        }
+        let here = self.rest;
+        if !self.next_words(&["if", "not", "exists"]) {
+            self.rest = here;
+        }
+        self.next()
+    }
+
+    /// Whether these words come next; some may be taken even where they do not.
+    fn next_words(&mut self, words: &[&str]) -> bool {
+        words.iter().all(|word| is_word(self.next().as_ref(), word))
     }
 
     fn next(&mut self) -> Option<Token> {
@@ -198,6 +223,13 @@ mod tests {
             check(kind, name, sql).unwrap();
         }
         assert_eq!(module("CREATE VIRTUAL TABLE \"a b\" USING \"my mod\"(a)").unwrap(), "my mod");
+        assert_eq!(module("CREATE VIRTUAL TABLE IF NOT EXISTS f USING fts5(a)").unwrap(), "fts5");
+        assert_eq!(module("CREATE VIRTUAL TABLE \"if\" USING rtree(a)").unwrap(), "rtree");
+        assert_eq!(without_unique("CREATE UNIQUE INDEX i ON t(a)"), "CREATE  INDEX i ON t(a)");
+        assert_eq!(
+            without_unique("create /* unique */ index i ON t(a)"),
+            "create /* unique */ index i ON t(a)"
+        );
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub(super) struct Table {
     pub(super) encoding: Encoding,
     /// What SQL calls its rowid; none WITHOUT ROWID.
     pub(super) rowid: Option<String>,
-    /// The columns that a value holds: those that are stored, but for the one that is the rowid.
+    /// The columns that a value holds: those that are stored, but for the one that is the rowid. One that is
+    /// computed when a row is written is stored.
     pub(super) columns: Vec<Column>,
     /// What its rows are found by.
     pub(super) key: Key,
@@ -33,7 +34,8 @@ pub(super) struct Table {
 pub(super) struct Column {
     pub(super) name: String,
     affinity: Affinity,
-    not_null: bool,
+    /// Whether SQLite keeps whole numbers of it as integers, and reads them as floating-point numbers.
+    pub(super) is_real: bool,
 }
 
 /// What the rows of a table are found by.
@@ -41,14 +43,12 @@ pub(super) struct Column {
 pub(super) enum Key {
     /// The rowid.
     Rowid,
-    /// The columns of the primary key.
+    /// The columns of the primary key, WITHOUT ROWID.
     Primary {
-        /// The name of its index.
+        /// What SQLite calls the table's own tree.
         index: String,
         /// The columns.
         parts: Vec<KeyColumn>,
-        /// Whether the rowid tells rows apart that have a NULL.
-        is_nullable: bool,
     },
 }
 
@@ -59,6 +59,8 @@ pub(super) struct KeyColumn {
     pub(super) column: usize,
     /// How its text is compared.
     pub(super) collation: Collation,
+    /// Whether the tree has it from the last to the first.
+    pub(super) is_descending: bool,
 }
 
 /// What a column makes of what is put there.
@@ -94,6 +96,14 @@ impl Affinity {
             _ => true,
         }
     }
+}
+
+/// Whether a column is declared to hold floating-point numbers, by the same rules.
+fn is_real(declared: &str) -> bool {
+    let declared = declared.to_ascii_uppercase();
+    let has = |word| declared.contains(word);
+    let is_other = ["INT", "CHAR", "CLOB", "TEXT", "BLOB"].into_iter().any(has);
+    !is_other && ["REAL", "FLOA", "DOUB"].into_iter().any(has)
 }
 
 /// Whether SQLite might take text for a number. It errs on the side of numbers.
@@ -133,27 +143,23 @@ impl Table {
             (true, None) => Some(free_rowid(name, &found)?.to_owned()),
         };
         let alias = alias.map(|alias| alias.column.name.clone());
-        let is_generated = found.iter().any(|column| !column.is_stored);
+        let is_generated = found.iter().any(|column| column.is_generated);
         let columns: Vec<Column> = found
             .into_iter()
             .filter(|found| found.is_stored && Some(&found.column.name) != alias.as_ref())
             .map(|found| found.column)
             .collect();
-        let key = match index {
+        // Whatever index a table with a rowid has, its rows lie in its own tree, by their rowids.
+        let key = match index.filter(|_| !has_rowid) {
             None => Key::Rowid,
             Some(index) => primary_key(connection, name, index, &columns)?,
         };
         Ok(Self { name: name.to_owned(), encoding, rowid, columns, key, is_generated })
     }
 
-    /// Whether the value begins with the rowid, which the key does not give.
-    pub(super) fn value_has_rowid(&self) -> bool {
-        self.rowid.is_some() && !matches!(self.key, Key::Rowid)
-    }
-
     /// The number of columns of a value.
     pub(super) fn value_columns(&self) -> usize {
-        self.columns.len() + usize::from(self.value_has_rowid())
+        self.columns.len()
     }
 
     /// Its name as it stands in SQL.
@@ -200,19 +206,17 @@ impl Table {
             key::push_rowid(into, rowid);
             return Ok(());
         };
-        let mut has_null = false;
         for part in parts {
             let cell = cell(part.column)?;
             let compared = cell::compared(&cell, self.encoding, part.collation)
                 .ok_or_else(|| self.has_odd_key())?;
-            if !self.columns.get(part.column).is_some_and(|at| at.affinity.keeps(&compared)) {
+            let is_kept =
+                self.columns.get(part.column).is_some_and(|at| at.affinity.keeps(&compared));
+            // SQLite lets no NULL into such a key, so none could come back.
+            if !is_kept || compared == Part::Null {
                 return Err(self.has_odd_key());
             }
-            has_null |= compared == Part::Null;
             key::push(into, &compared, part.collation);
-        }
-        if has_null && self.rowid.is_some() {
-            key::push_rowid(into, rowid);
         }
         Ok(())
     }
@@ -234,19 +238,22 @@ impl Table {
 struct Found {
     column: Column,
     is_stored: bool,
+    is_generated: bool,
     in_key: bool,
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Found>> {
     let mut statement = connection.prepare_cached(
-        r#"SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid"#,
+        "SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
     )?;
     let found = statement.query_map([table], |row| {
-        let affinity = Affinity::of(&row.get::<_, String>(1)?);
-        let column = Column { name: row.get(0)?, affinity, not_null: row.get(2)? };
-        // 2 and 3 are computed, at each reading or when the row is written.
-        let is_stored = row.get::<_, i64>(4)? < 2;
-        Ok(Found { column, is_stored, in_key: row.get::<_, i64>(3)? > 0 })
+        let declared: String = row.get(1)?;
+        let affinity = Affinity::of(&declared);
+        let column = Column { name: row.get(0)?, affinity, is_real: is_real(&declared) };
+        let in_key = row.get::<_, i64>(2)? > 0;
+        // 2 is computed at each reading, 3 when the row is written.
+        let hidden: i64 = row.get(3)?;
+        Ok(Found { column, is_stored: hidden != 2, is_generated: hidden >= 2, in_key })
     })?;
     found.collect()
 }
@@ -277,7 +284,9 @@ fn primary_key(
     columns: &[Column],
 ) -> Result<Key> {
     let mut parts = Vec::new();
-    for (name, collation) in index_columns(connection, &index).map_err(looking(table))? {
+    for (name, collation, is_descending) in
+        index_columns(connection, &index).map_err(looking(table))?
+    {
         let column = columns.iter().position(|column| column.name == name);
         let collation = Collation::named(&collation).ok_or_else(|| {
             Error::unsupported(
@@ -291,18 +300,19 @@ fn primary_key(
             let what = format!("the primary key of table {table:?}");
             Error::damaged(what, format!("it names a column {name:?} that is not stored"))
         })?;
-        parts.push(KeyColumn { column, collation });
+        parts.push(KeyColumn { column, collation, is_descending });
     }
-    let not_null = |part: &KeyColumn| columns.get(part.column).is_some_and(|at| at.not_null);
-    let is_nullable = !parts.iter().all(not_null);
-    Ok(Key::Primary { index, parts, is_nullable })
+    Ok(Key::Primary { index, parts })
 }
 
-fn index_columns(connection: &Connection, index: &str) -> rusqlite::Result<Vec<(String, String)>> {
+fn index_columns(
+    connection: &Connection,
+    index: &str,
+) -> rusqlite::Result<Vec<(String, String, bool)>> {
     let mut statement = connection.prepare_cached(
-        r#"SELECT name, coll FROM pragma_index_xinfo(?1, 'main') WHERE "key" ORDER BY seqno"#,
+        r#"SELECT name, coll, "desc" FROM pragma_index_xinfo(?1, 'main') WHERE "key" ORDER BY seqno"#,
     )?;
-    let found = statement.query_map([index], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = statement.query_map([index], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     found.collect()
 }
 

@@ -60,7 +60,6 @@ fn the_example_of_the_page_is_what_is_written() {
         super::super::key::Collation::Binary,
     );
     let value = made(&[
-        Cell::Integer(7),
         Cell::Text(b"Ada".as_slice().into()),
         Cell::Integer(3),
         Cell::Real(0.5),

@@ -49,7 +49,7 @@ pub(crate) fn begin(
         let check = check::file(&path, asked)?;
         check.decide(asked)?;
         let built = target::built(staging, origin, &context).checked(check);
-        Ok(built.read_by(move || source::of_built(&path, &cancelled)))
+        Ok(built.read_by(move || source::store_of_built(&path, &cancelled)))
     }))
 }
 

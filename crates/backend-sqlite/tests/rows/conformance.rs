@@ -102,17 +102,12 @@ fn length(bytes: u64) -> Vec<u8> {
     groups
 }
 
-/// What stands before the record's own value in a row's: the rowid, if any, and the key.
-fn before(key: &[u8], total: u64, rowid: Option<i64>) -> Vec<u8> {
-    let mut value = vec![1, if rowid.is_some() { 3 } else { 2 }];
-    if rowid.is_some() {
-        value.push(1);
-    }
-    value.push(4);
+/// What stands before the record's own value in a row's: the key.
+fn before(key: &[u8], total: u64) -> Vec<u8> {
+    let mut value = vec![1, 2, 4];
     value.extend(length(key.len() as u64));
     value.push(4);
     value.extend(length(total));
-    value.extend(rowid.iter().flat_map(|rowid| rowid.to_le_bytes()));
     value.extend(key);
     value
 }
@@ -182,20 +177,25 @@ impl Records for MappedSnapshot {
     async fn splits(&self, database: usize, parts: usize) -> Result<Vec<RecordKey>> {
         let records = self.inner.records().expect("it was asked for records");
         let cuts = records.splits(self.number(database), parts).await?;
+        if self.has_rowid {
+            // Which keys the rows of these rowids have, only the rows say.
+            return Ok(Vec::new());
+        }
         Ok(cuts.iter().map(|cut| RecordKey::new(b"", &own_key(&cut.key))).collect())
     }
 
     fn scan(&self, database: usize, from: Option<&RecordKey>) -> BatchStream {
         let records = self.inner.records().expect("it was asked for records");
-        let from = from.map(|from| RecordKey::new(&from.root_key, &row_key(&from.key)));
-        let rows = records.scan(self.number(database), from.as_ref());
+        let row = from.map(|from| RecordKey::new(&from.root_key, &row_key(&from.key)));
+        let rows = records.scan(self.number(database), row.as_ref().filter(|_| !self.has_rowid));
+        let first = from.cloned().filter(|_| self.has_rowid).unwrap_or_default();
         let has_rowid = self.has_rowid;
-        let begin = (rows, Assembler::new());
-        let batches = stream::try_unfold(begin, move |(mut rows, mut values)| async move {
+        let begin = (rows, Assembler::new(), first);
+        let batches = stream::try_unfold(begin, move |(mut rows, mut values, first)| async move {
             while let Some(batch) = rows.try_next().await? {
-                let found = own(&batch, &mut values, has_rowid)?;
+                let found = own(&batch, &mut values, has_rowid, &first)?;
                 if !found.is_empty() {
-                    return Ok(Some((found, (rows, values))));
+                    return Ok(Some((found, (rows, values, first))));
                 }
             }
             values.finish()?;
@@ -218,12 +218,43 @@ fn own_key(key: &[u8]) -> Vec<u8> {
     own
 }
 
-fn own(batch: &RecordBatch, values: &mut Assembler, has_rowid: bool) -> Result<Vec<RecordBatch>> {
+/// The length of the key in a row's value, and where the entry of the own value begins behind it.
+fn key_length(value: &[u8]) -> (usize, usize) {
+    let (mut length, mut at, mut shift) = (0, 3, 0);
+    loop {
+        length |= usize::from(value[at] & 0x7f) << shift;
+        (at, shift) = (at + 1, shift + 7);
+        if value[at - 1] & 0x80 == 0 {
+            return (length, at);
+        }
+    }
+}
+
+/// The key that stands in a row's value.
+fn key_in(value: &[u8]) -> Vec<u8> {
+    let (length, mut at) = key_length(value);
+    // Behind the kind of the own value and its length.
+    at += 1;
+    while value[at] & 0x80 != 0 {
+        at += 1;
+    }
+    value[at + 1..at + 1 + length].to_vec()
+}
+
+fn own(
+    batch: &RecordBatch,
+    values: &mut Assembler,
+    has_rowid: bool,
+    first: &RecordKey,
+) -> Result<Vec<RecordBatch>> {
     let (mut full, mut open) = (Vec::new(), RecordBatch::new());
     values.feed(batch, u64::MAX, |root_key, key, value| {
-        let key = own_key(key);
+        let key = if has_rowid { key_in(value) } else { own_key(key) };
+        if first.compare(root_key, &key).is_gt() {
+            return Ok(());
+        }
         // The length of the value's own part is what remains, by whatever bytes it is spelt.
-        let fixed = before(&key, 0, has_rowid.then_some(0)).len() - 1;
+        let fixed = before(&key, 0).len() - 1;
         let spelt = (1..=5).find(|spelt| {
             let own = (value.len() - fixed - spelt) as u64;
             length(own).len() == *spelt
@@ -265,8 +296,9 @@ impl Target for MappedTarget {
             }
             for info in databases {
                 let (name, with) = (&info.name, self.tables.with);
+                let key = if with.is_empty() { "rowid" } else { "primary BINARY" };
                 info.settings = Some(format!(
-                    "sqlite-rows 1\nencoding UTF-8\nkey primary BINARY\nCREATE TABLE \"{name}\"(\"key\" BLOB PRIMARY KEY, value BLOB) {with}"
+                    "sqlite-rows 1\nencoding UTF-8\nkey {key}\nCREATE TABLE \"{name}\"(\"key\" BLOB PRIMARY KEY, value BLOB) {with}"
                 ));
             }
         }
@@ -275,7 +307,8 @@ impl Target for MappedTarget {
         }
         let inner = self.inner.begin(plan, context).await?;
         let rowid = self.tables.with.is_empty().then_some(0);
-        Ok(Box::new(MappedRestore { inner, rowid }))
+        let (database, last, is_refused) = (0, None, false);
+        Ok(Box::new(MappedRestore { inner, rowid, database, last, is_refused }))
     }
 }
 
@@ -283,18 +316,34 @@ struct MappedRestore {
     inner: Box<dyn Restore>,
     /// The rowid of the last row, where there are rowids.
     rowid: Option<i64>,
+    database: usize,
+    last: Option<Vec<u8>>,
+    is_refused: bool,
 }
 
 #[async_trait]
 impl Restore for MappedRestore {
     async fn load(&mut self, database: usize, batch: RecordBatch) -> Result<()> {
         let mut rows = RecordBatch::new();
+        if self.database != database {
+            (self.database, self.last) = (database, None);
+        }
         for record in batch.iter() {
             if record.starts_value() {
+                // The rows' rowids rise whatever comes, so the order of keys is checked here.
+                let key = record.key.to_vec();
+                if self.rowid.is_some() && self.last.as_ref().is_some_and(|last| *last >= key) {
+                    self.is_refused = true;
+                    return Err(Error::invalid("a record", "comes out of order, or twice"));
+                }
+                self.last = Some(key);
                 self.rowid = self.rowid.map(|rowid| rowid + 1);
             }
-            let key = row_key(record.key);
-            let head = before(record.key, record.total, self.rowid);
+            let key = match self.rowid {
+                Some(rowid) => (rowid.cast_unsigned() ^ 1 << 63).to_be_bytes().to_vec(),
+                None => row_key(record.key),
+            };
+            let head = before(record.key, record.total);
             let (total, offset) = (record.total + head.len() as u64, head.len() as u64);
             let root_key = record.root_key;
             if record.is_whole() {
@@ -320,6 +369,9 @@ impl Restore for MappedRestore {
 
     async fn complete(self: Box<Self>) -> Result<Box<dyn Built>> {
         let has_rowid = self.rowid.is_some();
+        if self.is_refused {
+            return Err(Error::invalid("a restore", "goes on after it failed"));
+        }
         Ok(Box::new(MappedBuilt { inner: self.inner.complete().await?, has_rowid }))
     }
 }

@@ -121,7 +121,8 @@ fn rows_of_eight_mib_come_whole_and_longer_ones_in_parts() {
 #[test]
 fn a_long_row_below_where_a_scan_begins_is_not_given() {
     let ground = Ground::new(
-        "CREATE TABLE t(a TEXT PRIMARY KEY, b); INSERT INTO t VALUES('a', 1), ('b', zeroblob(12000000)), ('c', 3);",
+        "CREATE TABLE t(a TEXT PRIMARY KEY, b) WITHOUT ROWID;
+         INSERT INTO t VALUES('a', 1), ('b', zeroblob(12000000)), ('c', 3);",
     );
     let snapshot = snapshot(&ground);
     let records = records_of(snapshot.as_ref()).unwrap();

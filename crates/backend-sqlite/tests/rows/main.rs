@@ -10,3 +10,4 @@ mod properties;
 mod schema;
 mod shapes;
 mod streams;
+mod unsound;

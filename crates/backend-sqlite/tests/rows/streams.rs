@@ -192,10 +192,11 @@ fn estimates_are_near() {
 }
 
 #[test]
-fn an_index_out_of_order_is_found() {
-    let ground =
-        Ground::new("CREATE TABLE t(a TEXT PRIMARY KEY); INSERT INTO t VALUES('a'), ('B'), ('c');");
-    let schema = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t(a TEXT PRIMARY KEY COLLATE NOCASE)' WHERE name = 't';";
+fn a_tree_out_of_order_is_found() {
+    let ground = Ground::new(
+        "CREATE TABLE t(a TEXT PRIMARY KEY) WITHOUT ROWID; INSERT INTO t VALUES('a'), ('B'), ('c');",
+    );
+    let schema = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t(a TEXT PRIMARY KEY COLLATE NOCASE) WITHOUT ROWID' WHERE name = 't';";
     ground.connection().execute_batch(schema).unwrap();
     let answer = ground.transfer();
     assert!(matches!(answer, Err(backup_core::Error::Damaged { .. })), "{answer:?}");
