@@ -117,6 +117,8 @@ mod tests {
         sums.map(|(name, sum)| Expected { tag: name.clone().into_bytes(), name, sum }).collect()
     }
 
+    type Fault = fn(&mut Contents);
+
     /// What is said of a store that holds `held`, where it must hold what [`contents`] has.
     async fn proved(held: &Contents) -> Result<()> {
         let store = MemoryStore::new();
@@ -127,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_lost_or_changed_a_record_is_not_proved() {
         proved(&contents()).await.unwrap();
-        let faults: [(&str, &str, fn(&mut Contents)); 6] = [
+        let faults: [(&str, &str, Fault); 6] = [
             ("users", "a record is lost", |held| drop(held.add_database("users").pop_first())),
             ("words", "the only record is lost", |held| held.add_database("words").clear()),
             ("users", "a value is changed", |held| held.put("users", b"", &[0; 4], "b name")),

@@ -18,6 +18,7 @@ use keepsum::diff::{Side, diff};
 use keepsum::location::SourceOptions;
 use keepsum::report::BackupReport;
 use keepsum::restore::{RestoreOptions, restore};
+use keepsum::snapshots::Listing;
 use keepsum::verify::{Level, verify};
 use keepsum::{
     CheckpointEvery, Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec,
@@ -421,7 +422,7 @@ async fn a_host_in_2038_beside_others() {
         let options = BackupOptions { name: Some((*name).into()), ..BackupOptions::default() };
         taken.push(backup(&repository, &store, &options, &host, &context).await.unwrap().snapshot);
     }
-    let listed = keepsum::snapshots::list(&repository, &Default::default()).await.unwrap();
+    let listed = keepsum::snapshots::list(&repository, &Listing::default()).await.unwrap();
     let found: Vec<_> = listed
         .iter()
         .map(|s| (s.snapshot.clone(), s.created_ms, s.ahead_of_clock, s.clock_ran_backward))

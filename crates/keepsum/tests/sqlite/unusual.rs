@@ -183,8 +183,8 @@ fn cells(make: Make) -> Vec<String> {
     let source = sqlite(&place, "app.db");
     let bytes = fs::read(place.path("app.db")).unwrap();
     let same = |name: &str| fs::read(place.path(name)).is_ok_and(|found| found == bytes);
-    let made = json(&place, &["backup", &source, "--files"]);
-    let id = made["snapshot"].as_str().unwrap();
+    let stored = json(&place, &["backup", &source, "--files"]);
+    let id = stored["snapshot"].as_str().unwrap();
     let restored = json(&place, &["restore", id, &sqlite(&place, "plain.db")]);
     assert!(same("plain.db"), "other bytes came back: {restored}");
     assert_eq!(restored["proved"], "physical");

@@ -724,8 +724,10 @@ async fn who_commits_finds_that_the_entry_is_another_s_or_gone() {
         let under = Arc::clone(&inner);
         let racing: Arc<dyn ObjectStore> = Faulty::new(&inner, move |request| match request {
             Request::Put(path) if *path == Entry::path(1) => {
-                let put = left.as_ref().map(|bytes| overwrite(&under, path, bytes.clone()));
-                put.map(|put| put.now_or_never().expect("memory answers at once"));
+                if let Some(bytes) = &left {
+                    let put = overwrite(&under, path, bytes.clone());
+                    put.now_or_never().expect("memory answers at once");
+                }
                 Fault::Misplace
             }
             _ => Fault::None,

@@ -278,7 +278,8 @@ impl ObjectStore for Unfit {
             Flaw::RacesNowAndThen => {
                 let taken = self.inner.head(location).await.is_ok();
                 tokio::task::yield_now().await;
-                let unlucky = blake3::hash(location.as_ref().as_bytes()).as_bytes()[0] % 10 == 0;
+                let hash = blake3::hash(location.as_ref().as_bytes());
+                let unlucky = hash.as_bytes()[0].is_multiple_of(10);
                 let options = if unlucky && !taken { overwrite() } else { options.clone() };
                 self.inner.put_opts(location, payload, options).await
             }

@@ -66,19 +66,24 @@ fn source(snapshots: &[&SnapshotReport], digits: usize) -> String {
     match &snapshots[0].name {
         None => {
             let mut table = Table::new(columns);
-            snapshots.iter().for_each(|snapshot| table.row(cells(snapshot)));
+            for snapshot in snapshots {
+                table.row(cells(snapshot));
+            }
             format!("{}\n{table}", printable(&place(snapshots[0])))
         }
         Some(name) => {
-            let [a, b, c, d, e, f] = columns;
-            let mut table = Table::new([a, b, c, d, e, f, ("FROM", Align::Left)]);
+            let mut table = Table::new(with_last(columns, ("FROM", Align::Left)));
             for snapshot in snapshots {
-                let [a, b, c, d, e, f] = cells(snapshot);
-                table.row([a, b, c, d, e, f, place(snapshot)]);
+                table.row(with_last(cells(snapshot), place(snapshot)));
             }
             format!("{}\n{table}", printable(name))
         }
     }
+}
+
+fn with_last<T>(columns: [T; 6], last: T) -> [T; 7] {
+    let mut all = columns.into_iter().chain([last]);
+    std::array::from_fn(|_| all.next().expect("one more than there were"))
 }
 
 /// What is odd about a time, if anything is.
