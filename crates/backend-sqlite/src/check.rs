@@ -147,8 +147,8 @@ pub(crate) fn takes_schema(connection: &Connection, store: &str) -> Result<()> {
         return Err(Error::engine(ENGINE, format!("read the schema of {store}"))(error));
     }
     let why = format!(
-        "SQLite {} says: {}; its pages can be backed up and restored as they are (the files shape, proved \
-         physically)",
+        "SQLite {} says: {}; a newer SQLite made it, or its program encrypts it; its pages can be backed up and \
+         restored as they are (the files shape, proved physically)",
         rusqlite::version(),
         said(&error)
     );

@@ -18,6 +18,9 @@ pub(super) struct Blueprint {
     encoding: Encoding,
     /// Whether each table is WITHOUT ROWID, by its name in small letters.
     without_rowid: HashMap<String, bool>,
+    /// Whether SQLite takes all of the statements. It may know a table of one that it does not take, by the
+    /// part that it has read.
+    is_whole: bool,
 }
 
 /// A table that takes rows as they were: it has the columns that the original one stores, in their order, and
@@ -62,8 +65,8 @@ impl Blueprint {
         tables: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self> {
         let failed = |error| Error::engine(ENGINE, "read the statements of the tables")(error);
-        let (connection, without_rowid) = read(encoding, tables).map_err(failed)?;
-        Ok(Self { connection, encoding, without_rowid })
+        let (connection, without_rowid, is_whole) = read(encoding, tables).map_err(failed)?;
+        Ok(Self { connection, encoding, without_rowid, is_whole })
     }
 
     /// The bare form of a table.
@@ -72,7 +75,9 @@ impl Blueprint {
     /// [`Error::Unsupported`] for a statement that SQLite cannot read, and where the rows have no key that
     /// travels.
     pub(super) fn bare(&self, name: &str) -> Result<Bare> {
-        let Some(without_rowid) = self.without_rowid.get(&name.to_ascii_lowercase()) else {
+        let without_rowid = self.without_rowid.get(&name.to_ascii_lowercase());
+        let Some(without_rowid) = without_rowid.filter(|_| self.is_whole || self.takes(name))
+        else {
             return Err(Error::unsupported(
                 format!("making the table {name:?}"),
                 "this SQLite cannot read its statement; restore it with a newer keepsum",
@@ -91,6 +96,15 @@ impl Blueprint {
             (false, false) => Some("rowid"),
         };
         Ok(Bare { table, body, rowid, own })
+    }
+
+    /// Whether SQLite takes the statement of a table, alone.
+    fn takes(&self, name: &str) -> bool {
+        let sql = "SELECT sql FROM main.sqlite_schema WHERE name = ?1";
+        let statement = self.connection.query_row(sql, [name], |row| row.get::<_, String>(0));
+        let alone =
+            statement.and_then(|sql| read(self.encoding, [(name, sql.as_str())].into_iter()));
+        alone.is_ok_and(|(_, _, is_whole)| is_whole)
     }
 }
 
@@ -111,7 +125,7 @@ impl Bare {
 fn read<'a>(
     encoding: Encoding,
     tables: impl Iterator<Item = (&'a str, &'a str)>,
-) -> rusqlite::Result<(Connection, HashMap<String, bool>)> {
+) -> rusqlite::Result<(Connection, HashMap<String, bool>, bool)> {
     let connection = Connection::open_in_memory()?;
     connection.pragma_update(None, "encoding", encoding.name())?;
     connection.pragma_update(None, "trusted_schema", 0)?;
@@ -132,7 +146,7 @@ fn read<'a>(
         }
     }
     connection.execute_batch("COMMIT")?;
-    read_again(&connection)?;
+    let is_whole = read_again(&connection)?;
     // A view that says that it is a table has no rows.
     let sql = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'shadow')";
     let mut statement = connection.prepare(sql)?;
@@ -141,15 +155,17 @@ fn read<'a>(
     };
     let found = statement.query_map([], lower)?.collect::<rusqlite::Result<_>>()?;
     drop(statement);
-    Ok((connection, found))
+    Ok((connection, found, is_whole))
 }
 
-/// Has SQLite read the schema again, and keep what it can read of it. The schema can be written afterwards.
-pub(super) fn read_again(connection: &Connection) -> rusqlite::Result<()> {
+/// Has SQLite read the schema again, and keep what it can read of it. The schema can be written afterwards. Gives
+/// whether that is all of it.
+pub(super) fn read_again(connection: &Connection) -> rusqlite::Result<bool> {
     connection.pragma_update(None, "writable_schema", "RESET")?;
+    let is_whole = connection.prepare("SELECT 1 FROM main.sqlite_schema").is_ok();
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
     settle(connection);
-    Ok(())
+    Ok(is_whole)
 }
 
 /// The first statement after a schema that cannot be read as a whole fails, and those after it find the rest.

@@ -188,7 +188,7 @@ impl Build {
         }
         drop(insert);
         connection.execute_batch("COMMIT").map_err(failed)?;
-        blueprint::read_again(connection).map_err(failed)
+        blueprint::read_again(connection).map(drop).map_err(failed)
     }
 
     /// Empties the schema table. What SQLite has read of it, it knows.

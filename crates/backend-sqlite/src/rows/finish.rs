@@ -96,15 +96,12 @@ pub(super) fn finish(
     context: &Context,
 ) -> Result<Finished> {
     let mut finished = Finished::default();
-    match plan.schema {
-        Some(database) => {
-            plan.check()?;
-            schema(&build, plan, database, context, &mut finished)?;
-        }
-        None => {
-            tables_alone(&build, plan)?;
-            finished.notes.push("the schema was not restored with the tables: indexes, views, triggers and virtual tables are absent".into());
-        }
+    if let Some(database) = plan.schema {
+        plan.check()?;
+        schema(&build, plan, database, context, &mut finished)?;
+    } else {
+        tables_alone(&build, plan)?;
+        finished.notes.push("the schema was not restored with the tables: indexes, views, triggers and virtual tables are absent".into());
     }
     let pragmas = &plan.pragmas;
     set(&build, "application_id", pragmas.application_id)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use backup_core::record::{Record, RecordBatch, parts};
+use backup_core::record::{MAX_KEY_BYTES, Record, RecordBatch, parts};
 use backup_core::{Error, Result};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
@@ -20,6 +20,9 @@ pub(super) const LONGEST_COLUMN: i32 = 1 << 20;
 
 /// How many batches of a long row are read at a time: each time, its pages are gone through from the first.
 const LONG_BATCHES: usize = 8;
+
+/// How many bytes of a key are told.
+const SHOWN: usize = 32;
 
 /// A scan of a table.
 pub(super) struct Reader {
@@ -187,9 +190,13 @@ fn is_below(key: &[u8], from: Option<&[u8]>) -> bool {
 /// Notes the key of a row that was read.
 ///
 /// # Errors
+/// [`Error::Unsupported`] for a key that is longer than those of records;
 /// [`Error::Damaged`] where it does not come after the one before: a table whose tree is out of order
 /// would be read in part, or for ever.
 fn advance(table: &Table, last: &mut Option<Vec<u8>>, key: &[u8]) -> Result<()> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(too_long(table, key));
+    }
     let last = match last {
         None => last.insert(Vec::new()),
         Some(last) if last.as_slice() < key => last,
@@ -203,6 +210,17 @@ fn advance(table: &Table, last: &mut Option<Vec<u8>>, key: &[u8]) -> Result<()> 
     last.clear();
     last.extend_from_slice(key);
     Ok(())
+}
+
+fn too_long(table: &Table, key: &[u8]) -> Error {
+    // Behind the class of its first column.
+    let begins = key.iter().skip(1).take(SHOWN).copied().collect::<Vec<_>>();
+    let (begins, bytes) = (begins.escape_ascii(), key.len());
+    let why = format!(
+        "the primary key of the row that begins with \"{begins}\" has {bytes} bytes, and a record's key at most \
+         {MAX_KEY_BYTES}; back up the files (--files)"
+    );
+    Error::unsupported(format!("reading rows of table {:?}", table.name), why)
 }
 
 /// Reads while no column above a length can be.

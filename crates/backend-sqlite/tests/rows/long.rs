@@ -138,6 +138,23 @@ fn a_long_row_below_where_a_scan_begins_is_not_given() {
     assert!(bytes > 12_000_000);
 }
 
+/// Failed with a limit of which neither the table nor the row was told.
+#[test]
+fn a_key_that_is_too_long_is_refused_by_its_table_and_row() {
+    let insert =
+        "INSERT INTO t VALUES('the short one', 1), ('a long one' || hex(zeroblob(1000000)), 2);";
+    let refused =
+        Ground::new(&format!("CREATE TABLE t(a TEXT PRIMARY KEY, b) WITHOUT ROWID; {insert}"));
+    let snapshot = snapshot(&refused);
+    let batches = records_of(snapshot.as_ref()).unwrap().scan(1, None);
+    let error = batches.try_collect::<Vec<_>>().block_on().unwrap_err();
+    let said = error.to_string();
+    assert!(matches!(error, backup_core::Error::Unsupported { .. }), "{said}");
+    assert!(["\"t\"", "a long one", "--files"].iter().all(|word| said.contains(word)), "{said}");
+    // With a rowid, it is a value like others.
+    Ground::new(&format!("CREATE TABLE t(a TEXT PRIMARY KEY, b); {insert}")).assert_round_trip();
+}
+
 #[test]
 fn two_streams_of_long_rows_share_the_connection() {
     let ground = Ground::new(
