@@ -1,13 +1,12 @@
 //! Writes repositories as this version stores them, to be kept for ever: `fixtures/` of the project.
 //!
 //! ```sh
-//! cargo run -p keepsum --example write_fixtures -- fixtures/v3
-//! cargo run -p keepsum --example write_fixtures -- fixtures/v2 sqlite-pages sqlite-rows sqlite-words sqlite-store
+//! cargo run -p keepsum --example write_fixtures -- fixtures/v1
 //! ```
 //!
-//! Once a format is released, its folder does not change any more: a later version must read what is
-//! there (`tests/fixtures`), and `cargo xtask tidy` compares every byte. A new format gets a folder of
-//! its own; where it is the one before and something more, as `v2` is, only what is new is written.
+//! Until the first release a change of the format replaces `fixtures/v1`. Once a format is released, its folder
+//! does not change any more: a later version must read what is there (`tests/fixtures`), and `cargo xtask tidy`
+//! compares every byte. A new format gets a folder of its own; names behind the folder choose what is written.
 //! Beside each repository lies what it holds, and what `verify` finds in it.
 
 mod damage;
