@@ -255,9 +255,10 @@ fn a_service_that_starts_again_is_waited_for_by_every_command() {
         Fault::None
     });
     let (other, back) = (ground.place.memory("other.bcs"), ground.place.memory("back.bcs"));
+    let store = ground.place.memory("store.bcs");
     let all: [&[&str]; 4] = [
         &["backup", &other],
-        &["restore", "latest", &back],
+        &["restore", "latest", &back, "--source", &store],
         &["verify", "--level", "full"],
         &["verify", "--patience", "1"],
     ];
@@ -275,7 +276,8 @@ fn a_service_that_starts_again_is_waited_for_by_every_command() {
     ground.proxy.set(|_| Fault::None);
     ground.proxy.come_back();
     let impatient = Answer::of(&impatient.wait_with_output().unwrap());
-    impatient.fails(1, &["did not come back", "cannot be reached"]);
+    assert!(impatient.stderr.contains("did not come back"), "{impatient:?}");
+    impatient.fails(1, &["cannot be reached"]);
     for child in [backup, restore, verify] {
         let answer = Answer::of(&child.wait_with_output().unwrap()).done();
         assert!(answer.stderr.contains("it is waited for, "), "{answer:?}");

@@ -74,10 +74,10 @@ impl Outage {
         say(store, format_args!("does not answer ({why}); it is waited for, {left} s at most"));
     }
 
-    /// Says that the store did not come back.
+    /// Says that a store that had answered did not come back: once, also where the wait was over before it was told.
     pub(super) fn given_up(&self, store: &Store, since: Duration) {
         let mut known = self.known();
-        if known.away.is_some() && !known.given_up {
+        if known.answered && !known.given_up {
             known.given_up = true;
             drop(known);
             let seconds = since.as_secs();
