@@ -80,7 +80,7 @@ impl Blueprint {
         else {
             return Err(Error::unsupported(
                 format!("making the table {name:?}"),
-                "this SQLite cannot read its statement; restore it with a newer keepsum",
+                "this SQLite cannot read its statement; a newer one may, and the files shape keeps the database as it is",
             ));
         };
         let table = Table::read(&self.connection, name, !without_rowid, self.encoding)?;

@@ -131,7 +131,9 @@ impl World {
             "files" => ShapeChoice::Files,
             _ => ShapeChoice::Records,
         };
-        let options = BackupOptions { shape: Some(shape), ..BackupOptions::default() };
+        // One source, although the later content lies at another place than the earlier.
+        let name = Some("the store".to_owned());
+        let options = BackupOptions { shape: Some(shape), name, ..BackupOptions::default() };
         let notes = Arc::new(Notes::default());
         let context = Context::new(Arc::clone(&notes) as Arc<dyn ProgressSink>);
         let done = backup(repository, self.source.as_ref(), &options, &host(), &context).await;
@@ -375,7 +377,7 @@ async fn a_snapshot_is_removed_before_any_request() {
     for scenario in [BACKUPS[0], BACKUPS[2]] {
         let world = World::new(scenario).await;
         for work in [Work::Backup, Work::Restore] {
-            let (mut done, mut removed) = (0, 0);
+            let (mut done, mut removed, mut behind_it) = (0, 0, 0);
             for number in 0.. {
                 let Some((left, outcome)) = world.beside_a_removal(work, number).await else {
                     break;
@@ -393,10 +395,16 @@ async fn a_snapshot_is_removed_before_any_request() {
                 }
                 if matches!(work, Work::Backup) {
                     let repository = open(Arc::new(left)).await.unwrap();
-                    world.assert_restores(&repository, &world.scenario.wanted(), &what).await;
+                    // Behind its commit, which is read back, its own snapshot is removed with the others.
+                    if repository.head().await.unwrap().state.snapshots.is_empty() {
+                        behind_it += 1;
+                    } else {
+                        world.assert_restores(&repository, &world.scenario.wanted(), &what).await;
+                    }
                     assert_clean(&repository, &what).await;
                 }
             }
+            assert!(behind_it <= 1, "{behind_it} backups are gone");
             println!("{}: {work:?}: {done} done, {removed} removed", world.scenario.name);
             assert!(done + removed >= 8, "{work:?}");
         }
