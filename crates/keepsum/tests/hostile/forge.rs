@@ -246,6 +246,7 @@ impl Forge {
     }
 
     pub(crate) async fn commit_entry(&self, entry: SnapshotEntry) {
+        fs::write(self.folder().join("hostile"), entry.id.to_string()).unwrap();
         let head = self.repository.head().await.unwrap();
         let decide =
             move |_: &_, _: &[_]| Ok(Decision::Commit(vec![Change::Snapshot(entry.clone())]));
@@ -261,7 +262,7 @@ impl Forge {
             names.sort();
             names
         };
-        let expected = ["engine", "into", "repo", "sound", "store"];
+        let expected = ["engine", "hostile", "into", "repo", "sound", "store"];
         assert_eq!(names(self.folder()), expected, "{name}");
         let into = names(&self.folder().join("into"));
         assert!(into.is_empty(), "{name}: left {into:?}");

@@ -94,28 +94,31 @@ pub(crate) async fn read() {
             };
             let repository = open(folder).await?;
             let (options, host) = (RestoreOptions::default(), host());
-            let latest = SnapshotSpec::latest();
-            let context = Context::default();
-            restore(&repository, &latest, &target, &options, &host, &context).await?;
+            let (snapshot, context) = (hostile(folder), Context::default());
+            restore(&repository, &snapshot, &target, &options, &host, &context).await?;
             Ok("restored".to_owned())
         })
         .await;
     }
     told("show", async {
         let repository = open(folder).await?;
-        let shown =
-            snapshots::show(&repository, &SnapshotSpec::latest(), &Context::default()).await?;
+        let shown = snapshots::show(&repository, &hostile(folder), &Context::default()).await?;
         Ok(shown.summary.snapshot)
     })
     .await;
     let diffing = Box::pin(async {
         let repository = open(folder).await?;
         let sound = fs::read_to_string(folder.join("sound")).unwrap();
-        let (old, new) = (Side::Snapshot(sound.parse()?), Side::Snapshot(SnapshotSpec::latest()));
+        let (old, new) = (Side::Snapshot(sound.parse()?), Side::Snapshot(hostile(folder)));
         let report = diff(Some(&repository), &old, &new, true, &Context::default()).await?;
         Ok(format!("{} databases", report.databases.len()))
     });
     told("diff", diffing).await;
+}
+
+/// The hostile snapshot, which may say that it is of another source.
+fn hostile(folder: &Path) -> SnapshotSpec {
+    fs::read_to_string(folder.join("hostile")).unwrap().parse().unwrap()
 }
 
 fn host() -> Host {
