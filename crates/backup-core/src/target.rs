@@ -149,8 +149,8 @@ pub trait Restore: Send {
     /// there before is untouched.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) where something of the plan did not come, or was refused
-    /// before; [`Error::Cancelled`](crate::Error::Cancelled); those of the engine.
+    /// [`Error::Invalid`] where something of the plan did not come, or was refused
+    /// before; [`Error::Cancelled`]; those of the engine.
     async fn complete(self: Box<Self>) -> Result<Box<dyn Built>>;
 }
 
