@@ -107,7 +107,8 @@ fn store(kind: Kind, content: &[u8], last: u8) -> (Vec<u8>, ObjectRef) {
 }
 
 fn file_leaf() -> archive::leaf::FinishedLeaf {
-    let file = FileMeta { bytes: 16, mode: 0o644, nature: FileNature::Changing, identity: None };
+    let nature = FileNature::Changing;
+    let file = FileMeta { bytes: 16, mode: 0o644, nature, identity: None, owner: None };
     let described = file.encode().unwrap();
     let mut leaf = LeafBuilder::new();
     for (key, value) in [(&b""[..], described.as_slice()), (&[0; 8], b"MANIFEST-000004\n")] {
@@ -136,6 +137,7 @@ fn manifest() -> Manifest {
         position: Position::Named("checkpoint 4".into()),
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: Vec::new(),
         shape: Shape::Files { tree, count: 1, bytes: 16 },
         proved_from: None,

@@ -198,6 +198,7 @@ fn of_capture(
         layout,
         databases,
         pause: None,
+        ownership: Some(store.ownership()?),
         notes,
         unusual: Vec::new(),
     };

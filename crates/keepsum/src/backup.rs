@@ -285,6 +285,7 @@ impl Taking<'_> {
             position: info.position.clone(),
             consistency: info.consistency,
             layout: info.layout,
+            ownership: info.ownership.clone(),
             databases: Vec::new(),
             shape: Shape::Records,
             proved_from: None,

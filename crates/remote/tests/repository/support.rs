@@ -136,6 +136,7 @@ pub(crate) fn manifest(id: u8) -> Manifest {
         position: Position::Unknown,
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: Vec::new(),
         shape: Shape::Files { tree: None, count: 0, bytes: 0 },
         proved_from: None,

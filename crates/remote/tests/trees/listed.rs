@@ -125,6 +125,7 @@ pub(crate) fn manifest(shape: Shape) -> Manifest {
         position: Position::Unknown,
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: Vec::new(),
         shape,
         proved_from: Some(archive::manifest::ProvedFrom::Source),
@@ -177,6 +178,7 @@ impl ListedFiles {
             bytes: content.len() as u64,
             identity: identity.map(<[u8]>::to_vec),
             mode: 0o640,
+            owner: None,
             nature: *nature,
         };
         let mut files = files;
