@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::mark;
-use super::names::{Found, entries, exists, is_aside};
+use super::names::{Found, entries, exists, is_aside, parent_of};
 use super::{Form, MARK, PRIVATE, SIDECAR, Staging};
 use crate::disk::{Access, Disk};
 use crate::ownership::{FILE_BITS, FOLDER_BITS, Owner, Ownership};
@@ -66,6 +66,8 @@ impl Belonging {
         let wish = if staging.found()? == Found::Store {
             let replaced = of_target(staging)?;
             mark::add(staging.disk.as_ref(), &staging.folder, &replaced)?;
+            // The mark must not be lost with the name of its folder.
+            staging.disk.sync_folder(parent_of(&staging.folder))?;
             belonging.folder = replaced.as_folder();
             belonging.file = replaced.files_mode.unwrap_or(replaced.mode);
             if let Form::Folder { .. } = staging.form {
