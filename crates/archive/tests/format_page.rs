@@ -26,7 +26,7 @@ use lthash::LtHash;
 const REPOSITORY: RepositoryId = RepositoryId(*b"keepsum example!");
 const CREATED_MS: u64 = 1_767_225_600_000;
 /// The two objects that the backup stored: 144 bytes of the leaf, 277 of the manifest.
-const ADDED: u64 = 144 + 278;
+const ADDED: u64 = 145 + 279;
 const SNAPSHOT: SnapshotId = SnapshotId([
     0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
 ]);
