@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::catalog::{SnapshotEntry, SourceId, State};
+use archive::catalog::{PinId, SnapshotEntry, SourceId, State};
 use archive::limits::MAX_NOTES;
 use archive::manifest::{
     Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId,
@@ -17,10 +17,10 @@ use backup_core::integrity::DatabaseSum;
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, Files, Snapshot, SnapshotInfo, StoreDescription, View};
 use futures_util::future;
-use remote::tree::{Reading, write_files, write_records};
-use remote::{Committed, Host, Repository, Root, Session};
+use remote::tree::{Reading, SoFar, keep, write_files, write_records};
+use remote::{Committed, Head, Host, Repository, Root, Session};
 
-use crate::checkpoint::{CheckpointEvery, Pace, Saving};
+use crate::checkpoint::{CheckpointEvery, Kept, Pace, Saving};
 use crate::location::without_last_slash;
 use crate::pages::PagesRead;
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
@@ -33,12 +33,18 @@ const MAX_CANDIDATES: usize = 16;
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
 
+/// How many of them are interrupted backups: a snapshot has what they did not come to.
+const MAX_INTERRUPTED: usize = 2;
+
 /// How often a backup starts over when a collection took away what it had reused or stored, and at least
 /// where a source changed while it was read.
 const ATTEMPTS: u32 = 5;
 
 /// How often it starts over at most, whatever the clock says.
 const MOST_ATTEMPTS: u32 = 2000;
+
+/// How long a backup that ends early takes at most to end its pins.
+const PARTING: Duration = Duration::from_secs(30);
 
 /// A shape that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +87,9 @@ pub struct BackupOptions {
 
 /// Backs up `source` into `repository`.
 ///
-/// Nothing is visible before the snapshot is committed; cancelled, it leaves objects that nothing
-/// names, and the next backup goes on from its last pin.
+/// Nothing is visible before the snapshot is committed. Where it ends early, cancelled or failed, it makes a
+/// checkpoint of what it stored, in bounded time, and says in a note what was kept: the next backup of the
+/// source goes on from there.
 pub async fn backup(
     repository: &Repository,
     source: &dyn Source,
@@ -115,16 +122,23 @@ pub async fn backup(
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
         match taking.store(described.clone(), started).await {
-            Err(error) if error.is_change() && tries.go_on(attempt, host) => {
+            Err(Ended { error, .. }) if error.is_change() && tries.go_on(attempt, host) => {
                 if attempt == 1 {
                     context.note(format!("starting over, as often as it takes: {error}"));
                 }
                 taken = None;
             }
-            Err(Error::Remote(remote::Error::StartOver { why })) if attempt < ATTEMPTS => {
+            Err(Ended { error: Error::Remote(remote::Error::StartOver { why }), .. })
+                if attempt < ATTEMPTS =>
+            {
                 context.note(format!("starting over: {why}"));
             }
-            Err(error) => return Err(error),
+            Err(Ended { error, kept }) => {
+                if let Some(kept) = kept {
+                    context.note(kept.to_string());
+                }
+                return Err(error);
+            }
             Ok((manifest, stored)) => {
                 let elapsed = time::seconds_since(started, host);
                 return Ok(report(&manifest, &stored, elapsed, snapshot.info()));
@@ -185,63 +199,100 @@ struct Taking<'a> {
     context: &'a Context,
 }
 
+/// An attempt that ended early.
+struct Ended {
+    error: Error,
+    /// What of it is kept; unknown where it had not begun.
+    kept: Option<Kept>,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self { error, kept: None }
+    }
+}
+
+impl From<remote::Error> for Ended {
+    fn from(error: remote::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl Taking<'_> {
-    async fn store(&self, source: StoreDescription, started: u64) -> Result<(Manifest, Committed)> {
+    async fn store(
+        &self,
+        source: StoreDescription,
+        started: u64,
+    ) -> Result<(Manifest, Committed), Ended> {
         let head = self.repository.head().await?;
         let of = self.source_id(&source);
-        let mut roots = own_pins(&head.state, &of);
-        let (mut parents, mut seen) = (Vec::new(), HashSet::new());
-        let candidates = unfinished(&head.state, &of).into_iter().chain(finished(
-            &head.state,
-            &of,
-            self.shape(),
-        ));
-        for (root, reference) in candidates {
-            if parents.len() == MAX_PARENTS || self.options.fresh {
-                break;
-            }
-            // An interrupted backup keeps what it built on, too.
-            if !seen.insert(reference) {
-                continue;
-            }
-            let manifest = match self.repository.manifest(&reference).await {
-                Ok(manifest) => manifest,
-                Err(error) if error.is_damage() && !self.is_live(&root).await? => {
-                    let why = "what it was to build on was removed meanwhile".to_owned();
-                    return Err(remote::Error::StartOver { why }.into());
-                }
-                // `verify` reports it. A backup without it is larger, and as good.
-                Err(error) if error.is_damage() => {
-                    self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            if manifest.shape.kind() == self.shape() {
-                parents.push(manifest);
-                if !roots.contains(&root) {
-                    roots.push(root);
-                }
-            }
-        }
+        let (roots, parents) = self.parents(&head, &of).await?;
         let session = Session::begin(self.repository, &head, &of, &roots).await?;
-        let session = Arc::new(session);
-        match self.fill(&session, &parents, source, started).await {
+        let session = Arc::new(session.ending(own_pins(&head.state, &of)));
+        let pace = Pace::new(self.options.checkpoint_every, &session);
+        let committed = match self.fill(&session, &pace, &parents, source, started).await {
             Ok(manifest) => {
                 self.context.phase("committing", None);
-                let committed = session.commit(&manifest).await?;
-                Ok((manifest, committed))
+                commit(&session, &pace, manifest).await
             }
             Err(error) => {
-                // A session that is dropped leaves its checkpoint, from which the next one goes on.
-                if !session.has_checkpoint().await
-                    && let Err(second) = session.abandon().await
-                {
-                    // The first error is the one to tell; a pin that stays is shown by `status`.
-                    tracing::warn!(error = %second, "the pins of a failed backup were not removed");
-                }
+                end_early(&session).await;
                 Err(error)
             }
+        };
+        match committed {
+            Ok(committed) => Ok(committed),
+            Err(error) => {
+                let earlier = roots.iter().any(|root| matches!(root, Root::Pin(_)));
+                let kept = pace.kept(&session, earlier).await;
+                Err(Ended { error, kept: Some(kept) })
+            }
+        }
+    }
+
+    /// What is built on: of interrupted backups those that came farthest, and then snapshots.
+    async fn parents(&self, head: &Head, of: &SourceId) -> Result<(Vec<Root>, Vec<Manifest>)> {
+        if self.options.fresh {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        // A backup pins what it builds on, too.
+        let mut seen: HashSet<ObjectRef> =
+            head.state.snapshots.values().map(|snapshot| snapshot.manifest).collect();
+        let mut interrupted: Vec<(Root, Manifest)> = Vec::new();
+        for (root, reference) in unfinished(&head.state, of) {
+            if interrupted.len() < MAX_CANDIDATES && seen.insert(reference) {
+                interrupted.extend(self.parent(root, &reference).await?);
+            }
+        }
+        interrupted.sort_by_key(|(_, manifest)| Reverse(manifest.bytes()));
+        interrupted.truncate(MAX_INTERRUPTED);
+        let mut parents = interrupted;
+        for (root, reference) in finished(&head.state, of, self.shape()) {
+            if parents.len() == MAX_PARENTS {
+                break;
+            }
+            parents.extend(self.parent(root, &reference).await?);
+        }
+        Ok(parents.into_iter().unzip())
+    }
+
+    /// A root with its manifest, where something can be reused of it.
+    async fn parent(&self, root: Root, reference: &ObjectRef) -> Result<Option<(Root, Manifest)>> {
+        match self.repository.manifest(reference).await {
+            Ok(manifest) => {
+                let alike = manifest.shape.kind() == self.shape();
+                Ok(alike.then_some((root, manifest)))
+            }
+            Err(error) if error.is_damage() && !self.is_live(&root).await? => {
+                let why = "what it was to build on was removed meanwhile".to_owned();
+                Err(remote::Error::StartOver { why }.into())
+            }
+            // `verify` reports it. A backup without it is larger, and as good.
+            Err(error) if error.is_damage() => {
+                self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -269,6 +320,7 @@ impl Taking<'_> {
     async fn fill(
         &self,
         session: &Arc<Session>,
+        pace: &Pace,
         parents: &[Manifest],
         source: StoreDescription,
         started: u64,
@@ -295,12 +347,11 @@ impl Taking<'_> {
         if self.view.files() {
             let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
             self.begin_files(files);
-            let copied = self.files(session, parents, files, &manifest);
             ((manifest.shape, manifest.pages), manifest.databases) =
-                future::try_join(copied, self.prove()).await?;
+                self.copy_and_prove(session, pace, parents, files, &manifest).await?;
         } else {
             manifest.proved_from = Some(ProvedFrom::Source);
-            self.records(session, parents, &mut manifest).await?;
+            self.records(session, pace, parents, &mut manifest).await?;
         }
         manifest.proved_from = self.snapshot.records().is_some().then_some(ProvedFrom::Source);
         manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -319,42 +370,77 @@ impl Taking<'_> {
         }
     }
 
-    async fn files(
+    /// Copies the files and reads the records beside. Where one fails, the other stops at its next safe place,
+    /// so that the copy can make its checkpoint.
+    async fn copy_and_prove(
         &self,
         session: &Session,
+        pace: &Pace,
         parents: &[Manifest],
         files: &dyn Files,
         manifest: &Manifest,
+    ) -> Result<((Shape, Option<PageProof>), Vec<ManifestDatabase>)> {
+        let both = self.context.part();
+        let copied = async {
+            let copied = self.files(session, pace, parents, files, manifest, &both).await;
+            copied.inspect_err(|_| both.cancel())
+        };
+        let proved = async { self.prove(&both).await.inspect_err(|_| both.cancel()) };
+        match future::join(copied, proved).await {
+            (Ok(copied), Ok(proved)) => Ok((copied, proved)),
+            // The one that was only stopped has nothing to say.
+            (Err(copy), Err(proof)) => Err(if copy.is_cancellation() { proof } else { copy }),
+            (Err(error), Ok(_)) => Err(error),
+            (Ok((shape, _)), Err(error)) => {
+                let whole = Manifest { shape, ..manifest.clone() };
+                let saving = Saving::new(session, pace, &whole, None);
+                keep(&saving, future::ready(Ok(Some(SoFar::Finished)))).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn files(
+        &self,
+        session: &Session,
+        pace: &Pace,
+        parents: &[Manifest],
+        files: &dyn Files,
+        manifest: &Manifest,
+        context: &Context,
     ) -> Result<(Shape, Option<PageProof>)> {
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
-        let pace = Pace::new(self.options.checkpoint_every, session);
-        let saving = Saving::new(session, &pace, manifest, None);
+        let saving = Saving::new(session, pace, manifest, None);
         let paged = PagesRead::of(files);
         let files = paged.as_ref().map_or(files, |paged| paged as &dyn Files);
-        let written = write_files(session, files, &trees, &saving, self.context).await?;
-        let shape = Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes };
-        let proof = match paged {
-            Some(paged) => Some(paged.proof(&shape, parents, self.host).await?),
-            None => None,
-        };
-        Ok((shape, proof))
+        let written = write_files(session, files, &trees, &saving, context).await?;
+        let (count, bytes) = (written.count, written.bytes);
+        let shape = Shape::Files { tree: written.tree.clone(), count, bytes };
+        let Some(paged) = paged else { return Ok((shape, None)) };
+        match paged.proof(&shape, parents, self.host).await {
+            Ok(proof) => Ok((shape, Some(proof))),
+            Err(error) => {
+                keep(&saving, future::ready(Ok(Some(SoFar::Files(written))))).await;
+                Err(error)
+            }
+        }
     }
 
     async fn records(
         &self,
         session: &Arc<Session>,
+        pace: &Pace,
         parents: &[Manifest],
         manifest: &mut Manifest,
     ) -> Result<()> {
         let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
         let databases = &self.snapshot.info().databases;
         self.context.phase("reading records", sums::estimate(databases));
-        let pace = Pace::new(self.options.checkpoint_every, session);
         for (number, database) in databases.iter().enumerate() {
             let trees = database_trees(parents, &database.name);
             let reading = Reading { records, number, database, readers: sums::readers() };
             let begun = Some(entry(database, None, None));
-            let saving = Saving::new(session, &pace, manifest, begun);
+            let saving = Saving::new(session, pace, manifest, begun);
             let written = write_records(session, reading, &trees, &saving, self.context).await?;
             manifest.databases.push(entry(database, Some(written.sum), written.tree));
         }
@@ -362,11 +448,11 @@ impl Taking<'_> {
     }
 
     /// The databases of a store whose files are copied, with their sums where records are read beside.
-    async fn prove(&self) -> Result<Vec<ManifestDatabase>> {
+    async fn prove(&self, context: &Context) -> Result<Vec<ManifestDatabase>> {
         let databases = &self.snapshot.info().databases;
         let sums = match self.snapshot.records() {
             Some(records) => {
-                let sums = sum_databases(records, databases, self.context).await?;
+                let sums = sum_databases(records, databases, context).await?;
                 sums.into_iter().map(Some).collect()
             }
             None => vec![None; databases.len()],
@@ -377,9 +463,42 @@ impl Taking<'_> {
 }
 
 /// The pins of unfinished backups of this source by its own host, which the new one ends.
-fn own_pins(state: &State, of: &SourceId) -> Vec<Root> {
+fn own_pins(state: &State, of: &SourceId) -> Vec<PinId> {
     let pins = state.pins.values().filter(|pin| pin.source.is_same(of));
-    pins.filter(|pin| pin.source.host == of.host).map(|pin| Root::Pin(pin.id)).collect()
+    pins.filter(|pin| pin.source.host == of.host).map(|pin| pin.id).collect()
+}
+
+/// Makes the snapshot live. Where that fails, all that it holds is kept by a checkpoint.
+async fn commit(
+    session: &Session,
+    pace: &Pace,
+    manifest: Manifest,
+) -> Result<(Manifest, Committed)> {
+    match session.commit(&manifest).await {
+        Ok(committed) => Ok((manifest, committed)),
+        Err(error) => {
+            if !matches!(error, remote::Error::StartOver { .. }) {
+                // Its trees are finished already.
+                let nothing_more = future::ready(Ok(Some(SoFar::Finished)));
+                keep(&Saving::new(session, pace, &manifest, None), nothing_more).await;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// Ends a session whose work ended early: a checkpoint stays, and pins of what it built on go.
+async fn end_early(session: &Session) {
+    // A session that is dropped leaves its checkpoint, from which the next one goes on.
+    if session.has_checkpoint().await {
+        return;
+    }
+    // The first error is the one to tell; a pin that stays is shown by `status`.
+    match tokio::time::timeout(PARTING, session.abandon()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the pins of a failed backup were not removed"),
+        Err(_) => tracing::warn!("the pins of a failed backup were not removed in time"),
+    }
 }
 
 /// What unfinished backups of this source keep, the newest first: those of its own host, and those of

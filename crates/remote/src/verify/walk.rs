@@ -15,7 +15,9 @@ use super::{Level, Root};
 use crate::catalog::Head;
 use crate::objects::Objects;
 use crate::repository::Repository;
-use crate::tree::{Budget, TreeReader, check_files, checked_leaf, examine_leaf, read_node};
+use crate::tree::{
+    Budget, LastFile, TreeReader, check_files, checked_leaf, examine_leaf, read_node,
+};
 use crate::{Error, Result, names};
 
 /// How many objects are read at the same time.
@@ -101,6 +103,7 @@ impl<'a> Walk<'a> {
         &mut self,
         manifest: &Manifest,
         before: Option<&Manifest>,
+        last: LastFile,
     ) -> Result<()> {
         for database in &manifest.databases {
             let Some(tree) = &database.tree else { continue };
@@ -119,7 +122,7 @@ impl<'a> Walk<'a> {
             });
             self.tree(tree, Content::Files, earlier).await?;
             let objects = self.repository.objects();
-            if let Err(error) = check_files(objects, tree, *count, *bytes).await {
+            if let Err(error) = check_files(objects, tree, (*count, *bytes), last).await {
                 self.report.note(error, &self.breaks)?;
             }
         }
