@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use archive::manifest::{Manifest, Shape};
@@ -22,6 +22,10 @@ pub(crate) const MIB: u64 = 1 << 20;
 
 /// The length of a value, in bytes.
 const VALUE: usize = 4000;
+
+/// The phases in which the source is read.
+const READING: [&str; 3] =
+    ["copying files", "reading records", "copying files and summing records"];
 
 pub(crate) struct Ground {
     folder: tempfile::TempDir,
@@ -44,7 +48,9 @@ pub(crate) struct Taken {
 struct Watcher {
     context: OnceLock<Context>,
     left: AtomicU64,
-    /// Whether it cancels as soon as anything is copied.
+    /// Whether the source is read by now: what a capture copies before is no part of the backup's bytes.
+    reading: AtomicBool,
+    /// Whether it cancels as soon as the source is read.
     at_once: bool,
     notes: Mutex<Vec<String>>,
 }
@@ -53,10 +59,14 @@ impl ProgressSink for Watcher {
     fn event(&self, event: &Event) {
         match event {
             Event::Note(note) => self.notes.lock().unwrap().push(note.clone()),
-            Event::Phase { name, .. } if self.at_once && name.contains("files") => {
-                self.context.get().unwrap().cancel();
+            Event::Phase { name, .. } => {
+                let reading = READING.contains(name);
+                self.reading.store(reading, Ordering::Relaxed);
+                if reading && self.at_once {
+                    self.context.get().unwrap().cancel();
+                }
             }
-            Event::Advanced { bytes, .. } => {
+            Event::Advanced { bytes, .. } if self.reading.load(Ordering::Relaxed) => {
                 let take = |left: u64| Some(left.saturating_sub(*bytes));
                 let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
                 if before.unwrap() <= *bytes {
@@ -178,6 +188,7 @@ impl Ground {
         let watcher = Arc::new(Watcher {
             context: OnceLock::new(),
             left: AtomicU64::new(after),
+            reading: AtomicBool::new(false),
             at_once,
             notes: Mutex::default(),
         });
