@@ -26,7 +26,7 @@ async fn backups_that_are_killed_as_they_begin_do_not_double_the_pins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_interrupted_backup_that_came_farthest_is_built_on() {
     let ground = Ground::new("files:big", ShapeChoice::Files).await;
-    ground.cancelled(NEVER, ground.total * 9 / 10).await;
+    ground.cancelled(NEVER, ground.total * 2 / 3).await;
     let farthest = ground.kept().await;
     for part in 1..=3 {
         // Reuses nothing, and keeps a little of its own.
