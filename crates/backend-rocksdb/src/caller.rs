@@ -136,7 +136,8 @@ impl<D: OpenDatabase> Caller<D> {
         }
         let beside = scratch.folder().parent().map(Path::to_owned);
         let name = store.name.clone();
-        let checkpoint = Whereabouts { folder, name, also: Vec::new(), scratch: beside };
+        let (also, lists_default) = (Vec::new(), false);
+        let checkpoint = Whereabouts { folder, name, also, scratch: beside, lists_default };
         let mut capture = Capture::take(&checkpoint, context)?;
         capture.notes.splice(0..0, notes);
         Ok(capture)
@@ -163,7 +164,8 @@ fn families(store: &str, live: &LiveState) -> Result<Vec<ListedFamily>> {
             continue;
         }
         foreign::check_name(store, family)?;
-        families.push(ListedFamily { order: foreign::key_order(store, family)?, name });
+        let order = foreign::key_order(store, family)?;
+        families.push(ListedFamily { name, order, always: false });
     }
     Ok(families)
 }

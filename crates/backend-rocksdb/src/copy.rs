@@ -69,7 +69,7 @@ impl OpenCopy {
             options.set_disable_auto_compactions(true);
             options.set_write_buffer_size(share.max(1 << 20));
             descriptors.push(ColumnFamilyDescriptor::new(name.clone(), options));
-            families.push(ListedFamily { name, order });
+            families.push(ListedFamily { name, order, always: false });
         }
         let failed = || Error::engine(ENGINE, format!("open a copy of {store}"));
         let mut options = database_options(capture);

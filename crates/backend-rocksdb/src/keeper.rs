@@ -37,6 +37,8 @@ const LISTING_WAIT: Duration = Duration::from_millis(10);
 pub(crate) struct ListedFamily {
     pub(crate) name: String,
     pub(crate) order: KeyOrder,
+    /// Whether it is a database even where it is the default one, beside others, and empty.
+    pub(crate) always: bool,
 }
 
 /// What a keeper found under its snapshot.
@@ -203,12 +205,15 @@ fn databases<'a, D: OpenDatabase>(
         layout = layout::of_mark(store, mark.as_deref())?;
     }
     let mut databases = Vec::new();
-    for (ListedFamily { name, order }, handle) in families {
+    let mut may_be_left_out = false;
+    for (ListedFamily { name, order, always }, handle) in families {
         if layout::is_database(&name) {
+            may_be_left_out |= name == DEFAULT && !always;
             databases.push((FamilyView { name, order, layout }, handle));
         }
     }
-    if databases.len() > 1
+    if may_be_left_out
+        && databases.len() > 1
         && let Some(at) = databases.iter().position(|(view, _)| view.name == DEFAULT)
         && !databases[at].0.has_records(snapshot, databases[at].1.as_ref())?
     {

@@ -20,7 +20,7 @@ use crate::files::CapturedFiles;
 use crate::foreign::Survey;
 use crate::format::file_name::{IDENTITY, LOCK};
 use crate::format::manifest::Family;
-use crate::keeper::{Found, Keeper};
+use crate::keeper::{Found, Keeper, ListedFamily};
 use crate::layout;
 use crate::open_database::OpenDatabase;
 use crate::snapshot::{RocksRecords, RocksSnapshot};
@@ -35,6 +35,7 @@ pub struct RocksSource {
     origin: Origin,
     also: Vec<PathBuf>,
     scratch: Option<PathBuf>,
+    lists_default: bool,
 }
 
 #[derive(Clone)]
@@ -72,7 +73,7 @@ impl RocksSource {
     }
 
     fn new(origin: Origin) -> Self {
-        Self { origin, also: Vec::new(), scratch: None }
+        Self { origin, also: Vec::new(), scratch: None, lists_default: false }
     }
 
     /// Names a further folder with files of the store: one of its `db_paths` or `cf_paths`, which
@@ -91,6 +92,14 @@ impl RocksSource {
         self
     }
 
+    /// Lists the default column family even where it is empty, beside others. Every store has one, so that
+    /// it says nothing in a store that was found; in one that was built, it may be a database of the plan.
+    #[must_use]
+    pub(crate) fn listing_default(mut self) -> Self {
+        self.lists_default = true;
+        self
+    }
+
     fn folder(&self) -> &Path {
         match &self.origin {
             Origin::Path(path) => path,
@@ -102,7 +111,7 @@ impl RocksSource {
         let folder = find_store(self.folder())?;
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (also, scratch) = (self.also.clone(), self.scratch.clone());
-        Ok(Whereabouts { folder, name, also, scratch })
+        Ok(Whereabouts { folder, name, also, scratch, lists_default: self.lists_default })
     }
 
     pub(crate) fn take(&self, view: View, context: &Context) -> Result<RocksSnapshot> {
@@ -217,7 +226,9 @@ fn records_of(
         _ => OpenCopy::of(capture, &name)?,
     };
     let OpenCopy { db, families, surveys } = opened;
-    let list = families.clone();
+    let always =
+        |family: &ListedFamily| ListedFamily { always: store.lists_default, ..family.clone() };
+    let list: Vec<_> = families.iter().map(always).collect();
     let (keeper, found) =
         Keeper::start(Arc::new(db), capture.clone(), name, move || Ok(list.clone()))?;
     let Found { databases: views, layout, .. } = found;

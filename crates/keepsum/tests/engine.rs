@@ -110,6 +110,25 @@ fn comparable(mut contents: Contents) -> Contents {
     contents
 }
 
+/// Refused: a store with an empty database of the name that RocksDB's own one has, beside others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_default_beside_others_goes_into_any_engine() {
+    let mut wanted = Contents::new();
+    wanted.add_database("default");
+    wanted.put("words", b"", b"one", "1");
+    let (repository, folder) = (repository().await, tempfile::tempdir().unwrap());
+    let here = location("memory", folder.path(), "from");
+    fill(&here, &wanted).await;
+    let records = options(ShapeChoice::Records, ProofChoice::Physical);
+    let taken = back_up(&repository, &here, &records).await;
+    for to in ENGINES {
+        let there = location(to, folder.path(), &format!("to-{to}"));
+        let restored =
+            put_back(&repository, &taken.snapshot, &there, &RestoreOptions::default()).await;
+        assert_eq!(restored.unwrap().global_lthash, taken.global_lthash, "{to}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn any_engine_into_any_other_through_a_repository() {
     let seed = testkit::seed::seed();

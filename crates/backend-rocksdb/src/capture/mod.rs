@@ -53,6 +53,8 @@ pub(crate) struct Whereabouts {
     pub(crate) also: Vec<PathBuf>,
     /// Where scratch folders are made, if not beside the store.
     pub(crate) scratch: Option<PathBuf>,
+    /// Whether the default column family is a database even where it is empty, beside others.
+    pub(crate) lists_default: bool,
 }
 
 /// A copy of a store's files at one moment. The copy is removed when dropped.

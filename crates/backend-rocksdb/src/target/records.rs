@@ -60,7 +60,7 @@ impl Plan {
         let notes = self.options_left_out(&folder);
         // Where the tables were is room for what reads the store, which nobody sees.
         let tables = folder.join(TABLES);
-        let source = RocksSource::path(&folder)?.scratch_in(&tables);
+        let source = RocksSource::path(&folder)?.scratch_in(&tables).listing_default();
         let Self { origin, context, .. } = self;
         let built = BuiltStore::new(staging, origin, &context).with_notes(notes);
         let built = built
