@@ -2,7 +2,7 @@
 //!
 //! A scratch folder is hidden, its owner's alone, locked while it is used, and removed when dropped.
 //! What a crashed process left is found by its name and by its lock being free, and swept by the next
-//! one that makes a scratch folder of that name in that place.
+//! one that makes a scratch folder of that name in that place, or that only asks for it ([`sweep`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -72,8 +72,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes scratch folders that nobody holds. Nothing here fails who wants a new one.
-fn sweep(parent: &Path, prefix: &OsStr) {
+/// Removes the scratch folders in `parent` whose names begin with `prefix` and that nobody holds. What cannot be
+/// removed stays, and is no error: the next one tries again.
+pub fn sweep(parent: &Path, prefix: &OsStr) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let ours = entry.file_name().as_bytes().starts_with(prefix.as_bytes());

@@ -54,8 +54,7 @@ pub(crate) fn copy_by(
     options: &Options,
     read: &dyn Fn(Range<u64>) -> Result<Option<Vec<u8>>>,
 ) -> Result<Option<Copied>> {
-    let folder = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let scratch = Scratch::create(&folder, PREFIX.as_ref())?;
+    let scratch = Scratch::create(&folder(options), PREFIX.as_ref())?;
     let (path, mut file) = create(&scratch)?;
     let mut at = 0;
     while at < bytes {
@@ -65,6 +64,15 @@ pub(crate) fn copy_by(
         at = end;
     }
     Ok(Some(Copied { path, main: Arc::new(file), scratch: Arc::new(scratch) }))
+}
+
+fn folder(options: &Options) -> PathBuf {
+    options.scratch.clone().unwrap_or_else(std::env::temp_dir)
+}
+
+/// Removes what backups that were killed left. The next one may need no copy, so it does not wait for that.
+pub(crate) fn sweep(options: &Options) {
+    backup_core::scratch::sweep(&folder(options), PREFIX.as_ref());
 }
 
 /// Makes a file that shares its blocks with a database, where the file system can. None where not.

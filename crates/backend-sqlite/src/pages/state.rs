@@ -77,6 +77,7 @@ pub(crate) enum Kept {
 /// way.
 pub(crate) fn find(path: &Path, want: Want, options: &Options, context: &Context) -> Result<State> {
     version::check()?;
+    scratch::sweep(options);
     let place = Place::find(path)?;
     let met = RefCell::new(Obstacle::Moving);
     let asked = Asked { place: &place, want, options, context, met };
