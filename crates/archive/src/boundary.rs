@@ -19,6 +19,8 @@ pub enum Target {
     Records,
     /// A tree of files, whose records name the files' pieces: 64 KiB.
     Files,
+    /// A directory, whose records are databases: 256 KiB.
+    Directory,
 }
 
 impl Target {
@@ -26,6 +28,7 @@ impl Target {
         match self {
             Self::Records => 1 << 20,
             Self::Files => 64 << 10,
+            Self::Directory => 256 << 10,
         }
     }
 
@@ -39,7 +42,7 @@ impl Target {
     /// The longest value, in bytes, that is stored in the leaf itself and not in pieces.
     pub fn inline_bytes(self) -> usize {
         match self {
-            Self::Records => MAX_WHOLE_VALUE,
+            Self::Records | Self::Directory => MAX_WHOLE_VALUE,
             Self::Files => INLINE_FILE_BYTES,
         }
     }

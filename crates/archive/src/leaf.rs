@@ -61,8 +61,12 @@ impl LeafValue<'_> {
 /// The longest beginning of a leaf, up to its records, in bytes.
 const MAX_HEAD_BYTES: usize = 1 + (1 + LtHash::BYTES) + 8 + 5;
 
-/// What a leaf gets room for at first, in bytes: most have fewer.
-const FIRST_BYTES: usize = 2 << 20;
+/// What a leaf gets room for at first, in bytes. Many hold a small database and need no more.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// A leaf that has grown to this gets all the room that most leaves need, in bytes.
+const OUTGROWN_BYTES: usize = 32 << 10;
+const ROOM_BYTES: usize = 2 << 20;
 
 /// A leaf under construction.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +126,9 @@ impl LeafBuilder {
         }
         let content = &mut self.content;
         let before = content.len();
+        if before >= OUTGROWN_BYTES && content.capacity() < ROOM_BYTES {
+            content.reserve(ROOM_BYTES);
+        }
         content.put_bytes(record.root_key);
         content.put_bytes(record.key);
         match &record.value {

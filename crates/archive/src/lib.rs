@@ -2,6 +2,7 @@
 
 pub mod boundary;
 pub mod catalog;
+pub mod directory;
 mod error;
 pub mod leaf;
 pub mod limits;

@@ -41,8 +41,14 @@ pub const FULL_NODE_BYTES: usize = 4 << 20;
 /// The most levels of inner nodes of a tree.
 pub const MAX_TREE_LEVELS: u8 = 12;
 
+/// Databases whose records take up to this many bytes in a leaf are stored in the directory itself.
+pub const INLINE_DATABASE_BYTES: usize = 16 << 10;
+
 /// The most databases of a store.
-pub const MAX_DATABASES: usize = 12_000;
+pub const MAX_DATABASES: u64 = 1_000_000;
+
+/// The most bytes of what an engine needs to make a database again.
+pub const MAX_SETTINGS_BYTES: usize = 4 << 20;
 
 /// The most notes of a manifest.
 pub const MAX_NOTES: usize = 1000;

@@ -8,11 +8,12 @@ use std::str::FromStr;
 
 use backup_core::integrity::DatabaseSum;
 use backup_core::position::{Consistency, Position};
-use backup_core::source::{FileNature, Layout, Order, StoreDescription};
+use backup_core::source::{FileNature, Layout, StoreDescription};
 use lthash::LtHash;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::SourceId;
+use crate::directory::{Directory, Holding};
 use crate::limits::{MAX_DATABASES, MAX_NAME_BYTES, MAX_NOTES, check_limit};
 use crate::node::Tree;
 use crate::versioned::{self, at_most};
@@ -75,9 +76,11 @@ pub struct Manifest {
     pub consistency: Consistency,
     /// How records were laid out in the engine.
     pub layout: Layout,
-    /// The databases, sorted by name.
-    #[serde(deserialize_with = "at_most::<_, _, MAX_DATABASES>")]
-    pub databases: Vec<ManifestDatabase>,
+    /// The databases: a tree of which each record is one, as [`directory`](crate::directory) has it.
+    /// None where there are none.
+    pub databases: Option<Tree>,
+    /// The sum of the records of all databases; none where the proof is physical only.
+    pub sum: Option<DatabaseSum>,
     /// What is stored.
     pub shape: Shape,
     /// Where the LtHashes come from; none where the proof is physical only.
@@ -111,29 +114,11 @@ const PAGE_BYTES: RangeInclusive<u32> = 512..=65_536;
 /// What binds the hash of a page to being one.
 pub const PAGES_TAG: &[u8] = b"keepsum pages";
 
-/// A database of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManifestDatabase {
-    /// Its name.
-    pub name: String,
-    /// What binds its records' hashes to it; the name, unless it was backed up under another.
-    #[serde(deserialize_with = "at_most::<_, _, MAX_NAME_BYTES>")]
-    pub tag: Vec<u8>,
-    /// The order of its records.
-    pub order: Order,
-    /// What an engine of the same kind needs to make it again.
-    pub settings: Option<String>,
-    /// The sum of its records, where the snapshot has a logical proof.
-    pub sum: Option<DatabaseSum>,
-    /// Its records, where the snapshot has the records shape and the database any.
-    pub tree: Option<Tree>,
-}
-
 /// The two shapes of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a manifest has one; a box would only hide its tree")]
 pub enum Shape {
-    /// Portable records, a tree for each database.
+    /// Portable records, which the directory leads to.
     Records,
     /// The engine's own files.
     Files {
@@ -223,18 +208,27 @@ impl Manifest {
     }
 
     /// The sum of all databases' LtHashes, where there is a logical proof.
-    pub fn global(&self) -> Option<LtHash> {
-        self.proved_from?;
-        self.databases.iter().map(|d| d.sum.as_ref().map(|sum| &sum.lthash)).sum()
+    pub fn global(&self) -> Option<&LtHash> {
+        self.sum.as_ref().map(|sum| &sum.lthash)
     }
 
-    /// The roots of all trees.
+    /// Where its databases are described.
+    pub fn directory(&self) -> Directory<'_> {
+        let holding = match (&self.shape, self.proved_from) {
+            (Shape::Records, _) => Holding::Records,
+            (Shape::Files { .. }, Some(_)) => Holding::Sums,
+            (Shape::Files { .. }, None) => Holding::Names,
+        };
+        Directory { tree: self.databases.as_ref(), holding }
+    }
+
+    /// The roots of the trees that it names itself: of its databases, and of its files.
     pub fn trees(&self) -> impl Iterator<Item = &Tree> {
         let files = match &self.shape {
             Shape::Files { tree, .. } => tree.as_ref(),
             Shape::Records => None,
         };
-        self.databases.iter().filter_map(|database| database.tree.as_ref()).chain(files)
+        self.databases.iter().chain(files)
     }
 
     /// The source that it belongs to.
@@ -251,10 +245,7 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         match &self.shape {
             Shape::Files { bytes, .. } => *bytes,
-            Shape::Records => {
-                let sums = self.databases.iter().filter_map(|database| database.sum.as_ref());
-                sums.map(|sum| sum.bytes).fold(0, u64::saturating_add)
-            }
+            Shape::Records => self.sum.as_ref().map_or(0, |sum| sum.bytes),
         }
     }
 
@@ -268,23 +259,28 @@ impl Manifest {
         name("a label in bytes", self.label.as_deref().unwrap_or_default())?;
         check_limit("a manifest in notes", self.notes.len() as u64, MAX_NOTES as u64)?;
         check_limit("a manifest in notes", self.unusual.len() as u64, MAX_NOTES as u64)?;
-        let databases = self.databases.len();
-        check_limit("a store in databases", databases as u64, MAX_DATABASES as u64)?;
-        if !self.databases.is_sorted_by(|a, b| a.name < b.name) {
-            let detail = "its databases are not sorted by name, or one is there twice";
-            return Err(Error::malformed(WHAT, 0, detail));
-        }
         self.trees().try_for_each(Tree::check)?;
-        self.databases.iter().try_for_each(|database| database.check(self))?;
-        let sums = || self.databases.iter().filter_map(|database| database.sum.as_ref());
-        let total = |of: fn(&DatabaseSum) -> u64| {
-            sums().map(of).try_fold(0_u64, u64::checked_add).is_some()
-        };
-        if !total(|sum| sum.records) || !total(|sum| sum.bytes) {
-            return Err(Error::mismatch(WHAT, "its databases have more than any store can"));
-        }
+        self.check_databases()?;
         self.shape.check(self.proved_from)?;
         self.pages.as_ref().map_or(Ok(()), |pages| pages.check(&self.shape))
+    }
+
+    /// Whether the directory has the sum that is said, or that of nothing where there is none.
+    fn check_databases(&self) -> Result<()> {
+        let count = self.databases.as_ref().map_or(0, |tree| tree.root.records);
+        check_limit("a snapshot in databases", count, MAX_DATABASES)?;
+        let claimed = self.databases.as_ref().map(|tree| tree.root.checksum);
+        let agrees = match &self.sum {
+            None => claimed.unwrap_or_default().is_none(),
+            Some(sum) => match claimed {
+                Some(claimed) => claimed == Some(sum.lthash.checksum()),
+                None => sum.lthash.is_identity() && (sum.records, sum.bytes) == (0, 0),
+            },
+        };
+        if agrees && self.sum.is_some() == self.proved_from.is_some() {
+            return Ok(());
+        }
+        Err(Error::mismatch(WHAT, "its sum, its proof and its databases do not agree"))
     }
 }
 
@@ -305,37 +301,6 @@ impl PageProof {
             return Ok(());
         }
         Err(Error::mismatch(WHAT, "its pages are not those of one file"))
-    }
-}
-
-impl ManifestDatabase {
-    fn check(&self, manifest: &Manifest) -> Result<()> {
-        for (what, bytes) in [
-            ("a database's name in bytes", self.name.as_bytes()),
-            ("a database's tag in bytes", &self.tag),
-        ] {
-            check_limit(what, bytes.len() as u64, MAX_NAME_BYTES as u64)?;
-        }
-        let proved = self.sum.is_some() == manifest.proved_from.is_some();
-        let agrees = match manifest.shape {
-            Shape::Records => self.has_sum_of_tree(),
-            Shape::Files { .. } => self.tree.is_none(),
-        };
-        if proved && agrees {
-            return Ok(());
-        }
-        let what = if agrees { "proof" } else { "tree" };
-        let detail = format!("the sum of database {:?} and its {what} do not agree", self.name);
-        Err(Error::mismatch(WHAT, detail))
-    }
-
-    /// Whether it has the sum that its tree's root claims, or that of nothing where it has no tree.
-    fn has_sum_of_tree(&self) -> bool {
-        let Some(DatabaseSum { lthash, records, bytes }) = &self.sum else { return false };
-        let Some(Tree { root, .. }) = &self.tree else {
-            return lthash.is_identity() && (*records, *bytes) == (0, 0);
-        };
-        root.checksum == Some(lthash.checksum()) && (root.records, root.bytes) == (*records, *bytes)
     }
 }
 

@@ -173,21 +173,7 @@ impl Node {
         put_sum(&mut content, self.sum.as_ref());
         content.put_count(self.children.len());
         for child in &self.children {
-            put_reference(&mut content, &child.object);
-            for place in [&child.first, &child.last] {
-                content.put_bytes(&place.root_key);
-                content.put_bytes(&place.key);
-            }
-            content.put_u64(child.records);
-            content.put_u64(child.bytes);
-            content.put_u64(child.pieces);
-            match &child.checksum {
-                None => content.put_u8(0),
-                Some(checksum) => {
-                    content.put_u8(1);
-                    content.extend_from_slice(checksum.as_bytes());
-                }
-            }
+            put_child(&mut content, child);
         }
         content
     }
@@ -324,7 +310,26 @@ fn check_follows(before: Option<&Child>, child: &Child, offset: usize) -> Result
     Err(Error::malformed(WHAT, offset, "its children are empty, overlap or are not sorted"))
 }
 
-fn read_child(reader: &mut Reader<'_>) -> Result<Child> {
+/// Puts a reference to what is below.
+pub(crate) fn put_child(to: &mut Vec<u8>, child: &Child) {
+    put_reference(to, &child.object);
+    for place in [&child.first, &child.last] {
+        to.put_bytes(&place.root_key);
+        to.put_bytes(&place.key);
+    }
+    to.put_u64(child.records);
+    to.put_u64(child.bytes);
+    to.put_u64(child.pieces);
+    match &child.checksum {
+        None => to.put_u8(0),
+        Some(checksum) => {
+            to.put_u8(1);
+            to.extend_from_slice(checksum.as_bytes());
+        }
+    }
+}
+
+pub(crate) fn read_child(reader: &mut Reader<'_>) -> Result<Child> {
     let object = read_reference(reader)?;
     let mut place = || -> Result<RecordKey> {
         let root_key = reader.bytes(MAX_KEY_BYTES)?;

@@ -2,7 +2,7 @@
 //!
 //! A block of the page that begins with three backticks and `hex NAME` holds bytes: in each line hex
 //! digits, and after two spaces what they mean. `LTHASH` stands for the 2048 bytes of an LtHash that
-//! the test computes.
+//! the test computes, `CHECKSUM` for its checksum.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the finding")]
 
 use std::fs;
@@ -10,23 +10,24 @@ use std::path::Path;
 
 use archive::boundary::{Target, ends_node};
 use archive::catalog::{Change, Entry, EntryHash, RepositoryId, SnapshotEntry, SourceId, State};
+use archive::directory::{Database, Described, InlineBuilder, Proof};
 use archive::leaf::{Leaf, LeafBuilder, LeafRecord, LeafValue};
 use archive::manifest::{FileMeta, Manifest, Shape, ShapeKind, SnapshotId};
 use archive::node::{Child, Node, NodeBuilder, Tree};
 use archive::object::{self, Hashed, Kind, ObjectHash, ObjectKey, ObjectName, ObjectRef};
 use archive::portable::{PortableReader, PortableWriter};
 use archive::sort::SORT_MEMORY;
-use backup_core::integrity::Summer;
+use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch};
-use backup_core::source::{FileNature, Layout, StoreDescription};
+use backup_core::source::{FileNature, Layout, Order, StoreDescription};
 use lthash::LtHash;
 
 const REPOSITORY: RepositoryId = RepositoryId(*b"keepsum example!");
 const CREATED_MS: u64 = 1_767_225_600_000;
-/// The two objects that the backup stored: 144 bytes of the leaf, 277 of the manifest.
-const ADDED: u64 = 144 + 278;
+/// The two objects that the backup stored: 144 bytes of the leaf, 279 of the manifest.
+const ADDED: u64 = 144 + 279;
 const SNAPSHOT: SnapshotId = SnapshotId([
     0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
 ]);
@@ -55,10 +56,10 @@ fn bytes(page: &str, name: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in block(page, &format!("hex {name}")).lines() {
         let digits = line.split("  ").next().unwrap();
-        if digits == "LTHASH" {
-            bytes.extend_from_slice(&lthash().to_bytes());
-        } else {
-            bytes.extend(hex::decode(digits.replace(' ', "")).expect(line));
+        match digits {
+            "LTHASH" => bytes.extend_from_slice(&lthash().to_bytes()),
+            "CHECKSUM" => bytes.extend_from_slice(lthash().checksum().as_bytes()),
+            digits => bytes.extend(hex::decode(digits.replace(' ', "")).expect(line)),
         }
     }
     bytes
@@ -136,7 +137,8 @@ fn manifest() -> Manifest {
         position: Position::Named("checkpoint 4".into()),
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
-        databases: Vec::new(),
+        databases: None,
+        sum: None,
         shape: Shape::Files { tree, count: 1, bytes: 16 },
         proved_from: None,
         notes: Vec::new(),
@@ -248,6 +250,29 @@ fn the_leaf_of_records() {
     }
     let content = leaf.finish(Some(&lthash())).content;
     assert_eq!(hex::encode(bytes(&page, "record-leaf")), hex::encode(content));
+}
+
+#[test]
+fn the_small_database() {
+    let Some(page) = page() else { return };
+    let mut small = InlineBuilder::default();
+    for (root_key, key, value) in RECORDS {
+        let record = LeafRecord { root_key, key, value: LeafValue::Inline(value) };
+        assert!(small.push(&record).unwrap());
+    }
+    let sum = DatabaseSum { lthash: lthash(), records: 3, bytes: 19 };
+    let described = Described {
+        name: "default".into(),
+        tag: b"default".to_vec(),
+        order: Order::Key,
+        settings: None,
+        proof: Some(Proof::of(&sum)),
+    };
+    let database = Database { described, content: small.finish() };
+    assert_eq!(
+        hex::encode(bytes(&page, "small-database")),
+        hex::encode(database.encode().unwrap())
+    );
 }
 
 #[test]

@@ -6,25 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::catalog::{SnapshotEntry, SourceId, State};
-use archive::limits::MAX_NOTES;
-use archive::manifest::{
-    Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId,
-};
+use archive::directory::{Directory, Proof};
+use archive::limits::{MAX_DATABASES, MAX_NOTES};
+use archive::manifest::{Manifest, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId};
 use archive::node::Tree;
 use archive::object::ObjectRef;
 use backup_core::Source;
-use backup_core::integrity::DatabaseSum;
 use backup_core::progress::Context;
-use backup_core::source::{DatabaseInfo, Files, Snapshot, SnapshotInfo, StoreDescription, View};
+use backup_core::source::{Files, Snapshot, SnapshotInfo, StoreDescription, View};
 use futures_util::future;
-use remote::tree::{Reading, write_files, write_records};
+use remote::tree::{DirectoryWritten, ReadingAll, write_databases, write_files};
 use remote::{Committed, Host, Repository, Root, Session};
 
 use crate::checkpoint::{CheckpointEvery, Pace, Saving};
 use crate::location::without_last_slash;
 use crate::pages::PagesRead;
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
-use crate::sums::{self, sum_databases};
+use crate::sums;
 use crate::{Error, Result, time};
 
 /// How many manifests are looked at to find some to build on.
@@ -114,7 +112,7 @@ pub async fn backup(
         };
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
-        match taking.store(described.clone(), started).await {
+        match Box::pin(taking.store(described.clone(), started)).await {
             Err(error) if error.is_change() && tries.go_on(attempt, host) => {
                 if attempt == 1 {
                     context.note(format!("starting over, as often as it takes: {error}"));
@@ -125,9 +123,9 @@ pub async fn backup(
                 context.note(format!("starting over: {why}"));
             }
             Err(error) => return Err(error),
-            Ok((manifest, stored)) => {
+            Ok(stored) => {
                 let elapsed = time::seconds_since(started, host);
-                return Ok(report(&manifest, &stored, elapsed, snapshot.info()));
+                return Ok(report(&stored, elapsed, snapshot.info()));
             }
         }
     }
@@ -175,6 +173,16 @@ fn view(source: &dyn Source, options: &BackupOptions) -> Result<View> {
     }
 }
 
+/// The names of databases, with their proofs.
+type Proofs = Vec<(String, Option<Proof>)>;
+
+/// A snapshot that is live.
+struct Stored {
+    manifest: Manifest,
+    databases: Proofs,
+    committed: Committed,
+}
+
 /// One attempt to store a snapshot.
 struct Taking<'a> {
     repository: &'a Repository,
@@ -186,7 +194,7 @@ struct Taking<'a> {
 }
 
 impl Taking<'_> {
-    async fn store(&self, source: StoreDescription, started: u64) -> Result<(Manifest, Committed)> {
+    async fn store(&self, source: StoreDescription, started: u64) -> Result<Stored> {
         let head = self.repository.head().await?;
         let of = self.source_id(&source);
         let mut roots = own_pins(&head.state, &of);
@@ -227,10 +235,10 @@ impl Taking<'_> {
         let session = Session::begin(self.repository, &head, &of, &roots).await?;
         let session = Arc::new(session);
         match self.fill(&session, &parents, source, started).await {
-            Ok(manifest) => {
+            Ok((manifest, databases)) => {
                 self.context.phase("committing", None);
                 let committed = session.commit(&manifest).await?;
-                Ok((manifest, committed))
+                Ok(Stored { manifest, databases, committed })
             }
             Err(error) => {
                 // A session that is dropped leaves its checkpoint, from which the next one goes on.
@@ -272,7 +280,8 @@ impl Taking<'_> {
         parents: &[Manifest],
         source: StoreDescription,
         started: u64,
-    ) -> Result<Manifest> {
+    ) -> Result<(Manifest, Proofs)> {
+        self.check_databases()?;
         let info = self.snapshot.info();
         let mut manifest = Manifest {
             id: SnapshotId(self.host.random()?),
@@ -285,26 +294,45 @@ impl Taking<'_> {
             position: info.position.clone(),
             consistency: info.consistency,
             layout: info.layout,
-            databases: Vec::new(),
+            databases: None,
+            sum: None,
             shape: Shape::Records,
             proved_from: None,
             notes: kept_notes(&info.notes),
             unusual: kept_notes(&info.unusual),
             pages: None,
         };
-        if self.view.files() {
+        manifest.proved_from = self.snapshot.records().is_some().then_some(ProvedFrom::Source);
+        let before: Vec<Directory<'_>> = parents.iter().map(Manifest::directory).collect();
+        let written = if self.view.files() {
             let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
             self.begin_files(files);
-            let copied = self.files(session, parents, files, &manifest);
-            ((manifest.shape, manifest.pages), manifest.databases) =
-                future::try_join(copied, self.prove()).await?;
+            let began = Manifest { proved_from: None, ..manifest.clone() };
+            let copied = self.files(session, parents, files, &began);
+            let with_sums = manifest.proved_from.is_some();
+            let alike = |parent: &Directory<'_>| parent.holding.is_summed() == with_sums;
+            let before: Vec<Directory<'_>> = before.into_iter().filter(alike).collect();
+            let proved = sums::prove_databases(session, self.snapshot, &before, self.context);
+            let (copied, proved) = future::try_join(copied, proved).await?;
+            (manifest.shape, manifest.pages) = copied;
+            proved
         } else {
-            manifest.proved_from = Some(ProvedFrom::Source);
-            self.records(session, parents, &mut manifest).await?;
+            self.records(session, &before, &manifest).await?
+        };
+        (manifest.databases, manifest.sum) = (written.tree, written.sum);
+        Ok((manifest, written.databases))
+    }
+
+    /// Refuses a store with more databases than a snapshot holds, before anything of them is read.
+    fn check_databases(&self) -> Result<()> {
+        let count = self.snapshot.info().databases.len() as u64;
+        if count <= MAX_DATABASES {
+            return Ok(());
         }
-        manifest.proved_from = self.snapshot.records().is_some().then_some(ProvedFrom::Source);
-        manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(manifest)
+        let what =
+            format!("the store has {count} databases, and a snapshot holds up to {MAX_DATABASES}");
+        let instead = "split it into several stores, or back up its files without reading records";
+        Err(Error::Refused { what, instead: instead.into() })
     }
 
     /// Says what is read: files alone, or records as well.
@@ -328,7 +356,7 @@ impl Taking<'_> {
     ) -> Result<(Shape, Option<PageProof>)> {
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
         let pace = Pace::new(self.options.checkpoint_every, session);
-        let saving = Saving::new(session, &pace, manifest, None);
+        let saving = Saving::new(session, &pace, manifest);
         let paged = PagesRead::of(files);
         let files = paged.as_ref().map_or(files, |paged| paged as &dyn Files);
         let written = write_files(session, files, &trees, &saving, self.context).await?;
@@ -343,36 +371,16 @@ impl Taking<'_> {
     async fn records(
         &self,
         session: &Arc<Session>,
-        parents: &[Manifest],
-        manifest: &mut Manifest,
-    ) -> Result<()> {
+        before: &[Directory<'_>],
+        manifest: &Manifest,
+    ) -> Result<DirectoryWritten> {
         let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
         let databases = &self.snapshot.info().databases;
         self.context.phase("reading records", sums::estimate(databases));
         let pace = Pace::new(self.options.checkpoint_every, session);
-        for (number, database) in databases.iter().enumerate() {
-            let trees = database_trees(parents, &database.name);
-            let reading = Reading { records, number, database, readers: sums::readers() };
-            let begun = Some(entry(database, None, None));
-            let saving = Saving::new(session, &pace, manifest, begun);
-            let written = write_records(session, reading, &trees, &saving, self.context).await?;
-            manifest.databases.push(entry(database, Some(written.sum), written.tree));
-        }
-        Ok(())
-    }
-
-    /// The databases of a store whose files are copied, with their sums where records are read beside.
-    async fn prove(&self) -> Result<Vec<ManifestDatabase>> {
-        let databases = &self.snapshot.info().databases;
-        let sums = match self.snapshot.records() {
-            Some(records) => {
-                let sums = sum_databases(records, databases, self.context).await?;
-                sums.into_iter().map(Some).collect()
-            }
-            None => vec![None; databases.len()],
-        };
-        let entries = databases.iter().zip(sums);
-        Ok(entries.map(|(database, sum)| entry(database, sum, None)).collect())
+        let saving = Saving::new(session, &pace, manifest);
+        let reading = ReadingAll { records, databases, readers: sums::readers() };
+        Ok(write_databases(session, reading, before, &saving, self.context).await?)
     }
 }
 
@@ -420,26 +428,6 @@ fn files_tree(manifest: &Manifest) -> Option<&Tree> {
     }
 }
 
-fn database_trees(parents: &[Manifest], name: &str) -> Vec<Tree> {
-    let databases = parents.iter().flat_map(|manifest| &manifest.databases);
-    databases.filter(|database| database.name == name).filter_map(|d| d.tree.clone()).collect()
-}
-
-fn entry(
-    database: &DatabaseInfo,
-    sum: Option<DatabaseSum>,
-    tree: Option<Tree>,
-) -> ManifestDatabase {
-    ManifestDatabase {
-        name: database.name.clone(),
-        tag: database.name.clone().into_bytes(),
-        order: database.order,
-        settings: database.settings.clone(),
-        sum,
-        tree,
-    }
-}
-
 /// As many notes as a manifest holds.
 fn kept_notes(notes: &[String]) -> Vec<String> {
     if notes.len() <= MAX_NOTES {
@@ -457,20 +445,17 @@ fn missing(what: &str) -> Error {
     ))
 }
 
-fn report(
-    manifest: &Manifest,
-    stored: &Committed,
-    elapsed_seconds: f64,
-    info: &SnapshotInfo,
-) -> BackupReport {
+fn report(stored: &Stored, elapsed_seconds: f64, info: &SnapshotInfo) -> BackupReport {
+    let Stored { manifest, databases, committed: stored } = stored;
+    let named = databases.iter().map(|(name, proof)| DatabaseReport::new(name, proof.as_ref()));
     BackupReport {
         snapshot: manifest.id.to_string(),
         shape: manifest.shape.word(),
         position: manifest.position.to_string(),
         proof: proof_word(manifest),
         proved_from: manifest.proved_from.map(ProvedFrom::word),
-        databases: DatabaseReport::of_manifest(manifest),
-        global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
+        databases: named.collect(),
+        global_lthash: global_word(manifest.global()),
         uploaded_bytes: stored.uploaded_bytes,
         reused_bytes: stored.reused_bytes,
         elapsed_seconds,

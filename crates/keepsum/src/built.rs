@@ -4,11 +4,14 @@
 //! So records are proved by a scan of the new store, and never by what was sent to it.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
+use archive::directory::{Described, Proof};
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::progress::Context;
 use backup_core::source::DatabaseInfo;
 use backup_core::target::{Built, NotCarried};
+use futures_util::TryStreamExt;
 
 use crate::{Error, Result, sums};
 
@@ -18,8 +21,16 @@ pub(crate) struct Expected {
     pub(crate) name: String,
     /// What its records are bound to.
     pub(crate) tag: Vec<u8>,
-    /// The sum of its records.
-    pub(crate) sum: DatabaseSum,
+    /// The proof of its records.
+    pub(crate) proof: Proof,
+}
+
+impl Expected {
+    /// A database of a snapshot, under the name that it gets. Without a proof nothing is restored.
+    pub(crate) fn of(database: &Described, name: &str) -> Self {
+        let proof = database.proof.unwrap_or_else(|| Proof::of(&DatabaseSum::default()));
+        Self { name: name.to_owned(), tag: database.tag.clone(), proof }
+    }
 }
 
 /// Sums what a built store holds, and compares it with the databases of the plan, in the plan's order.
@@ -33,50 +44,61 @@ pub(crate) async fn prove(
 ) -> Result<()> {
     let Some(snapshot) = built.records().await? else { return Err(no_records()) };
     let Some(records) = snapshot.records() else { return Err(no_records()) };
-    let databases = &snapshot.info().databases;
+    let databases: &[DatabaseInfo] = &snapshot.info().databases;
     let places: HashMap<&str, usize> =
         expected.iter().enumerate().map(|(place, one)| (one.name.as_str(), place)).collect();
     let of = |info: &DatabaseInfo| places.get(info.name.as_str()).map(|place| &expected[*place]);
-    let tags = databases.iter().map(|info| of(info).map_or(info.name.as_bytes(), |one| &one.tag));
-    let tags: Vec<&[u8]> = tags.collect();
+    let tags = |number: usize| {
+        let info: &DatabaseInfo = &databases[number];
+        of(info).map_or(info.name.as_bytes(), |one| &one.tag)
+    };
     context.phase("proving records", sums::estimate(databases));
-    let found = sums::sum_tagged(records, databases, &tags, context).await?;
-    let mut held: HashMap<&str, DatabaseSum> =
-        databases.iter().map(|info| info.name.as_str()).zip(found).collect();
-    for (number, one) in expected.iter().enumerate() {
-        let found = held.remove(one.name.as_str()).ok_or_else(|| lost(one))?;
-        compare(one, &carried(number, one, built.not_carried())?, &found)?;
+    let order: Vec<usize> = (0..databases.len()).collect();
+    let mut found = pin!(sums::sum_each(records, databases, &order, tags, context));
+    let mut is_missing = vec![true; expected.len()];
+    while let Some((number, mut sum)) = found.try_next().await? {
+        let name = databases[number].name.as_str();
+        let Some(place) = places.get(name).copied() else {
+            if sum.records > 0 {
+                return Err(unknown(name, &sum));
+            }
+            continue;
+        };
+        is_missing[place] = false;
+        let one = &expected[place];
+        sum.add(&absent(place, one, built.not_carried())?);
+        compare(one, &Proof::of(&sum))?;
     }
-    match held.into_iter().find(|(_, sum)| sum.records > 0) {
+    match expected.iter().zip(is_missing).find(|(_, is_missing)| *is_missing) {
         None => Ok(()),
-        Some((name, sum)) => {
-            let detail = format!(
-                "the new store has it with {} records, and nothing was restored into it; nothing was replaced",
-                sum.records
-            );
-            Err(Error::NotProved { database: name.to_owned(), detail })
-        }
+        Some((one, _)) => Err(lost(one)),
     }
 }
 
-/// The sum of a database without the records of what could not be made.
-fn carried(number: usize, one: &Expected, not_carried: &[NotCarried]) -> Result<DatabaseSum> {
+fn unknown(name: &str, sum: &DatabaseSum) -> Error {
+    let detail = format!(
+        "the new store has it with {} records, and nothing was restored into it; nothing was replaced",
+        sum.records
+    );
+    Error::NotProved { database: name.to_owned(), detail }
+}
+
+/// The sum of the records of what could not be made, which the new store does not hold.
+fn absent(number: usize, one: &Expected, not_carried: &[NotCarried]) -> Result<DatabaseSum> {
     let mut absent = Summer::new(&one.tag);
     let batches = not_carried.iter().flat_map(|part| &part.records);
     for (_, batch) in batches.filter(|(database, _)| *database == number) {
         absent.add(batch)?;
     }
-    Ok(one.sum.without(&absent.finish()?))
+    Ok(absent.finish()?)
 }
 
-fn compare(one: &Expected, expected: &DatabaseSum, found: &DatabaseSum) -> Result<()> {
-    if expected == found {
+fn compare(one: &Expected, found: &Proof) -> Result<()> {
+    if one.proof == *found {
         return Ok(());
     }
-    let say = |sum: &DatabaseSum| {
-        format!("{} records with LtHash {}", sum.records, sum.lthash.checksum())
-    };
-    let (expected, found) = (say(expected), say(found));
+    let say = |proof: &Proof| format!("{} records with LtHash {}", proof.records, proof.checksum);
+    let (expected, found) = (say(&one.proof), say(found));
     let detail =
         format!("it must have {expected}, and the new store holds {found}; nothing was replaced");
     Err(Error::NotProved { database: one.name.clone(), detail })
@@ -114,7 +136,11 @@ mod tests {
 
     fn expected(contents: &Contents) -> Vec<Expected> {
         let sums = contents.sums().unwrap().into_iter();
-        sums.map(|(name, sum)| Expected { tag: name.clone().into_bytes(), name, sum }).collect()
+        let of = |(name, sum): (String, DatabaseSum)| {
+            let (tag, proof) = (name.clone().into_bytes(), Proof::of(&sum));
+            Expected { name, tag, proof }
+        };
+        sums.map(of).collect()
     }
 
     type Fault = fn(&mut Contents);

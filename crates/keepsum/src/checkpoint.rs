@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use archive::manifest::{Manifest, Shape};
 use async_trait::async_trait;
 use remote::Session;
 use remote::tree::{Checkpoints, SoFar};
@@ -60,18 +60,11 @@ pub(crate) struct Saving<'a> {
     pace: &'a Pace,
     /// The manifest with what was finished before this tree.
     before: &'a Manifest,
-    /// The database that is being written; its tree and sum are filled in.
-    database: Option<ManifestDatabase>,
 }
 
 impl<'a> Saving<'a> {
-    pub(crate) fn new(
-        session: &'a Session,
-        pace: &'a Pace,
-        before: &'a Manifest,
-        database: Option<ManifestDatabase>,
-    ) -> Self {
-        Self { session, pace, before, database }
+    pub(crate) fn new(session: &'a Session, pace: &'a Pace, before: &'a Manifest) -> Self {
+        Self { session, pace, before }
     }
 }
 
@@ -88,14 +81,11 @@ impl Checkpoints for Saving<'_> {
                 let (count, bytes) = (files.count, files.bytes);
                 manifest.shape = Shape::Files { tree: files.tree, count, bytes };
             }
-            SoFar::Records(written) => {
-                manifest.databases.extend(self.database.clone().map(|database| ManifestDatabase {
-                    sum: Some(written.sum),
-                    tree: written.tree,
-                    ..database
-                }));
-                manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
+            SoFar::Databases(written) => {
+                (manifest.databases, manifest.sum) = (written.tree, written.sum);
             }
+            // Comes with the directory of the databases before it, as above.
+            SoFar::Records(_) => return Ok(()),
         }
         self.session.checkpoint(&manifest).await?;
         self.pace.begin_anew(self.session);

@@ -3,14 +3,17 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use archive::manifest::{Manifest, ManifestDatabase, Shape};
-use backup_core::integrity::DatabaseSum;
+use archive::directory::{Described, Proof};
+use archive::manifest::Shape;
 use backup_core::progress::Context;
 use backup_core::record::{RecordBatch, RecordKey};
 use backup_core::source::{Snapshot, View};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use remote::Repository;
-use remote::tree::{DiffTotals, Difference, EachDifference, compare, scan};
+use remote::tree::{
+    DiffTotals, Difference, DirectoryReader, EachDifference, StoredDatabase, compare,
+};
+use tokio::sync::Mutex;
 
 use crate::location::SourceOptions;
 use crate::report::{DatabaseDiff, DiffReport, RecordDiff};
@@ -55,7 +58,7 @@ pub async fn diff(
         let mut differing = records.then(Vec::new);
         let one = in_old.map(|number| (&old, number));
         let other = in_new.map(|number| (&new, number));
-        let totals = database(repository, one, other, differing.as_mut(), context).await?;
+        let totals = compared(repository, one, other, differing.as_mut(), context).await?;
         databases.push(DatabaseDiff {
             name: name.to_owned(),
             added: totals.added,
@@ -82,9 +85,13 @@ async fn beside(repository: Option<&Repository>, side: &Side, other: &Side) -> R
 /// A side that is ready to be read.
 enum Opened<'a> {
     /// Records in the repository.
-    Tree { repository: &'a Repository, manifest: Box<Manifest> },
+    Tree {
+        repository: &'a Repository,
+        databases: Vec<Described>,
+        reader: Box<Mutex<DirectoryReader>>,
+    },
     /// A store, or a files snapshot in a scratch store.
-    Live { snapshot: Box<dyn Snapshot>, sums: Vec<DatabaseSum>, _scratch: Option<Scratch> },
+    Live { snapshot: Box<dyn Snapshot>, proofs: Vec<Proof>, _scratch: Option<Scratch> },
 }
 
 impl<'a> Opened<'a> {
@@ -105,7 +112,13 @@ impl<'a> Opened<'a> {
                 };
                 let manifest = snapshots::find(repository, spec).await?;
                 if manifest.shape == Shape::Records {
-                    return Ok(Self::Tree { repository, manifest: Box::new(manifest) });
+                    let databases = snapshots::databases(repository, &manifest).await?;
+                    let reader = DirectoryReader::new(repository.objects(), manifest.directory());
+                    return Ok(Self::Tree {
+                        repository,
+                        databases,
+                        reader: Box::new(Mutex::new(reader)),
+                    });
                 }
                 let filled = Scratch::fill_in(repository, &manifest, None, context).await;
                 let scratch = snapshots::explained(repository, manifest.id, filled).await?;
@@ -133,59 +146,67 @@ impl<'a> Opened<'a> {
         scratch: Option<Scratch>,
         context: &Context,
     ) -> Result<Self> {
-        let sums = sums::sum_snapshot(snapshot.as_ref(), context).await?;
-        Ok(Self::Live { snapshot, sums, _scratch: scratch })
+        let (proofs, _) = sums::sum_snapshot(snapshot.as_ref(), context).await?;
+        Ok(Self::Live { snapshot, proofs, _scratch: scratch })
     }
 
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         match self {
-            Self::Tree { manifest, .. } => {
-                Box::new(manifest.databases.iter().map(|d| d.name.as_str()))
-            }
+            Self::Tree { databases, .. } => Box::new(databases.iter().map(|d| d.name.as_str())),
             Self::Live { snapshot, .. } => {
                 Box::new(snapshot.info().databases.iter().map(|d| d.name.as_str()))
             }
         }
     }
 
-    /// The sum under the database's own name.
-    fn sum(&self, number: usize) -> Option<&DatabaseSum> {
+    /// The proof under the database's own name.
+    fn proof(&self, number: usize) -> Option<Proof> {
         match self {
-            Self::Tree { manifest, .. } => {
-                let database = manifest.databases.get(number)?;
+            Self::Tree { databases, .. } => {
+                let database = databases.get(number)?;
                 let own = database.tag == database.name.as_bytes();
-                database.sum.as_ref().filter(|_| own)
+                database.proof.filter(|_| own)
             }
-            Self::Live { sums, .. } => sums.get(number),
+            Self::Live { proofs, .. } => proofs.get(number).copied(),
         }
     }
 
-    fn batches(&self, number: usize) -> BoxStream<'static, Result<RecordBatch>> {
+    /// A database that the repository has.
+    async fn stored(&self, number: usize) -> Result<Option<StoredDatabase>> {
         match self {
-            Self::Tree { repository, manifest } => match &manifest.databases[number] {
-                ManifestDatabase { tree: Some(tree), tag, .. } => {
-                    let batches = scan(repository.objects(), tree, tag, None);
+            Self::Tree { databases, reader, .. } => {
+                Ok(reader.lock().await.find(&databases[number].name).await?)
+            }
+            Self::Live { .. } => Ok(None),
+        }
+    }
+
+    async fn batches(&self, number: usize) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        Ok(match self {
+            Self::Tree { repository, .. } => match self.stored(number).await? {
+                Some(stored) => {
+                    let batches = stored.scan(repository.objects());
                     batches.map_ok(|(batch, _)| batch).map_err(Error::from).boxed()
                 }
-                _ => futures_util::stream::empty().boxed(),
+                None => futures_util::stream::empty().boxed(),
             },
             Self::Live { snapshot, .. } => match snapshot.records() {
                 Some(records) => records.scan(number, None).map_err(Error::from).boxed(),
                 None => futures_util::stream::empty().boxed(),
             },
-        }
+        })
     }
 }
 
-async fn database(
+async fn compared(
     repository: Option<&Repository>,
     old: Option<(&Opened<'_>, usize)>,
     new: Option<(&Opened<'_>, usize)>,
     named: Option<&mut Vec<RecordDiff>>,
     context: &Context,
 ) -> Result<DiffTotals> {
-    let sum = |side: Option<(&Opened<'_>, usize)>| side.and_then(|(side, n)| side.sum(n).cloned());
-    if let (Some(one), Some(other)) = (sum(old), sum(new))
+    let proof = |side: Option<(&Opened<'_>, usize)>| side.and_then(|(side, n)| side.proof(n));
+    if let (Some(one), Some(other)) = (proof(old), proof(new))
         && one == other
     {
         return Ok(DiffTotals::default());
@@ -194,18 +215,28 @@ async fn database(
         |difference: Difference, at: &RecordKey| named.push(record_diff(difference, at))
     });
     let each: Option<EachDifference<'_>> = name.as_mut().map(|name| name as EachDifference<'_>);
-    let tree = |side: Option<(&Opened<'_>, usize)>| match side {
-        None => Some(None),
-        Some((Opened::Tree { manifest, .. }, number)) => {
-            Some(manifest.databases[number].tree.clone())
-        }
-        Some((Opened::Live { .. }, _)) => None,
-    };
-    if let (Some(repository), Some(one), Some(other)) = (repository, tree(old), tree(new)) {
+    let is_live =
+        |side: Option<(&Opened<'_>, usize)>| matches!(side, Some((Opened::Live { .. }, _)));
+    if let Some(repository) = repository
+        && !is_live(old)
+        && !is_live(new)
+    {
+        let (one, other) = (stored(old).await?, stored(new).await?);
+        let held = |found: &Option<StoredDatabase>| {
+            found.as_ref().map(|found| found.database.content.clone())
+        };
+        let (one, other) = (held(&one), held(&other));
         let objects = repository.objects();
         return Ok(compare(objects, one.as_ref(), other.as_ref(), each, context).await?);
     }
-    merge(Cursor::new(old), Cursor::new(new), each, context).await
+    merge(Cursor::new(old).await?, Cursor::new(new).await?, each, context).await
+}
+
+async fn stored(side: Option<(&Opened<'_>, usize)>) -> Result<Option<StoredDatabase>> {
+    match side {
+        Some((side, number)) => side.stored(number).await,
+        None => Ok(None),
+    }
 }
 
 /// Walks two databases side by side, in key order.
@@ -255,12 +286,12 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(side: Option<(&Opened<'_>, usize)>) -> Self {
+    async fn new(side: Option<(&Opened<'_>, usize)>) -> Result<Self> {
         let batches = match side {
-            Some((side, number)) => side.batches(number),
+            Some((side, number)) => side.batches(number).await?,
             None => futures_util::stream::empty().boxed(),
         };
-        Self { batches, ready: Vec::new().into_iter(), open: blake3::Hasher::new() }
+        Ok(Self { batches, ready: Vec::new().into_iter(), open: blake3::Hasher::new() })
     }
 
     async fn next(&mut self) -> Result<Option<(RecordKey, blake3::Hash)>> {

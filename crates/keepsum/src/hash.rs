@@ -18,13 +18,13 @@ pub async fn hash(source: &dyn Source, context: &Context) -> Result<HashReport> 
     }
     let snapshot = source.snapshot(View::Records, context).await?;
     let databases = &snapshot.info().databases;
-    let sums = sums::sum_snapshot(snapshot.as_ref(), context).await?;
-    let named = databases.iter().zip(&sums);
+    let (proofs, global) = sums::sum_snapshot(snapshot.as_ref(), context).await?;
+    let named = databases.iter().zip(&proofs);
     Ok(HashReport {
         databases: DatabaseReport::sorted(
-            named.map(|(database, sum)| DatabaseReport::new(&database.name, Some(sum))),
+            named.map(|(database, proof)| DatabaseReport::new(&database.name, Some(proof))),
         ),
-        global_lthash: global_word(Some(sums.iter().map(|sum| &sum.lthash).sum())),
+        global_lthash: global_word(Some(&global)),
         position: snapshot.info().position.to_string(),
     })
 }

@@ -1,7 +1,9 @@
 //! `prove`: adds a logical proof to a files snapshot, from the repository.
 
+use std::sync::Arc;
+
 use archive::catalog::SourceId;
-use archive::manifest::{ManifestDatabase, ProvedFrom};
+use archive::manifest::ProvedFrom;
 use backup_core::progress::Context;
 use backup_core::source::View;
 use remote::{Repository, Root, Session};
@@ -24,7 +26,8 @@ pub async fn prove(
     let mut manifest = snapshots::find_in(repository, &head.state, spec).await?;
     if manifest.proved_from.is_some() {
         context.note(format!("snapshot {} has a logical proof already", manifest.id));
-        return Ok(snapshots::details(repository, &head.state, &manifest));
+        let databases = snapshots::databases(repository, &manifest).await?;
+        return Ok(snapshots::details(repository, &head.state, &manifest, &databases));
     }
     let roots = [Root::Snapshot(manifest.id)];
     let of = SourceId { host: repository.host().name.clone(), ..manifest.source_id() };
@@ -32,20 +35,12 @@ pub async fn prove(
     let filled = Scratch::fill_in(repository, &manifest, None, context).await;
     let scratch = snapshots::explained(repository, manifest.id, filled).await?;
     let snapshot = scratch.source().snapshot(View::Records, context).await?;
-    let databases = &snapshot.info().databases;
-    let sums = sums::sum_snapshot(snapshot.as_ref(), context).await?;
-    let proved = databases.iter().zip(sums).map(|(database, sum)| ManifestDatabase {
-        name: database.name.clone(),
-        tag: database.name.clone().into_bytes(),
-        order: database.order,
-        settings: database.settings.clone(),
-        sum: Some(sum),
-        tree: None,
-    });
-    manifest.databases = proved.collect();
-    manifest.databases.sort_by(|a, b| a.name.cmp(&b.name));
+    let session = Arc::new(session);
+    let written = sums::prove_databases(&session, snapshot.as_ref(), &[], context).await?;
+    (manifest.databases, manifest.sum) = (written.tree, written.sum);
     manifest.proved_from = Some(ProvedFrom::Repository);
     context.phase("committing", None);
     let replaced = session.replace(&manifest).await?;
-    Ok(snapshots::details(repository, &replaced.head.state, &manifest))
+    let databases = snapshots::databases(repository, &manifest).await?;
+    Ok(snapshots::details(repository, &replaced.head.state, &manifest, &databases))
 }

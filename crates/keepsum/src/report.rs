@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use archive::directory::{Described, Proof};
 use archive::manifest::Manifest;
 use backup_core::check::CheckReport;
-use backup_core::integrity::DatabaseSum;
 use backup_core::record::RecordKey;
 use backup_core::target::NotCarried;
 use lthash::LtHash;
@@ -341,8 +341,11 @@ impl From<CheckReport> for Check {
 /// A part of a snapshot that could not be salvaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LossReport {
-    /// The database whose records are lost.
+    /// The database whose records are lost; for databases that are lost with all they were, the first
+    /// of them.
     pub database: Option<String>,
+    /// The last of the databases that are lost with all they were.
+    pub last_database: Option<String>,
     /// The file that is lost as a whole or in part; for files that are not known by name, the first
     /// of them.
     pub path: Option<String>,
@@ -400,6 +403,7 @@ impl LossReport {
     fn nothing(why: String) -> Self {
         Self {
             database: None,
+            last_database: None,
             path: None,
             last_path: None,
             offset: None,
@@ -424,6 +428,13 @@ impl LossReport {
         }
     }
 
+    /// Databases of which only the first and the last name are known.
+    pub(crate) fn of_databases(loss: &Loss) -> Self {
+        let name = |at: &RecordKey| Some(String::from_utf8_lossy(&at.key).into_owned());
+        let (database, last_database) = (name(&loss.first), name(&loss.last));
+        Self { database, last_database, ..Self::nothing(loss.explain()) }
+    }
+
     /// Files that are not known one by one.
     pub(crate) fn of_files(loss: &Loss) -> Self {
         let path = |at: &RecordKey| Some(String::from_utf8_lossy(&at.root_key).into_owned());
@@ -444,13 +455,13 @@ impl LossReport {
 }
 
 impl DatabaseReport {
-    /// A database with its sum, where there is one.
-    pub fn new(name: impl Into<String>, sum: Option<&DatabaseSum>) -> Self {
+    /// A database with its proof, where there is one.
+    pub fn new(name: impl Into<String>, proof: Option<&Proof>) -> Self {
         Self {
             name: name.into(),
-            records: sum.map(|sum| sum.records),
-            bytes: sum.map(|sum| sum.bytes),
-            lthash: sum.map(|sum| sum.lthash.checksum().to_string()),
+            records: proof.map(|proof| proof.records),
+            bytes: proof.map(|proof| proof.bytes),
+            lthash: proof.map(|proof| proof.checksum.to_string()),
         }
     }
 
@@ -461,10 +472,10 @@ impl DatabaseReport {
         databases
     }
 
-    /// The databases of a manifest.
-    pub fn of_manifest(manifest: &Manifest) -> Vec<Self> {
-        let databases = manifest.databases.iter();
-        databases.map(|database| Self::new(&database.name, database.sum.as_ref())).collect()
+    /// The databases of a snapshot.
+    pub fn of_snapshot(databases: &[Described]) -> Vec<Self> {
+        let report = |database: &Described| Self::new(&database.name, database.proof.as_ref());
+        databases.iter().map(report).collect()
     }
 }
 
@@ -474,6 +485,6 @@ pub(crate) fn proof_word(manifest: &Manifest) -> &'static str {
 }
 
 /// The checksum of a global LtHash, in hexadecimal.
-pub(crate) fn global_word(lthash: Option<LtHash>) -> Option<String> {
+pub(crate) fn global_word(lthash: Option<&LtHash>) -> Option<String> {
     lthash.map(|lthash| lthash.checksum().to_string())
 }

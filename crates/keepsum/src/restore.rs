@@ -1,15 +1,18 @@
 //! `restore`: a snapshot becomes a store, proved before it replaces anything.
 
-use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use archive::directory::{Described, Proof};
+use archive::manifest::{Manifest, Shape};
 use backup_core::Target;
 use backup_core::check::CheckLevel;
 use backup_core::integrity::DatabaseSum;
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, FileInfo, Layout, Order, View};
 use backup_core::target::{Content, Existing, Origin, Restore, RestorePlan, Restored};
-use futures_util::TryStreamExt;
-use remote::tree::{FileContent, file_contents, files_of, scan};
-use remote::{Host, Repository};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use remote::tree::{
+    FileContent, OpenRecords, file_contents, files_of, open_database, open_databases, scan,
+};
+use remote::{Host, Objects, Repository};
 
 use crate::built::{self, Expected};
 use crate::pages::PagesPlaced;
@@ -39,12 +42,16 @@ pub struct RestoreOptions {
 /// What a restore is going to do.
 struct Plan {
     manifest: Manifest,
+    /// The databases of the snapshot.
+    held: Vec<Described>,
+    /// What a person should know of it.
+    notes: Vec<String>,
     how: How,
 }
 
 enum How {
     /// Load these databases of the snapshot, each under this name.
-    Records { layout: Layout, databases: Vec<(ManifestDatabase, String)> },
+    Records { layout: Layout, databases: Vec<(Described, String)> },
     /// Place the files.
     Files { files: Vec<FileInfo> },
     /// Place the files in a scratch folder, and convert from there.
@@ -96,15 +103,22 @@ async fn make_plan(
     let can = target.target()?.capabilities();
     let same_engine = manifest.source.engine == target.engine();
     let part = options.database.is_some() || options.rename.is_some();
+    let as_they_are = same_engine && can.place_files && !part && options.layout.is_none();
+    let is_placed = as_they_are && manifest.shape != Shape::Records;
+    let (held, notes) = match snapshots::databases(repository, &manifest).await {
+        // Files are proved by themselves; what names the databases in them is not needed to place them.
+        Err(Error::Remote(error)) if is_placed && error.is_damage() => {
+            (Vec::new(), vec![format!("the list of its databases cannot be read: {error}")])
+        }
+        held => (held?, Vec::new()),
+    };
     let how = match &manifest.shape {
         Shape::Records if can.load_records => {
             let layout = options.layout.unwrap_or(manifest.layout);
-            How::Records { layout, databases: chosen(&manifest, options)? }
+            How::Records { layout, databases: chosen(&manifest, &held, options)? }
         }
         Shape::Records => return Err(takes_no_records(&manifest, target)),
-        Shape::Files { .. }
-            if same_engine && can.place_files && !part && options.layout.is_none() =>
-        {
+        Shape::Files { .. } if as_they_are => {
             let files = files_of(repository.objects(), &manifest.shape).await.map_err(Error::from);
             How::Files { files: snapshots::explained(repository, manifest.id, files).await? }
         }
@@ -115,7 +129,7 @@ async fn make_plan(
         }
         Shape::Files { .. } => return Err(no_files_into(&manifest, target, part)),
     };
-    Ok(Plan { manifest, how })
+    Ok(Plan { manifest, held, notes, how })
 }
 
 pub(crate) fn takes_no_records(manifest: &Manifest, target: &StoreLocation) -> Error {
@@ -146,46 +160,66 @@ fn no_files_into(manifest: &Manifest, target: &StoreLocation, part: bool) -> Err
 /// The databases to restore, with the names they get.
 pub(crate) fn chosen(
     manifest: &Manifest,
+    held: &[Described],
     options: &RestoreOptions,
-) -> Result<Vec<(ManifestDatabase, String)>> {
+) -> Result<Vec<(Described, String)>> {
     let Some(name) = &options.database else {
         if options.rename.is_some() {
             let detail = "goes together with --database".into();
             return Err(Error::Usage { what: "--as".into(), detail });
         }
-        let all = manifest.databases.iter();
+        let all = held.iter();
         return Ok(all.map(|database| (database.clone(), database.name.clone())).collect());
     };
-    let Some(database) = manifest.databases.iter().find(|database| database.name == *name) else {
-        let names: Vec<&str> = manifest.databases.iter().map(|d| d.name.as_str()).collect();
+    let Some(database) = held.iter().find(|database| database.name == *name) else {
+        let names = names_of(held);
         return Err(Error::Usage {
             what: format!("the database {name:?}"),
-            detail: format!("is not in snapshot {}; it has {}", manifest.id, names.join(", ")),
+            detail: format!("is not in snapshot {}; it has {names}", manifest.id),
         });
     };
     let named = options.rename.clone().unwrap_or_else(|| name.clone());
     Ok(vec![(database.clone(), named)])
 }
 
+/// As many names of databases as fit a line, and how many more there are.
+fn names_of(held: &[Described]) -> String {
+    const SHOWN: usize = 20;
+    let names: Vec<&str> = held.iter().take(SHOWN).map(|one| one.name.as_str()).collect();
+    let names = names.join(", ");
+    match held.len() {
+        0 => "none".to_owned(),
+        count if count > SHOWN => format!("{names}, and {} more", count - SHOWN),
+        _ => names,
+    }
+}
+
 impl Plan {
     fn report(&self, target: &StoreLocation) -> RestoreReport {
         let manifest = &self.manifest;
         let mut report = RestoreReport {
-            databases: DatabaseReport::of_manifest(manifest),
-            global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
-            bytes: manifest.databases.iter().filter_map(|d| Some(d.sum.as_ref()?.bytes)).sum(),
+            databases: DatabaseReport::of_snapshot(&self.held),
+            global_lthash: global_word(manifest.global()),
+            bytes: manifest.sum.as_ref().map_or(0, |sum| sum.bytes),
             dry_run: true,
+            notes: self.notes.clone(),
             ..empty_report(manifest, target)
         };
         match &self.how {
             How::Records { databases, .. } => {
-                let named = |(database, name): &(ManifestDatabase, String)| {
-                    DatabaseReport::new(name.clone(), database.sum.as_ref())
+                let named = |(database, name): &(Described, String)| {
+                    DatabaseReport::new(name.clone(), database.proof.as_ref())
                 };
                 report.databases = databases.iter().map(named).collect();
-                let sums = || databases.iter().filter_map(|(d, _)| d.sum.as_ref());
-                report.bytes = sums().map(|sum| sum.bytes).sum();
-                report.global_lthash = global_word(Some(sums().map(|sum| &sum.lthash).sum()));
+                if databases.len() < self.held.len() {
+                    // Of a part of them, the sum is known once it was read.
+                    let bytes = databases.iter().filter_map(|(database, _)| database.proof);
+                    report.bytes = bytes.map(|proof| proof.bytes).sum();
+                    report.global_lthash = match report.databases.as_slice() {
+                        [only] => only.lthash.clone(),
+                        _ => None,
+                    };
+                }
             }
             How::Files { files } => {
                 report.files = Some(files.len() as u64);
@@ -246,7 +280,7 @@ impl Plan {
                     Scratch::fill(repository, &self.manifest, target, into.context).await?;
                 let origin = origin(&self.manifest);
                 let converted = into.convert(scratch.source(), &origin).await?;
-                prove_converted(&self.manifest, &converted.databases)?;
+                prove_converted(&self.held, &converted.databases)?;
                 report.databases = converted.databases;
                 report.global_lthash = converted.global_lthash;
                 report.bytes = converted.bytes;
@@ -307,32 +341,70 @@ impl Into<'_> {
         repository: &Repository,
         manifest: &Manifest,
         layout: Layout,
-        databases: &[(ManifestDatabase, String)],
+        databases: &[(Described, String)],
     ) -> Result<Made> {
         let infos = databases.iter().map(|(database, name)| described(database, name)).collect();
         let content = Content::Records { layout, databases: infos };
         let mut restore = self.begin(content, origin(manifest)).await?;
-        let total = databases.iter().filter_map(|(d, _)| d.sum.as_ref()).map(|sum| sum.bytes).sum();
-        self.context.phase("restoring records", Some(total));
-        let mut expected = Vec::with_capacity(databases.len());
-        for (number, (database, name)) in databases.iter().enumerate() {
-            let mut sum = DatabaseSum::default();
-            if let Some(tree) = &database.tree {
-                let mut batches = scan(repository.objects(), tree, &database.tag, None);
-                while let Some((batch, part)) = batches.try_next().await? {
-                    self.context.check()?;
-                    sum.add(&part);
-                    let (bytes, begun) = sums::counted(&batch);
-                    self.context.advance(bytes, begun);
-                    if !batch.is_empty() {
-                        restore.load(number, batch).await?;
-                    }
-                }
+        let proofs = databases.iter().filter_map(|(database, _)| database.proof);
+        self.context.phase("restoring records", Some(proofs.map(|proof| proof.bytes).sum()));
+        let (objects, directory) = (repository.objects(), manifest.directory());
+        let mut opened = match &self.options.database {
+            None => open_databases(objects, directory),
+            Some(name) => {
+                let one = open_database(objects, directory, name).await?;
+                stream::iter(one.map(Ok)).boxed()
             }
+        };
+        let mut total = DatabaseSum::default();
+        for (number, (database, _)) in databases.iter().enumerate() {
+            let found = opened.try_next().await?.filter(|found| found.described == *database);
+            let records = found.ok_or_else(|| changed(database))?.records;
+            let sum = self.load(objects, number, database, records, restore.as_mut()).await?;
             prove_database(database, &sum)?;
-            expected.push(Expected { name: name.clone(), tag: database.tag.clone(), sum });
+            total.add(&sum);
         }
+        if self.options.database.is_none() {
+            prove_total(manifest, &total)?;
+        }
+        drop(opened);
+        let expected: Vec<_> =
+            databases.iter().map(|(one, name)| Expected::of(one, name)).collect();
         self.publish_proved(restore, &expected).await
+    }
+
+    /// Loads a database, and returns the sum of what was read.
+    async fn load(
+        &self,
+        objects: &Objects,
+        number: usize,
+        database: &Described,
+        records: OpenRecords,
+        into: &mut dyn Restore,
+    ) -> Result<DatabaseSum> {
+        let tree = match records {
+            OpenRecords::Here(batch, sum) => {
+                self.context.check()?;
+                self.context.advance(sum.bytes, sum.records);
+                if !batch.is_empty() {
+                    into.load(number, batch).await?;
+                }
+                return Ok(sum);
+            }
+            OpenRecords::Tree(tree) => tree,
+        };
+        let mut sum = DatabaseSum::default();
+        let mut batches = scan(objects, &tree, &database.tag, None);
+        while let Some((batch, part)) = batches.try_next().await? {
+            self.context.check()?;
+            sum.add(&part);
+            let (bytes, begun) = sums::counted(&batch);
+            self.context.advance(bytes, begun);
+            if !batch.is_empty() {
+                into.load(number, batch).await?;
+            }
+        }
+        Ok(sum)
     }
 
     /// Publishes a store of records once it holds what it must.
@@ -426,6 +498,7 @@ impl Into<'_> {
         let bytes = info.databases.iter().map(|database| database.estimated_bytes).sum();
         self.context.phase("converting records", bytes);
         let mut expected = Vec::with_capacity(info.databases.len());
+        let mut total = DatabaseSum::default();
         for (number, database) in info.databases.iter().enumerate() {
             let mut summer = backup_core::integrity::Summer::new(database.name.as_bytes());
             let mut batches = records.scan(number, None);
@@ -438,28 +511,30 @@ impl Into<'_> {
                 restore.load(number, batch).await?;
             }
             let (name, tag) = (database.name.clone(), database.name.clone().into_bytes());
-            expected.push(Expected { name, tag, sum: summer.finish()? });
+            let sum = summer.finish()?;
+            expected.push(Expected { name, tag, proof: Proof::of(&sum) });
+            total.add(&sum);
         }
         let made = self.publish_proved(restore, &expected).await?;
         Ok(Converted {
             databases: DatabaseReport::sorted(
-                expected.iter().map(|one| DatabaseReport::new(&one.name, Some(&one.sum))),
+                expected.iter().map(|one| DatabaseReport::new(&one.name, Some(&one.proof))),
             ),
-            global_lthash: global_word(Some(expected.iter().map(|one| &one.sum.lthash).sum())),
-            bytes: expected.iter().map(|one| one.sum.bytes).sum(),
+            global_lthash: global_word(Some(&total.lthash)),
+            bytes: total.bytes,
             made,
             unusual: info.unusual,
         })
     }
 }
 
-pub(crate) fn described(database: &ManifestDatabase, name: &str) -> DatabaseInfo {
+pub(crate) fn described(database: &Described, name: &str) -> DatabaseInfo {
     DatabaseInfo {
         name: name.to_owned(),
         order: Order::Key,
         settings: database.settings.clone(),
-        estimated_records: database.sum.as_ref().map(|sum| sum.records),
-        estimated_bytes: database.sum.as_ref().map(|sum| sum.bytes),
+        estimated_records: database.proof.map(|proof| proof.records),
+        estimated_bytes: database.proof.map(|proof| proof.bytes),
     }
 }
 
@@ -473,29 +548,46 @@ pub(crate) fn origin(manifest: &Manifest) -> Origin {
     }
 }
 
-fn prove_database(database: &ManifestDatabase, found: &DatabaseSum) -> Result<()> {
-    let expected = database.sum.clone().unwrap_or_default();
-    if expected == *found {
+fn prove_database(database: &Described, found: &DatabaseSum) -> Result<()> {
+    let found = Proof::of(found);
+    if database.proof == Some(found) {
         return Ok(());
     }
-    let say = |sum: &DatabaseSum| {
-        format!("{} records with LtHash {}", sum.records, sum.lthash.checksum())
-    };
-    let detail = format!(
-        "the snapshot has {}, read were {}; nothing was replaced",
-        say(&expected),
-        say(found)
-    );
+    let say = |proof: &Proof| format!("{} records with LtHash {}", proof.records, proof.checksum);
+    let expected = database.proof.as_ref().map_or_else(|| "no proof".to_owned(), say);
+    let detail =
+        format!("the snapshot has {expected}, read were {}; nothing was replaced", say(&found));
     Err(Error::NotProved { database: database.name.clone(), detail })
 }
 
-/// A conversion of a files snapshot that carries a logical proof must agree with it.
-fn prove_converted(manifest: &Manifest, found: &[DatabaseReport]) -> Result<()> {
-    if manifest.proved_from.is_none() {
+/// All databases together must have the sum that the manifest says.
+fn prove_total(manifest: &Manifest, found: &DatabaseSum) -> Result<()> {
+    if manifest.sum.as_ref() == Some(found) {
         return Ok(());
     }
-    for expected in DatabaseReport::of_manifest(manifest) {
-        if !found.contains(&expected) {
+    let found = found.lthash.checksum();
+    let detail = format!(
+        "together they have the LtHash {found}, which is not the one of the snapshot; nothing was replaced"
+    );
+    Err(Error::NotProved { database: "(all)".into(), detail })
+}
+
+/// A directory that is read twice says the same: its objects never change.
+pub(crate) fn changed(database: &Described) -> Error {
+    let detail = "the snapshot has it no more where it had it; nothing was replaced".into();
+    Error::NotProved { database: database.name.clone(), detail }
+}
+
+/// A conversion of a files snapshot that carries a logical proof must agree with it.
+fn prove_converted(held: &[Described], found: &[DatabaseReport]) -> Result<()> {
+    let proved = held.iter().filter(|database| database.proof.is_some());
+    for expected in proved.map(|one| DatabaseReport::new(&one.name, one.proof.as_ref())) {
+        // Both are sorted by name.
+        let at = found.binary_search_by(|one| one.name.cmp(&expected.name));
+        if at.is_ok_and(|at| found[at] == expected) {
+            continue;
+        }
+        {
             let detail = "its records are not those that the snapshot was proved with".into();
             return Err(Error::NotProved { database: expected.name, detail });
         }

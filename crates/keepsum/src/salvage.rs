@@ -2,14 +2,19 @@
 //!
 //! The store that comes of it is marked and never called proved.
 
-use archive::manifest::{Manifest, ManifestDatabase, Shape};
+use archive::directory::{Described, Proof};
+use archive::manifest::{Manifest, Shape};
 use archive::node::Tree;
 use backup_core::check::CheckLevel;
 use backup_core::integrity::Summer;
 use backup_core::progress::Context;
 use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
 use futures_util::TryStreamExt;
-use remote::tree::{FileSurvey, Salvaged, salvage_records, survey_files, whole_contents};
+use futures_util::stream::BoxStream;
+use remote::tree::{
+    FileSurvey, Loss, Salvaged, SalvagedDatabase, StoredDatabase, salvage_databases,
+    salvage_records, survey_files, whole_contents,
+};
 use remote::{Host, Repository};
 
 use crate::built::{self, Expected};
@@ -99,18 +104,33 @@ impl Salvaging<'_> {
             return Err(restore::takes_no_records(self.manifest, self.target));
         }
         let layout = self.options.layout.unwrap_or(self.manifest.layout);
-        let databases = restore::chosen(self.manifest, self.options)?;
+        let held = self.find(report).await?;
+        let databases = restore::chosen(self.manifest, &held, self.options)?;
         let infos = databases.iter().map(|(database, name)| restore::described(database, name));
         let content = Content::Records { layout, databases: infos.collect() };
         let mut into = target.begin(self.plan(content), self.context).await?;
         self.context.phase("salvaging records", None);
         let mut expected = Vec::with_capacity(databases.len());
+        let mut stored = self.databases();
         for (number, (database, name)) in databases.iter().enumerate() {
-            let sum = self.database(number, database, into.as_mut(), report).await?;
+            let found = loop {
+                match stored.try_next().await? {
+                    Some(SalvagedDatabase::Known(found)) => {
+                        if found.database.described.name == database.name {
+                            break found;
+                        }
+                    }
+                    Some(SalvagedDatabase::Lost(_)) => {}
+                    None => return Err(restore::changed(database)),
+                }
+            };
+            let sum = self.database(number, &found, into.as_mut(), report).await?;
+            let proof = Proof::of(&sum);
             report.bytes += sum.bytes;
-            report.databases.push(DatabaseReport::new(name.clone(), Some(&sum)));
-            expected.push(Expected { name: name.clone(), tag: database.tag.clone(), sum });
+            report.databases.push(DatabaseReport::new(name.clone(), Some(&proof)));
+            expected.push(Expected { name: name.clone(), tag: database.tag.clone(), proof });
         }
+        drop(stored);
         let built = into.complete().await?;
         report.not_carried = built.not_carried().iter().map(NotCarriedReport::of).collect();
         // What is whole must not be lost on its way, though the store is not proved by it.
@@ -118,16 +138,51 @@ impl Salvaging<'_> {
         Ok(built.publish().await?)
     }
 
+    fn databases(&self) -> BoxStream<'static, remote::Result<SalvagedDatabase>> {
+        salvage_databases(self.repository.objects(), self.manifest.directory())
+    }
+
+    /// What the databases are that can be found. Those that cannot are lost.
+    async fn find(&self, report: &mut RestoreReport) -> Result<Vec<Described>> {
+        let (mut found, mut stored) = (Vec::new(), self.databases());
+        let mut damage = None;
+        while let Some(next) = stored.try_next().await? {
+            match next {
+                SalvagedDatabase::Known(stored) => found.push(stored.database.described),
+                SalvagedDatabase::Lost(loss) if self.wants(&loss) => {
+                    report.losses.push(LossReport::of_databases(&loss));
+                    damage = Some(loss.why);
+                }
+                SalvagedDatabase::Lost(_) => {}
+            }
+        }
+        match damage {
+            Some(source) if found.is_empty() => {
+                let snapshot = self.manifest.id.to_string();
+                Err(Error::NothingToSalvage { snapshot, source })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Whether a database that was asked for may be among these.
+    fn wants(&self, loss: &Loss) -> bool {
+        let may_be = |name: &String| {
+            (loss.first.key.as_slice()..=loss.last.key.as_slice()).contains(&name.as_bytes())
+        };
+        self.options.database.as_ref().is_none_or(may_be)
+    }
+
     async fn database(
         &self,
         number: usize,
-        database: &ManifestDatabase,
+        stored: &StoredDatabase,
         into: &mut dyn backup_core::Restore,
         report: &mut RestoreReport,
     ) -> Result<backup_core::integrity::DatabaseSum> {
+        let database = &stored.database.described;
         let mut summer = Summer::new(&database.tag);
-        let Some(tree) = &database.tree else { return Ok(summer.finish()?) };
-        let mut parts = salvage_records(self.repository.objects(), tree, &database.tag);
+        let mut parts = salvage_records(self.repository.objects(), stored);
         while let Some(part) = parts.try_next().await? {
             self.context.check()?;
             match part {

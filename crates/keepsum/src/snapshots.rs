@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use archive::catalog::{SnapshotEntry, State};
+use archive::directory::Described;
 use archive::manifest::{Manifest, ProvedFrom, Shape, SnapshotId};
 use backup_core::progress::Context;
 use backup_core::source::Layout;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use remote::Repository;
+use remote::tree::describe_databases;
 
 use crate::report::{DatabaseReport, ShowReport, SnapshotReport, global_word, proof_word};
 use crate::selector::{self, Selector, SnapshotSpec, in_order, resolve};
@@ -44,13 +46,14 @@ pub async fn list_with_databases(
     stream::iter(listed)
         .map(async |(entry, report): (SnapshotEntry, SnapshotReport)| {
             context.check()?;
-            match manifest(repository, &entry).await {
-                Ok(manifest) => Ok(SnapshotReport {
-                    databases: DatabaseReport::of_manifest(&manifest),
+            match described(repository, &entry).await {
+                Ok(databases) => Ok(SnapshotReport {
+                    databases: DatabaseReport::of_snapshot(&databases),
                     ..report
                 }),
                 Err(Error::Remote(error)) if error.is_damage() => {
-                    context.note(format!("the manifest of snapshot {}: {error}", entry.id));
+                    let what = format!("what snapshot {} holds cannot be read: {error}", entry.id);
+                    context.note(what);
                     Ok(SnapshotReport { shape: "damaged", ..report })
                 }
                 Err(error) => Err(error),
@@ -93,7 +96,8 @@ pub async fn show(
 ) -> Result<ShowReport> {
     let head = repository.head().await?;
     let manifest = find_in(repository, &head.state, spec).await?;
-    Ok(details(repository, &head.state, &manifest))
+    let databases = databases(repository, &manifest).await?;
+    Ok(details(repository, &head.state, &manifest, &databases))
 }
 
 /// The manifest of the snapshot that `spec` names.
@@ -134,6 +138,20 @@ async fn manifest(repository: &Repository, entry: &SnapshotEntry) -> Result<Mani
     explained(repository, entry.id, read.map_err(Error::from)).await
 }
 
+/// The databases of a snapshot, in the order of their names.
+pub(crate) async fn databases(
+    repository: &Repository,
+    manifest: &Manifest,
+) -> Result<Vec<Described>> {
+    let (objects, directory) = (repository.objects(), manifest.directory());
+    let described = describe_databases(objects, directory, manifest.sum.as_ref()).await;
+    explained(repository, manifest.id, described.map_err(Error::from)).await
+}
+
+async fn described(repository: &Repository, entry: &SnapshotEntry) -> Result<Vec<Described>> {
+    databases(repository, &manifest(repository, entry).await?).await
+}
+
 /// What came of reading a snapshot, where damage may mean that it was removed meanwhile.
 pub(crate) async fn explained<T>(
     repository: &Repository,
@@ -171,7 +189,12 @@ fn summary(snapshot: &SnapshotEntry, previous: Option<u64>, now: u64) -> Snapsho
 ///
 /// # Panics
 /// Where it is not live in `state`.
-pub(crate) fn details(repository: &Repository, state: &State, manifest: &Manifest) -> ShowReport {
+pub(crate) fn details(
+    repository: &Repository,
+    state: &State,
+    manifest: &Manifest,
+    databases: &[Described],
+) -> ShowReport {
     let (files, files_bytes) = match manifest.shape {
         Shape::Records => (None, None),
         Shape::Files { count, bytes, .. } => (Some(count), Some(bytes)),
@@ -182,7 +205,7 @@ pub(crate) fn details(repository: &Repository, state: &State, manifest: &Manifes
     let now = repository.host().clock.now_ms();
     ShowReport {
         summary: SnapshotReport {
-            databases: DatabaseReport::of_manifest(manifest),
+            databases: DatabaseReport::of_snapshot(databases),
             ..summary(entry, previous.map(|previous| previous.created_ms), now)
         },
         description: manifest.description.clone(),
@@ -194,7 +217,7 @@ pub(crate) fn details(repository: &Repository, state: &State, manifest: &Manifes
         },
         proof: proof_word(manifest),
         proved_from: manifest.proved_from.map(ProvedFrom::word),
-        global_lthash: global_word(manifest.proved_from.and_then(|_| manifest.global())),
+        global_lthash: global_word(manifest.global()),
         files,
         files_bytes,
         notes: manifest.notes.clone(),

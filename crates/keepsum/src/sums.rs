@@ -1,10 +1,18 @@
 //! The LtHash of records as they are read: of a whole store by parallel scans, or batch by batch.
 
+use std::pin::pin;
+use std::sync::Arc;
+
+use archive::directory::{Content, Database, Directory, Holding, Proof};
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::progress::Context;
 use backup_core::record::{RecordBatch, RecordKey};
 use backup_core::source::{BatchStream, DatabaseInfo, Records, Snapshot, ranges_between};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::future;
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use lthash::LtHash;
+use remote::Session;
+use remote::tree::{DirectoryWriter, DirectoryWritten, described};
 
 use crate::Result;
 
@@ -14,53 +22,86 @@ const MAX_READERS: usize = 16;
 /// About how many bytes one reader reads in one go.
 const RANGE_BYTES: u64 = 64 << 20;
 
+/// A batch up to this many bytes is summed where it is: another thread would take longer to begin.
+const SMALL_BYTES: usize = 16 << 10;
+
 /// The most ranges of a database.
 const MAX_RANGES: usize = 4096;
 
-/// The sum of every database of a snapshot under its name; none where the snapshot has no records.
+/// The proof of every database of a snapshot under its name, and the sum of them all; nothing where the
+/// snapshot has no records.
 pub(crate) async fn sum_snapshot(
     snapshot: &dyn Snapshot,
     context: &Context,
-) -> Result<Vec<DatabaseSum>> {
-    let Some(records) = snapshot.records() else { return Ok(Vec::new()) };
+) -> Result<(Vec<Proof>, LtHash)> {
+    let Some(records) = snapshot.records() else { return Ok((Vec::new(), LtHash::identity())) };
     let databases = &snapshot.info().databases;
     context.phase("summing records", estimate(databases));
-    sum_databases(records, databases, context).await
+    let order: Vec<usize> = (0..databases.len()).collect();
+    let tags = |number: usize| databases[number].name.as_bytes();
+    let (mut proofs, mut global) = (Vec::with_capacity(order.len()), LtHash::identity());
+    let mut sums = pin!(sum_each(records, databases, &order, tags, context));
+    while let Some((_, sum)) = sums.try_next().await? {
+        global += &sum.lthash;
+        proofs.push(Proof::of(&sum));
+    }
+    Ok((proofs, global))
 }
 
-/// The sum of every database under its name.
-pub(crate) async fn sum_databases(
-    records: &dyn Records,
-    databases: &[DatabaseInfo],
-    context: &Context,
-) -> Result<Vec<DatabaseSum>> {
-    let tags: Vec<&[u8]> = databases.iter().map(|database| database.name.as_bytes()).collect();
-    sum_tagged(records, databases, &tags, context).await
-}
-
-/// The sum of every database under the tag at its place in `tags`.
-pub(crate) async fn sum_tagged(
-    records: &dyn Records,
-    databases: &[DatabaseInfo],
-    tags: &[&[u8]],
-    context: &Context,
-) -> Result<Vec<DatabaseSum>> {
-    let ranges = stream::iter(databases.iter().zip(tags).enumerate())
-        .then(|(number, (database, tag))| ranges(records, number, database, tag))
+/// The sums of databases one after the other, in `order`, each under the tag that `tags` gives. A sum has
+/// 2 KiB: of a hundred thousand databases no more are kept than are being read.
+pub(crate) fn sum_each<'a>(
+    records: &'a dyn Records,
+    databases: &'a [DatabaseInfo],
+    order: &'a [usize],
+    tags: impl Fn(usize) -> &'a [u8] + Send + 'a,
+    context: &'a Context,
+) -> impl Stream<Item = Result<(usize, DatabaseSum)>> + Send + 'a {
+    let mut open = DatabaseSum::default();
+    stream::iter(order)
+        .then(move |&number| ranges(records, number, &databases[number], tags(number)))
         .map_ok(|ranges| stream::iter(ranges).map(Ok))
-        .try_flatten();
-    let summed = ranges
-        .map_ok(async |range: Range<'_>| {
-            let number = range.number;
-            Ok((number, range.sum(records, context).await?))
+        .try_flatten()
+        .map_ok(move |range: Range<'_>| async move {
+            let (number, is_last) = (range.number, range.end.is_none());
+            Ok((number, is_last, range.sum(records, context).await?))
         })
-        .try_buffer_unordered(readers());
-    let empty = vec![DatabaseSum::default(); databases.len()];
-    let add = async |mut sums: Vec<DatabaseSum>, (number, sum): (usize, DatabaseSum)| {
-        sums[number].add(&sum);
-        Ok(sums)
+        .try_buffered(readers())
+        .try_filter_map(move |(number, is_last, sum)| {
+            open.add(&sum);
+            let done = is_last.then(|| (number, std::mem::take(&mut open)));
+            future::ready(Ok(done))
+        })
+}
+
+/// Stores what the databases of a snapshot are whose files are copied, with their sums where the snapshot
+/// has records as well.
+pub(crate) async fn prove_databases(
+    session: &Arc<Session>,
+    snapshot: &dyn Snapshot,
+    parents: &[Directory<'_>],
+    context: &Context,
+) -> Result<DirectoryWritten> {
+    let databases = &snapshot.info().databases;
+    let mut order: Vec<usize> = (0..databases.len()).collect();
+    order.sort_by(|one, other| databases[*one].name.cmp(&databases[*other].name));
+    let Some(records) = snapshot.records() else {
+        let mut writer = DirectoryWriter::new(session, parents, Holding::Names);
+        for number in order {
+            let described = described(&databases[number], None);
+            writer.push(&Database { described, content: Content::Nothing }, None).await?;
+        }
+        return Ok(writer.finish().await?);
     };
-    summed.try_fold(empty, add).await
+    let mut writer = DirectoryWriter::new(session, parents, Holding::Sums);
+    let tags = |number: usize| databases[number].name.as_bytes();
+    let mut sums = pin!(sum_each(records, databases, &order, tags, context));
+    while let Some((number, sum)) = sums.try_next().await? {
+        let described = described(&databases[number], Some(&sum));
+        let held = Content::Sum(sum.lthash.clone());
+        writer.push(&Database { described, content: held }, Some(&sum.lthash)).await?;
+    }
+    Ok(writer.finish().await?)
 }
 
 /// Adds a batch to a sum, off the executor's threads, and gives both back.
@@ -68,6 +109,10 @@ pub(crate) async fn summed(
     mut summer: Summer,
     batch: RecordBatch,
 ) -> Result<(Summer, RecordBatch)> {
+    if batch.bytes() <= SMALL_BYTES {
+        summer.add(&batch)?;
+        return Ok((summer, batch));
+    }
     let work = move || summer.add(&batch).map(|()| (summer, batch));
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(backup_core::Error::engine("keepsum", "sum records"))??)
@@ -184,7 +229,10 @@ mod tests {
             }
             let cuts = super::ranges(records, 0, &databases[0], b"").await.unwrap();
             assert_eq!(cuts.len() > 1, ranges > 1, "{} ranges", cuts.len());
-            let sums = sum_databases(records, &databases, &Context::default()).await.unwrap();
+            let (context, order) = (Context::default(), [0, 1]);
+            let tags = |number: usize| databases[number].name.as_bytes();
+            let sums = sum_each(records, &databases, &order, tags, &context);
+            let sums: Vec<_> = sums.map_ok(|(_, sum)| sum).try_collect().await.unwrap();
             assert_eq!(sums, expected, "{ranges} ranges");
         }
     }
@@ -194,10 +242,9 @@ mod tests {
         let (contents, store) = (contents(), MemoryStore::new());
         transfer(&contents, &store, Existing::Refuse).await.unwrap();
         let snapshot = store.snapshot(View::Records, &Context::default()).await.unwrap();
-        let (databases, context) = (&snapshot.info().databases, Context::default());
+        let context = Context::default();
         context.cancel();
-        let summed = sum_databases(records_of(snapshot.as_ref()).unwrap(), databases, &context);
-        let error = summed.await.unwrap_err();
+        let error = sum_snapshot(snapshot.as_ref(), &context).await.unwrap_err();
         assert!(matches!(error, crate::Error::Core(backup_core::Error::Cancelled)), "{error}");
     }
 }

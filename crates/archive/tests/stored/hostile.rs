@@ -2,6 +2,7 @@
 //!
 //! What they cost in memory and time is measured in `tests/hostile_memory.rs`.
 
+mod directories;
 mod entries;
 mod leaves;
 mod manifests;

@@ -6,13 +6,13 @@ use archive::catalog::{
     Change, Entry, EntryHash, Pin, PinId, RepositoryId, SnapshotEntry, SourceId, State,
 };
 use archive::leaf::{FinishedLeaf, LeafBuilder, LeafRecord, LeafValue};
-use archive::manifest::{Manifest, ManifestDatabase, PageProof, ProvedFrom, Shape, SnapshotId};
+use archive::manifest::{Manifest, PageProof, ProvedFrom, Shape, SnapshotId};
 use archive::node::{Child, Node, NodeBuilder, Tree};
 use archive::object::{Hashed, Kind, ObjectHash, ObjectKey, ObjectName, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::position::{Consistency, Position};
 use backup_core::record::{Record, RecordKey};
-use backup_core::source::{Layout, Order, StoreDescription};
+use backup_core::source::{Layout, StoreDescription};
 use lthash::LtHash;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -143,7 +143,8 @@ fn described() -> Manifest {
         position: Position::RocksDb { sequence: 77 },
         consistency: Consistency::PointInTime,
         layout: Layout::Partitioned,
-        databases: Vec::new(),
+        databases: None,
+        sum: Some(DatabaseSum::default()),
         shape: Shape::Records,
         proved_from: Some(ProvedFrom::Source),
         notes: vec!["a note".into()],
@@ -152,12 +153,17 @@ fn described() -> Manifest {
     }
 }
 
-/// A manifest in the records shape: a database with records, and an empty one.
+/// A manifest in the records shape, of two databases.
 pub(crate) fn records_manifest() -> Manifest {
     let sum = sum_of(&small_records());
-    let tree = Some(tree_of(b"", Some(&sum)));
-    let empty = database("empty", Some(DatabaseSum::default()), None);
-    Manifest { databases: vec![database("default", Some(sum), tree), empty], ..described() }
+    Manifest { databases: Some(directory_of(Some(&sum))), sum: Some(sum), ..described() }
+}
+
+/// The tree of two databases whose records have a sum.
+pub(crate) fn directory_of(sum: Option<&DatabaseSum>) -> Tree {
+    let mut tree = tree_of(b"", sum);
+    (tree.levels, tree.root.records) = (0, 2);
+    tree
 }
 
 /// A manifest in the files shape, without a logical proof.
@@ -165,7 +171,8 @@ pub(crate) fn files_manifest() -> Manifest {
     Manifest {
         position: Position::Named("checkpoint 4".into()),
         consistency: Consistency::Window { from_ms: 5, to_ms: 9 },
-        databases: vec![database("default", None, None)],
+        databases: Some(directory_of(None)),
+        sum: None,
         shape: Shape::Files { tree: Some(tree_of(b"CURRENT", None)), count: 4, bytes: 123_000 },
         proved_from: None,
         ..described()
@@ -182,15 +189,6 @@ pub(crate) fn paged_manifest() -> Manifest {
         pages: Some(PageProof { page_bytes: 4096, sum, generation: [7; 16] }),
         ..files_manifest()
     }
-}
-
-pub(crate) fn database(
-    name: &str,
-    sum: Option<DatabaseSum>,
-    tree: Option<Tree>,
-) -> ManifestDatabase {
-    let (tag, settings) = (name.as_bytes().to_vec(), Some("[CFOptions]".into()));
-    ManifestDatabase { name: name.into(), tag, order: Order::Key, settings, sum, tree }
 }
 
 pub(crate) fn snapshot_entry(seed: u8) -> SnapshotEntry {
@@ -338,24 +336,24 @@ fn any_consistency() -> impl Strategy<Value = Consistency> {
 
 /// Manifests of both shapes, with sums and without.
 pub(crate) fn any_manifest() -> impl Strategy<Value = Manifest> {
-    let texts = (".*", any::<[Option<String>; 4]>(), vec(".*", 0..4));
+    let texts = (".*", any::<[Option<String>; 3]>(), vec(".*", 0..4));
     let history = (any_position(), any_consistency(), any::<bool>());
-    let databases = btree_map(".*", (any_sum(), any::<u32>(), any::<bool>()), 0..4);
+    let databases = (0_u64..4, any_sum(), any::<u32>());
     (any::<[u8; 16]>(), any::<u64>(), texts, history, databases, any::<(bool, bool)>()).prop_map(
         |(id, created_ms, texts, (position, consistency, plain), databases, (files, proved))| {
-            let (host, [identity, label, description, settings], notes) = texts;
-            let entry =
-                |(name, (lthash, records, token)): (String, (Option<LtHash>, u32, bool))| {
-                    let lthash = lthash.unwrap_or_default();
-                    let records = if lthash.is_identity() { 0 } else { u64::from(records) + 1 };
-                    let sum = DatabaseSum { lthash, records, bytes: records * 3 };
-                    let tree =
-                        (records > 0 && !files).then(|| tree_of(name.as_bytes(), Some(&sum)));
-                    let order = if token { Order::Token } else { Order::Key };
-                    let sum = (proved || !files).then_some(sum);
-                    let settings = settings.clone();
-                    ManifestDatabase { tag: name.clone().into(), name, order, settings, sum, tree }
-                };
+            let (host, [identity, label, description], notes) = texts;
+            let (count, lthash, records) = databases;
+            let sum = DatabaseSum {
+                lthash: if count > 0 { lthash.unwrap_or_default() } else { LtHash::identity() },
+                records: if count > 0 { records.into() } else { 0 },
+                bytes: if count > 0 { u64::from(records) * 3 } else { 0 },
+            };
+            let sum = (proved || !files).then_some(sum);
+            let databases = (count > 0).then(|| {
+                let mut tree = directory_of(sum.as_ref());
+                tree.root.records = count;
+                tree
+            });
             let tree = proved.then(|| tree_of(b"CURRENT", None));
             let (count, bytes) = if proved { (3, 1000) } else { (0, 0) };
             let source = StoreDescription { identity, ..described().source };
@@ -370,7 +368,8 @@ pub(crate) fn any_manifest() -> impl Strategy<Value = Manifest> {
                 position,
                 consistency,
                 layout: if plain { Layout::Plain } else { Layout::Partitioned },
-                databases: databases.into_iter().map(entry).collect(),
+                databases,
+                sum,
                 shape: if files { Shape::Files { tree, count, bytes } } else { Shape::Records },
                 proved_from: (proved || !files).then_some(ProvedFrom::Repository),
                 notes,

@@ -19,7 +19,7 @@ impl Place {
         let place = Self { folder: tempfile::tempdir().unwrap() };
         let mut contents = Contents::new();
         for number in 0..50_u32 {
-            contents.put("accounts", b"", &number.to_be_bytes(), b"a value".to_vec());
+            contents.put("accounts", b"", &number.to_be_bytes(), vec![b'v'; 400]);
         }
         let store: StoreLocation = place.store("db").parse().unwrap();
         let target = store.target().unwrap();

@@ -39,6 +39,9 @@ fn assert_marked(target: &StoreLocation, what: &str) {
 
 /// Whether a record is in a range that is said to be lost.
 fn is_lost(loss: &LossReport, database: &str, at: &RecordKey) -> bool {
+    if let (Some(first), Some(last)) = (&loss.database, &loss.last_database) {
+        return (first.as_str()..=last.as_str()).contains(&database);
+    }
     let place = [hex::encode(&at.root_key), hex::encode(&at.key)];
     let (Some(first), Some(last)) = (&loss.first, &loss.last) else { return false };
     loss.database.as_deref() == Some(database) && *first <= place && place <= *last
@@ -87,9 +90,12 @@ async fn every_record_comes_back_or_is_listed_as_lost() {
                 }
             }
             let told: u64 = report.losses.iter().filter_map(|loss| loss.records).sum();
-            assert_eq!(told, lost.values().sum::<u64>(), "{what}");
+            // Of databases that are lost with all they were, nothing tells how many records they had.
+            let all_told = report.losses.iter().all(|loss| loss.records.is_some());
+            let lost = lost.values().sum::<u64>();
+            assert!(told == lost || (!all_told && told < lost), "{what}: {told} of {lost}");
             tried += 1;
-            with_losses += usize::from(told > 0);
+            with_losses += usize::from(lost > 0);
             sound.write(&path, &bytes);
         }
     }

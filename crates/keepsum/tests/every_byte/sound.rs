@@ -300,16 +300,26 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A few records in leaves of their own, so that a node is above them.
+/// How long values are: together they are more than the directory takes.
+const LENGTH: usize = 3000;
+
+/// A few records in leaves of their own, so that a node is above them, and a database that stands in the
+/// directory.
 fn sample(version: u8) -> Contents {
-    let ends = |number: &u64| Boundary::Records.ends_leaf(b"", &number.to_be_bytes(), 12);
+    let ends =
+        |number: &u64| Boundary::Records.ends_leaf(b"", &number.to_be_bytes(), LENGTH as u64);
     let boundaries: Vec<u64> = (0..).filter(ends).take(2).collect();
     let mut contents = Contents::new();
     for key in boundaries.iter().flat_map(|at| [at - 1, *at, at + 1]) {
-        contents.put("accounts", b"", &key.to_be_bytes(), format!("{key:012}").into_bytes());
+        contents.put("accounts", b"", &key.to_be_bytes(), format!("{key:0LENGTH$}").into_bytes());
     }
     let changing = (boundaries[1] + 1).to_be_bytes();
-    contents.put("accounts", b"", &changing, format!("version {version:4}").into_bytes());
+    contents.put(
+        "accounts",
+        b"",
+        &changing,
+        format!("version {version:0width$}", width = LENGTH - 8).into_bytes(),
+    );
     contents.put("names", b"", b"one", b"a name".to_vec());
     contents
 }

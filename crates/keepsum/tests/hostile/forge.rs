@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use archive::catalog::{Change, SnapshotEntry};
-use archive::manifest::{Manifest, ManifestDatabase, SnapshotId};
+use archive::manifest::{Manifest, SnapshotId};
 use archive::node::{Child, Node, Tree};
 use archive::object::{Hashed, Kind, ObjectHash, ObjectKey, ObjectName, ObjectRef};
 use archive::wire::Writer;
@@ -18,6 +18,7 @@ use keepsum::location::SourceOptions;
 use keepsum::{Host, Repository, RepositoryLocation, StoreLocation};
 use lthash::LtHash;
 use remote::Decision;
+use remote::tree::describe_databases;
 use testkit::contents::Contents;
 use testkit::transfer::transfer;
 
@@ -121,6 +122,25 @@ impl ForgedLeaf {
     }
 }
 
+/// What a directory says of the database `data`, before its content.
+pub(crate) const DATA: &[u8] = b"\x04data\x00\x00";
+
+/// The value of a directory's record of a database that has a tree.
+pub(crate) fn tree_value(levels: u8, root: Child) -> Vec<u8> {
+    let mut value = [DATA, &[3, levels]].concat();
+    // As the only child of a node without a sum, behind version, level, form and count.
+    let node = Node { level: 1, sum: None, children: vec![root] };
+    value.extend_from_slice(&node.encode()[4..]);
+    value
+}
+
+/// The value of a directory's record of a small database, with a checksum that it claims.
+pub(crate) fn inline_value(checksum: &[u8; 32], leaf: &[u8]) -> Vec<u8> {
+    let mut value = [DATA, &[2], checksum].concat();
+    value.put_bytes(leaf);
+    value
+}
+
 impl Forge {
     /// A repository of a small store of this engine.
     pub(crate) async fn new(engine: &str) -> Self {
@@ -209,15 +229,29 @@ impl Forge {
 
     /// A manifest of one database that has `tree`, with the sum that its root claims.
     pub(crate) fn of_tree(&self, levels: u8, root: Child, lthash: LtHash) -> Manifest {
-        let mut manifest = self.manifest();
-        let (records, bytes) = (root.records, root.bytes);
-        let database = ManifestDatabase {
-            sum: Some(DatabaseSum { lthash, records, bytes }),
-            tree: Some(Tree { levels, root }),
-            ..manifest.databases[0].clone()
-        };
-        manifest.databases = vec![database];
-        manifest
+        let sum = DatabaseSum { lthash, records: root.records, bytes: root.bytes };
+        self.of_databases(&[(b"data", tree_value(levels, root))], sum)
+    }
+
+    /// A manifest of the databases that these values describe, with a sum that it claims.
+    pub(crate) fn of_databases(
+        &self,
+        databases: &[(&[u8], Vec<u8>)],
+        sum: DatabaseSum,
+    ) -> Manifest {
+        let mut leaf = ForgedLeaf { sum: Some(sum.lthash.clone()), ..ForgedLeaf::default() };
+        for (name, value) in databases {
+            leaf.push(b"", name, value);
+        }
+        let databases = Some(Tree { levels: 0, root: self.leaf(&leaf) });
+        Manifest { databases, sum: Some(sum), ..self.manifest() }
+    }
+
+    /// Whether what a manifest says of its databases can be read.
+    pub(crate) async fn shows(&self, manifest: &Manifest) -> bool {
+        let (objects, sum) = (self.repository.objects(), manifest.sum.as_ref());
+        manifest.encode().is_ok()
+            && describe_databases(objects, manifest.directory(), sum).await.is_ok()
     }
 
     /// Makes a snapshot live, whatever its manifest says.

@@ -1,14 +1,16 @@
 //! Hostile trees of records, and hostile manifests.
 
 use archive::catalog::SnapshotEntry;
-use archive::manifest::{Manifest, ManifestDatabase};
+use archive::manifest::Manifest;
 use archive::node::{Child, Tree};
 use archive::object::{Kind, ObjectRef};
+use archive::wire::{MAX_SEQUENCE, Writer};
+use backup_core::integrity::DatabaseSum;
 use backup_core::record::RecordKey;
 use lthash::LtHash;
 
 use crate::Hostile;
-use crate::forge::{Forge, ForgedLeaf};
+use crate::forge::{Forge, ForgedLeaf, inline_value};
 
 const TAG: &[u8] = b"data";
 
@@ -18,6 +20,7 @@ pub(crate) async fn all() -> Vec<Hostile> {
     nodes(&mut all).await;
     sums(&mut all).await;
     bombs(&mut all).await;
+    directories(&mut all).await;
     manifests(&mut all).await;
     all
 }
@@ -30,7 +33,7 @@ async fn add(
 ) {
     let forge = Forge::new("memory").await;
     let manifest = make(&forge).await;
-    let shows = manifest.encode().is_ok();
+    let shows = forge.shows(&manifest).await;
     forge.commit(&manifest).await;
     all.push(Hostile { name, forge, shows });
 }
@@ -269,28 +272,86 @@ async fn bombs(all: &mut Vec<Hostile>) {
     all.push(Hostile { name: "a manifest of 32 MiB of zeros", forge, shows: false });
 }
 
-async fn manifests(all: &mut Vec<Hostile>) {
-    add(all, "12,001 databases", async |forge: &Forge| {
+/// A snapshot of one small database, whose checksum and leaf `change` changes.
+async fn small(
+    all: &mut Vec<Hostile>,
+    name: &'static str,
+    change: impl FnOnce(&mut [u8; 32], &mut Vec<u8>),
+) {
+    add(all, name, async move |forge: &Forge| {
+        let sum = good(&[(b"a", b"1")]).sum.unwrap();
+        let leaf = ForgedLeaf { sum: None, ..good(&[(b"a", b"1")]) };
+        let (mut checksum, mut leaf) = (sum.checksum().0, leaf.content());
+        change(&mut checksum, &mut leaf);
+        let sum = DatabaseSum { lthash: sum, records: 1, bytes: 2 };
+        forge.of_databases(&[(b"data", inline_value(&checksum, &leaf))], sum)
+    })
+    .await;
+}
+
+async fn directories(all: &mut Vec<Hostile>) {
+    add(all, "1,000,001 databases", async |forge: &Forge| {
         let mut manifest = forge.manifest();
-        let one = ManifestDatabase { tree: None, sum: None, ..manifest.databases[0].clone() };
-        let named = |number| ManifestDatabase { name: format!("{number:06}"), ..one.clone() };
-        manifest.databases = (0..12_001).map(named).collect();
+        manifest.databases.as_mut().unwrap().root.records = 1_000_001;
+        manifest
+    })
+    .await;
+    add(all, "more databases than there are", async |forge: &Forge| {
+        let mut manifest = forge.manifest();
+        manifest.databases.as_mut().unwrap().root.records = 1_000_000;
+        manifest
+    })
+    .await;
+    add(all, "more records than the databases have", async |forge: &Forge| {
+        let mut manifest = forge.manifest();
+        manifest.sum.as_mut().unwrap().records += 1;
         manifest
     })
     .await;
     add(all, "a database twice", async |forge: &Forge| {
-        let mut manifest = forge.manifest();
-        manifest.databases.push(manifest.databases[0].clone());
-        manifest
+        let sum = good(&[(b"a", b"1")]).sum.unwrap();
+        let leaf = ForgedLeaf { sum: None, ..good(&[(b"a", b"1")]) };
+        let value = inline_value(&sum.checksum().0, &leaf.content());
+        let twice = DatabaseSum { lthash: sum.clone() + &sum, records: 2, bytes: 4 };
+        forge.of_databases(&[(b"data", value.clone()), (b"data", value)], twice)
     })
     .await;
+    small(all, "a small database with another checksum", |checksum, _| checksum[0] ^= 1).await;
+    small(all, "a small database with a byte changed", |_, leaf| leaf[14] ^= 1).await;
+    small(all, "a small database that is cut off", |_, leaf| leaf.truncate(13)).await;
+    small(all, "a small database of 2^31 records", |_, leaf| {
+        leaf.truncate(10);
+        leaf.put_uleb128(MAX_SEQUENCE);
+    })
+    .await;
+    add(all, "a directory whose sum is not that of its databases", async |forge: &Forge| {
+        let sum = good(&[(b"a", b"1")]).sum.unwrap();
+        let leaf = ForgedLeaf { sum: None, ..good(&[(b"a", b"1")]) };
+        let value = inline_value(&sum.checksum().0, &leaf.content());
+        let claimed = DatabaseSum { lthash: sum.clone() + &sum, records: 1, bytes: 2 };
+        forge.of_databases(&[(b"data", value)], claimed)
+    })
+    .await;
+    add(all, "leaves of a directory as large as any, of nothing", async |forge: &Forge| {
+        let mut leaf = ForgedLeaf { sum: Some(LtHash::identity()), ..ForgedLeaf::default() };
+        let nothing = inline_value(&LtHash::identity().checksum().0, &[]);
+        for number in 0..120_000_u32 {
+            leaf.push(b"", format!("{number:010}").as_bytes(), &nothing);
+        }
+        leaf.push(b"", b"z", b"no database");
+        let root = forge.leaf(&leaf);
+        let databases = Some(Tree { levels: 0, root });
+        Manifest { databases, sum: Some(DatabaseSum::default()), ..forge.manifest() }
+    })
+    .await;
+}
+
+async fn manifests(all: &mut Vec<Hostile>) {
     add(all, "a tree whose root has impossible lengths", async |forge: &Forge| {
         let leaf = good(&[(b"a", b"1")]);
         let mut root = forge.leaf(&leaf);
         root.object = ObjectRef { plain: u32::MAX, stored: u32::MAX, ..root.object };
-        let mut manifest = forge.of_tree(0, root.clone(), leaf.sum.unwrap());
-        manifest.databases[0].tree = Some(Tree { levels: 0, root });
-        manifest
+        forge.of_tree(0, root, leaf.sum.unwrap())
     })
     .await;
     for (name, other) in [

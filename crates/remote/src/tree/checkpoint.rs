@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{FilesWritten, RecordsWritten};
+use super::{DirectoryWritten, FilesWritten, RecordsWritten};
 use crate::Result;
 
 /// What a tree under way would be if it ended here.
@@ -10,6 +10,8 @@ use crate::Result;
 pub enum SoFar {
     /// The records of the database that is being written.
     Records(RecordsWritten),
+    /// The databases, with what is there of the one that is being written.
+    Databases(DirectoryWritten),
     /// The files.
     Files(FilesWritten),
 }

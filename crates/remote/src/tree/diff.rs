@@ -1,14 +1,15 @@
 //! Comparing two trees by walking only where range, count and checksum differ.
 
-use archive::leaf::LeafValue;
-use archive::node::{Child, Tree};
+use archive::directory::Content;
+use archive::leaf::{Leaf, LeafValue};
+use archive::node::Child;
 use archive::object::{Kind, ObjectHash};
 use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 
 use super::read::{checked_leaf, read_node};
-use crate::Result;
 use crate::objects::Objects;
+use crate::{Error, Result};
 
 /// How a record differs between an old tree and a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,19 +52,19 @@ impl DiffTotals {
 /// Is told each record that differs, in key order.
 pub type EachDifference<'a> = &'a mut (dyn FnMut(Difference, &RecordKey) + Send);
 
-/// Compares the trees of one database in two snapshots of a repository.
+/// Compares one database in two snapshots of a repository.
 ///
 /// With `each`, every record that differs is named; without it, what lies outside the other tree's
 /// ranges is counted and not read.
 pub async fn compare(
     objects: &Objects,
-    old: Option<&Tree>,
-    new: Option<&Tree>,
+    old: Option<&Content>,
+    new: Option<&Content>,
     mut each: Option<EachDifference<'_>>,
     context: &Context,
 ) -> Result<DiffTotals> {
-    let mut old = Side::new(objects, old);
-    let mut new = Side::new(objects, new);
+    let mut old = Side::new(objects, old)?;
+    let mut new = Side::new(objects, new)?;
     let mut totals = DiffTotals::default();
     loop {
         context.check()?;
@@ -165,9 +166,36 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn new(objects: &'a Objects, tree: Option<&Tree>) -> Self {
-        let root = tree.map(|tree| Item::Below(tree.levels, tree.root.clone()));
-        Self { objects, pending: root.into_iter().collect() }
+    fn new(objects: &'a Objects, content: Option<&Content>) -> Result<Self> {
+        let mut side = Self { objects, pending: Vec::new() };
+        match content {
+            Some(Content::Tree(tree)) => {
+                side.pending.push(Item::Below(tree.levels, tree.root.clone()));
+            }
+            Some(Content::Inline(leaf)) if !leaf.is_empty() => {
+                // Whoever found the database has parsed it.
+                let format = |source| Error::Format { what: "a small database", source };
+                side.put(&Leaf::parse(leaf).map_err(format)?);
+            }
+            _ => {}
+        }
+        Ok(side)
+    }
+
+    /// Puts the records of a leaf in front of what is to be compared.
+    fn put(&mut self, leaf: &Leaf<'_>) {
+        let records = leaf.iter().map(|record| Item::Record {
+            at: RecordKey::new(record.root_key, record.key),
+            value: match record.value {
+                LeafValue::Inline(value) => Value::Inline(value.to_vec()),
+                LeafValue::Pieces { pieces, .. } => {
+                    Value::Pieces(pieces.iter().map(|piece| piece.name.hash).collect())
+                }
+            },
+        });
+        let start = self.pending.len();
+        self.pending.extend(records);
+        self.pending[start..].reverse();
     }
 
     /// Counts the next item, or opens it where its records are to be named one by one.
@@ -198,18 +226,7 @@ impl<'a> Side<'a> {
             Some(Item::Below(0, child)) => {
                 let content = self.objects.read(Kind::Leaf, &child.object).await?;
                 let leaf = checked_leaf(&child, &content)?;
-                let records = leaf.iter().map(|record| Item::Record {
-                    at: RecordKey::new(record.root_key, record.key),
-                    value: match record.value {
-                        LeafValue::Inline(value) => Value::Inline(value.to_vec()),
-                        LeafValue::Pieces { pieces, .. } => {
-                            Value::Pieces(pieces.iter().map(|piece| piece.name.hash).collect())
-                        }
-                    },
-                });
-                let start = self.pending.len();
-                self.pending.extend(records);
-                self.pending[start..].reverse();
+                self.put(&leaf);
             }
             Some(Item::Below(level, child)) => {
                 let node = read_node(self.objects, &child, level).await?;

@@ -5,22 +5,31 @@
 //! does not grow with the store.
 
 mod checkpoint;
+mod databases;
 mod diff;
+mod directory;
 mod files;
 mod read;
 mod records;
 mod salvage;
 mod write;
 
+pub(crate) use databases::read_leaf;
 pub(crate) use files::check_files;
 pub(crate) use read::{Budget, checked_leaf, examine_leaf, read_node};
 
 pub use checkpoint::{Checkpoints, SoFar, Unsaved};
+pub use databases::{
+    DirectoryReader, OpenDatabase, OpenRecords, StoredDatabase, databases, describe_databases,
+    open_database, open_databases,
+};
 pub use diff::{DiffTotals, Difference, EachDifference, compare};
+pub use directory::{DirectoryWriter, DirectoryWritten, ReadingAll, described, write_databases};
 pub use files::{FileContent, FilesWritten, file_contents, files_of, list_files, write_files};
 pub use read::{Found, SummedBatches, TreeReader, scan};
 pub use records::{Reading, RecordsWritten, write_records};
 pub use salvage::{
-    FileLoss, FileSurvey, Loss, Salvaged, salvage_records, survey_files, whole_contents,
+    FileLoss, FileSurvey, Loss, Salvaged, SalvagedDatabase, salvage_databases, salvage_records,
+    survey_files, whole_contents,
 };
 pub use write::TreeWriter;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use archive::leaf::{Leaf, LeafValue, record_at};
 use archive::node::{Child, Node, Tree};
-use archive::object::{Kind, ObjectRef};
+use archive::object::{Kind, ObjectName, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
 use backup_core::record::{PART_BYTES, Record, RecordBatch, RecordKey, parts};
 use bytes::Bytes;
@@ -126,6 +126,14 @@ impl TreeReader {
 
     /// The value at `place`, if the tree has it.
     pub async fn get(&mut self, place: &RecordKey) -> Result<Option<Found>> {
+        Ok(self.get_in(place).await?.map(|(found, _)| found))
+    }
+
+    /// The value at `place`, if the tree has it, and the leaf that it stands in.
+    pub(crate) async fn get_in(
+        &mut self,
+        place: &RecordKey,
+    ) -> Result<Option<(Found, ObjectName)>> {
         let mut at = (self.tree.levels, self.tree.root.clone());
         while at.0 > 0 {
             let node = self.node(&at.1, at.0).await?;
@@ -141,7 +149,8 @@ impl TreeReader {
             let kept = read.and_then(|content| KeptLeaf::new(&at.1, content));
             self.leaf = Some(self.remember_damage(&at.1, kept)?);
         }
-        Ok(self.leaf.as_ref().and_then(|kept| kept.find(place)))
+        let found = self.leaf.as_ref().and_then(|kept| kept.find(place));
+        Ok(found.map(|found| (found, at.1.object.name)))
     }
 
     async fn node(&mut self, child: &Child, level: u8) -> Result<Arc<Node>> {

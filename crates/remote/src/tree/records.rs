@@ -315,7 +315,7 @@ async fn store(
 }
 
 /// What a leaf refused: above all, records that a source gave out of order or twice.
-fn unsorted(source: archive::Error) -> Error {
+pub(super) fn unsorted(source: archive::Error) -> Error {
     Error::Format { what: "the source's records", source }
 }
 

@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use archive::leaf::{LeafRecord, LeafValue};
+use archive::directory::{Content, Directory};
+use archive::leaf::{Leaf, LeafRecord, LeafValue};
 use archive::manifest::FileMeta;
 use archive::node::{Child, Tree};
 use archive::object::Kind;
@@ -15,6 +16,7 @@ use backup_core::source::FileInfo;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
+use super::databases::{StoredDatabase, read_leaf};
 use super::read::{Found, checked_leaf, examine_leaf, read_node};
 use crate::objects::Objects;
 use crate::{Error, Result};
@@ -43,14 +45,56 @@ pub enum Salvaged {
     Lost(Loss),
 }
 
-/// All that is whole in a database's tree and all that is not, in order. A leaf whose records have
-/// another sum under `tag` than it says is not whole.
+/// What comes next of a snapshot's databases.
+#[derive(Debug)]
+pub enum SalvagedDatabase {
+    /// One that is known; its records may be whole or not.
+    Known(StoredDatabase),
+    /// Databases of which nothing is known but that they are lost: the keys are their names, the records
+    /// they themselves.
+    Lost(Loss),
+}
+
+/// All databases of a snapshot that can be found, and all that cannot, in the order of their names.
+pub fn salvage_databases(
+    objects: &Objects,
+    directory: Directory<'_>,
+) -> BoxStream<'static, Result<SalvagedDatabase>> {
+    let Some(tree) = directory.tree else { return stream::empty().boxed() };
+    let (read, holding) = (objects.clone(), directory.holding);
+    reachable(objects, tree)
+        .and_then(move |part| {
+            let objects = read.clone();
+            async move {
+                let leaf = match part {
+                    Part::Lost(loss) => return Ok(one(SalvagedDatabase::Lost(loss))),
+                    Part::Leaf(leaf) => leaf,
+                };
+                match read_leaf(&objects, &leaf, holding).await {
+                    Ok(databases) => {
+                        let known = databases.into_iter().map(SalvagedDatabase::Known);
+                        Ok(stream::iter(known.map(Ok)).boxed())
+                    }
+                    Err(why) if why.is_damage() => {
+                        Ok(one(SalvagedDatabase::Lost(Loss::below(&leaf, why))))
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        })
+        .try_flatten()
+        .boxed()
+}
+
+/// All that is whole of a database and all that is not, in order. A leaf whose records have another sum
+/// than it says is not whole, nor is a small database.
 pub fn salvage_records(
     objects: &Objects,
-    tree: &Tree,
-    tag: &[u8],
+    stored: &StoredDatabase,
 ) -> BoxStream<'static, Result<Salvaged>> {
-    let (read, tag) = (objects.clone(), tag.to_vec());
+    let tag = stored.database.described.tag.clone();
+    let Content::Tree(tree) = &stored.database.content else { return salvage_small(stored) };
+    let read = objects.clone();
     reachable(objects, tree)
         .and_then(move |part| {
             let (objects, tag) = (read.clone(), tag.clone());
@@ -63,6 +107,20 @@ pub fn salvage_records(
         })
         .try_flatten()
         .boxed()
+}
+
+fn salvage_small(stored: &StoredDatabase) -> BoxStream<'static, Result<Salvaged>> {
+    match stored.read_small() {
+        Ok((batch, _)) => one(Salvaged::Records(batch)),
+        Err(why) if why.is_damage() => match stored.database.inline() {
+            Ok(Some(leaf)) => {
+                let Leaf { first, last, records, bytes, .. } = leaf;
+                one(Salvaged::Lost(Loss { first, last, records, bytes, why }))
+            }
+            _ => stream::iter([Err(why)]).boxed(),
+        },
+        Err(error) => stream::iter([Err(error)]).boxed(),
+    }
 }
 
 async fn salvage_leaf(

@@ -72,7 +72,7 @@ impl Parents {
 }
 
 /// What a parent has, which is nothing where it is damaged.
-fn or_nothing<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+pub(super) fn or_nothing<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     match found {
         Err(error) if error.is_damage() => {
             tracing::debug!(%error, "a part of an earlier snapshot is damaged and not reused");

@@ -87,18 +87,28 @@ impl Adding<'_> {
         if let Some(sum) = self.known.get(&child.object) {
             return Ok(Some(sum.clone()));
         }
-        let read = async {
-            if self.level > 0 {
-                return Ok(read_node(self.objects, child, self.level).await?.sum);
-            }
-            let content = self.objects.read(Kind::Leaf, &child.object).await?;
-            checked_leaf(child, &content).map(|leaf: Leaf<'_>| leaf.sum)
-        };
-        match read.await {
-            Ok(sum) => Ok(sum),
-            Err(error) if error.is_damage() => Ok(None),
-            Err(error) => Err(error),
+        of_child(self.objects, child, self.level).await
+    }
+}
+
+/// What a node or leaf says is its sum, where it is the one that refers to it; none where it cannot be
+/// read.
+pub(super) async fn of_child(
+    objects: &Objects,
+    child: &Child,
+    level: u8,
+) -> Result<Option<LtHash>> {
+    let read = async {
+        if level > 0 {
+            return Ok(read_node(objects, child, level).await?.sum);
         }
+        let content = objects.read(Kind::Leaf, &child.object).await?;
+        checked_leaf(child, &content).map(|leaf: Leaf<'_>| leaf.sum)
+    };
+    match read.await {
+        Ok(sum) => Ok(sum),
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

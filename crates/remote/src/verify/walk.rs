@@ -1,5 +1,6 @@
 //! The walk through what is live.
 
+use archive::directory::{Content as Held, Database, Holding};
 use archive::leaf::LeafValue;
 use archive::manifest::{Manifest, Shape};
 use archive::node::{Child, Node, Tree};
@@ -15,7 +16,10 @@ use super::{Level, Root};
 use crate::catalog::Head;
 use crate::objects::Objects;
 use crate::repository::Repository;
-use crate::tree::{Budget, TreeReader, check_files, checked_leaf, examine_leaf, read_node};
+use crate::tree::{
+    Budget, DirectoryReader, StoredDatabase, TreeReader, check_files, checked_leaf,
+    describe_databases, examine_leaf, read_leaf, read_node,
+};
 use crate::{Error, Result, names};
 
 /// How many objects are read at the same time.
@@ -32,6 +36,8 @@ pub(super) struct Walk<'a> {
     breaks: String,
     /// The number of the root that is looked at.
     root: u32,
+    /// Databases whose trees are still to be walked.
+    named: Vec<Named>,
 }
 
 /// A tree with what its leaves are checked against.
@@ -39,6 +45,14 @@ pub(super) struct Walk<'a> {
 enum Content<'a> {
     Records { tag: &'a [u8] },
     Files,
+    Directory { holding: Holding },
+}
+
+/// A database that has a tree of its own.
+struct Named {
+    name: String,
+    tag: Vec<u8>,
+    tree: Tree,
 }
 
 /// What came of looking at a leaf.
@@ -50,6 +64,8 @@ struct Looked {
     pieces_read: bool,
     /// Its sum, if it was recomputed.
     sum: Option<LtHash>,
+    /// The databases of which it names the trees.
+    named: Vec<Named>,
 }
 
 impl<'a> Walk<'a> {
@@ -61,7 +77,7 @@ impl<'a> Walk<'a> {
         context: &'a Context,
     ) -> Self {
         let breaks = String::new();
-        Self { repository, level, reached, context, report, breaks, root: 0 }
+        Self { repository, level, reached, context, report, breaks, root: 0, named: Vec::new() }
     }
 
     /// What was found, and all that was reached.
@@ -102,16 +118,7 @@ impl<'a> Walk<'a> {
         manifest: &Manifest,
         before: Option<&Manifest>,
     ) -> Result<()> {
-        for database in &manifest.databases {
-            let Some(tree) = &database.tree else { continue };
-            // Under another tag the same records have other sums.
-            let earlier = before.and_then(|before| {
-                let mut databases = before.databases.iter();
-                databases.find(|d| (&d.name, &d.tag) == (&database.name, &database.tag))
-            });
-            let earlier = earlier.and_then(|database| database.tree.as_ref());
-            self.tree(tree, Content::Records { tag: &database.tag }, earlier).await?;
-        }
+        self.databases(manifest, before).await?;
         if let Shape::Files { tree: Some(tree), count, bytes } = &manifest.shape {
             let earlier = before.and_then(|before| match &before.shape {
                 Shape::Files { tree, .. } => tree.as_ref(),
@@ -122,6 +129,43 @@ impl<'a> Walk<'a> {
             if let Err(error) = check_files(objects, tree, *count, *bytes).await {
                 self.report.note(error, &self.breaks)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Looks at the directory of a manifest, and at the trees that are new in it.
+    async fn databases(&mut self, manifest: &Manifest, before: Option<&Manifest>) -> Result<()> {
+        let directory = manifest.directory();
+        let Some(tree) = directory.tree else { return Ok(()) };
+        let said = |manifest: &Manifest| (manifest.databases.clone(), manifest.sum.clone());
+        if before.map(said) != Some(said(manifest)) {
+            let objects = self.repository.objects();
+            // What they have together is told by all of them, those that an earlier snapshot has included.
+            let described = describe_databases(objects, directory, manifest.sum.as_ref()).await;
+            if let Err(error) = described {
+                self.report.note(error, &self.breaks)?;
+            }
+        }
+        // Of a snapshot of another shape nothing is the same.
+        let before = before.map(Manifest::directory);
+        let before = before.filter(|before| before.holding == directory.holding);
+        let content = Content::Directory { holding: directory.holding };
+        self.tree(tree, content, before.and_then(|before| before.tree)).await?;
+        let objects = self.repository.objects();
+        let mut earlier = before.map(|before| DirectoryReader::new(objects, before));
+        for Named { name, tag, tree } in std::mem::take(&mut self.named) {
+            let known = match &mut earlier {
+                // What cannot be read was reported with the earlier directory.
+                Some(reader) => reader.find(&name).await.ok().flatten(),
+                None => None,
+            };
+            // Under another tag the same records have other sums.
+            let known = known.filter(|known| known.database.described.tag == tag);
+            let known = known.and_then(|known| match known.database.content {
+                Held::Tree(tree) => Some(tree),
+                _ => None,
+            });
+            self.tree(&tree, Content::Records { tag: &tag }, known.as_deref()).await?;
         }
         Ok(())
     }
@@ -216,6 +260,7 @@ impl<'a> Walk<'a> {
                 self.report.note(error, &self.breaks)?;
             }
             known.extend(looked.sum.map(|sum| (leaf.object, sum)));
+            self.named.extend(looked.named);
             for piece in &looked.pieces {
                 self.count(piece).await?;
             }
@@ -271,6 +316,7 @@ async fn look_at(
     content: Content<'_>,
 ) -> Result<Looked> {
     let read = match (level, content) {
+        (_, Content::Directory { holding }) => directory_leaf(objects, leaf, level, holding).await,
         (Level::List, _) if leaf.pieces == 0 => return Ok(Looked::default()),
         (Level::Full, Content::Records { tag }) => {
             examine_leaf(objects, leaf, tag).await.map(|examined| Looked {
@@ -278,6 +324,7 @@ async fn look_at(
                 pieces: examined.pieces,
                 pieces_read: true,
                 sum: examined.sum,
+                named: Vec::new(),
             })
         }
         (Level::List | Level::Full, _) => {
@@ -287,6 +334,67 @@ async fn look_at(
     match read {
         Err(error) if error.is_damage() => Ok(Looked { errors: vec![error], ..Looked::default() }),
         read => read,
+    }
+}
+
+/// Reads a leaf of a directory, and all that stands in it. Its trees are walked later.
+async fn directory_leaf(
+    objects: &Objects,
+    leaf: &Child,
+    level: Level,
+    holding: Holding,
+) -> Result<Looked> {
+    let databases = read_leaf(objects, leaf, holding).await?;
+    let mut looked = Looked::default();
+    if level == Level::Full && holding.is_summed() {
+        match sum_of(objects, databases.clone()).await? {
+            Ok(Some(sum)) if Some(sum.checksum()) != leaf.checksum => {
+                let detail = "its LtHash is not the sum of its databases'";
+                let source = archive::Error::mismatch("a directory", detail);
+                looked.errors.push(Error::Damaged { what: leaf.object.name.path(), source });
+            }
+            Ok(sum) => looked.sum = sum,
+            Err(damage) => looked.errors.push(damage),
+        }
+    }
+    let named = databases.into_iter().filter_map(|stored| {
+        let Database { described, content } = stored.database;
+        let Held::Tree(tree) = content else { return None };
+        Some(Named { name: described.name, tag: described.tag, tree: *tree })
+    });
+    looked.named = named.collect();
+    Ok(looked)
+}
+
+/// The sum of databases: recomputed where their records are here, and what a tree's root says of its own. None
+/// where such a root cannot be read, which is reported as its tree is walked. Damage is what is wrong with
+/// records that are here.
+async fn sum_of(
+    objects: &Objects,
+    databases: Vec<StoredDatabase>,
+) -> Result<Result<Option<LtHash>, Error>> {
+    let mut total = LtHash::identity();
+    let mut small = Vec::new();
+    for stored in databases {
+        match &stored.database.content {
+            Held::Tree(tree) => match sums::of_child(objects, &tree.root, tree.levels).await? {
+                Some(sum) => total += &sum,
+                None => return Ok(Ok(None)),
+            },
+            Held::Sum(sum) => total += sum,
+            Held::Inline(_) | Held::Nothing => small.push(stored),
+        }
+    }
+    let summed = crate::blocking::run("sum small databases", move || {
+        for stored in small {
+            total += &stored.read_small()?.1.lthash;
+        }
+        Ok(total)
+    });
+    match summed.await {
+        Ok(total) => Ok(Ok(Some(total))),
+        Err(damage) if damage.is_damage() => Ok(Err(damage)),
+        Err(error) => Err(error),
     }
 }
 

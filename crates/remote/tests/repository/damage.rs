@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archive::catalog::Change;
+use archive::directory::{Content, Database, Described, Holding, Proof};
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
-use archive::manifest::{Manifest, ManifestDatabase, ProvedFrom, Shape};
+use archive::manifest::{Manifest, ProvedFrom, Shape};
 use archive::node::{Child, Node, Tree};
 use archive::object::{Kind, ObjectHash, ObjectName};
-use backup_core::integrity::{DatabaseSum, Summer};
+use backup_core::integrity::Summer;
 use backup_core::progress::Context;
 use backup_core::record::Record;
 use backup_core::source::Order;
 use lthash::LtHash;
 use object_store::ObjectStore;
 use remote::damage::mark;
+use remote::tree::DirectoryWriter;
 use remote::verify::{Level, verify};
 use remote::{Decision, Error, Repository, Root, Session, names};
 
@@ -46,23 +48,28 @@ async fn snapshot(repository: &Repository, id: u8, leaves: &[Child], sum: &LtHas
     let object = repository.objects().put(Kind::Node, content, None).await.unwrap().reference;
     let root = Child::of_node(object, &node);
     let (records, bytes) = (root.records, root.bytes);
-    let database = ManifestDatabase {
+    let described = Described {
         name: "data".to_owned(),
         tag: TAG.to_vec(),
         order: Order::Key,
         settings: None,
-        sum: Some(DatabaseSum { lthash: sum.clone(), records, bytes }),
-        tree: Some(Tree { levels: 1, root }),
+        proof: Some(Proof { records, bytes, checksum: sum.checksum() }),
     };
+    let content = Content::Tree(Box::new(Tree { levels: 1, root }));
+    let head = repository.head().await.unwrap();
+    let session = Session::begin(repository, &head, &source(), &[]).await.unwrap();
+    let session = Arc::new(session);
+    let mut directory = DirectoryWriter::new(&session, &[], Holding::Records);
+    directory.push(&Database { described, content }, Some(sum)).await.unwrap();
+    let directory = directory.finish().await.unwrap();
     let manifest = Manifest {
         created_ms: u64::from(id),
         shape: Shape::Records,
         proved_from: Some(ProvedFrom::Source),
-        databases: vec![database],
+        databases: directory.tree,
+        sum: directory.sum,
         ..manifest(id)
     };
-    let head = repository.head().await.unwrap();
-    let session = Session::begin(repository, &head, &source(), &[]).await.unwrap();
     session.commit(&manifest).await.unwrap();
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use archive::directory::Content;
+use archive::node::Tree;
 use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 use remote::Repository;
@@ -35,7 +37,9 @@ async fn check(
         };
         assert!(named.insert((at.clone(), kind)), "a record is named twice");
     };
-    let (one, other) = (old.1.tree.as_ref(), new.1.tree.as_ref());
+    let held = |tree: &Tree| Content::Tree(Box::new(tree.clone()));
+    let (one, other) = (old.1.tree.as_ref().map(held), new.1.tree.as_ref().map(held));
+    let (one, other) = (one.as_ref(), other.as_ref());
     let objects = repository.objects();
     let totals = compare(objects, one, other, Some(&mut each), &context).await.unwrap();
     let expected = expected(old.0, new.0);

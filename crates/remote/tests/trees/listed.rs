@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archive::catalog::SourceId;
+use archive::directory::{Content, Database, Holding};
 use archive::manifest::{Manifest, Shape, SnapshotId};
 use archive::node::Tree;
 use async_trait::async_trait;
+use backup_core::integrity::DatabaseSum;
 use backup_core::path::FilePath;
 use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
@@ -19,7 +21,9 @@ use backup_core::source::{
 use backup_core::{Files, Records};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use remote::tree::{Reading, RecordsWritten, Unsaved, scan, write_records};
+use remote::tree::{
+    DirectoryWriter, Reading, RecordsWritten, Unsaved, described, scan, write_records,
+};
 use remote::{Host, Repository, RepositoryLocation, Root, Session};
 
 /// Records by their place.
@@ -93,14 +97,15 @@ pub(crate) async fn store(
         write_records(&session, reading, &trees, &Unsaved, &Context::default()).await.unwrap();
     let mut manifest = manifest(Shape::Records);
     manifest.id = SnapshotId(repository.host().random().unwrap());
-    manifest.databases = vec![archive::manifest::ManifestDatabase {
-        name: info.name.clone(),
-        tag: info.name.clone().into_bytes(),
-        order: info.order,
-        settings: None,
-        sum: Some(written.sum.clone()),
-        tree: written.tree.clone(),
-    }];
+    let content = match &written.tree {
+        Some(tree) => Content::Tree(Box::new(tree.clone())),
+        None => Content::Inline(Bytes::new()),
+    };
+    let database = Database { described: described(&info, Some(&written.sum)), content };
+    let mut directory = DirectoryWriter::new(&session, &[], Holding::Records);
+    directory.push(&database, Some(&written.sum.lthash)).await.unwrap();
+    let directory = directory.finish().await.unwrap();
+    (manifest.databases, manifest.sum) = (directory.tree, directory.sum);
     let committed = session.commit(&manifest).await.unwrap();
     (committed.snapshot, written)
 }
@@ -125,7 +130,8 @@ pub(crate) fn manifest(shape: Shape) -> Manifest {
         position: Position::Unknown,
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
-        databases: Vec::new(),
+        databases: None,
+        sum: Some(DatabaseSum::default()),
         shape,
         proved_from: Some(archive::manifest::ProvedFrom::Source),
         notes: Vec::new(),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 mod comparing;
+mod databases;
 mod files;
 mod listed;
 mod records;

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use archive::directory::Content;
 use archive::node::{Child, Node};
 use archive::object::{Kind, ObjectName};
 use backup_core::progress::Context;
+use futures_util::TryStreamExt;
+use remote::tree::databases;
 use remote::{Host, Repository, RepositoryLocation};
 use tokio::runtime::Runtime;
 
@@ -109,8 +112,13 @@ async fn levels(repository: &Path) -> Result<Vec<Names>> {
     let newest = head.state.snapshots.values().max_by_key(|snapshot| snapshot.entry);
     let manifest = repository.manifest(&newest.context("no snapshot was taken")?.manifest).await?;
     let mut levels = Vec::new();
-    let mut pending: Vec<(u8, Child)> =
-        manifest.trees().map(|tree| (tree.levels, tree.root.clone())).collect();
+    let mut pending: Vec<(u8, Child)> = Vec::new();
+    let mut stored = databases(repository.objects(), manifest.directory());
+    while let Some(stored) = stored.try_next().await? {
+        if let Content::Tree(tree) = stored.database.content {
+            pending.push((tree.levels, tree.root));
+        }
+    }
     while let Some((level, child)) = pending.pop() {
         let index = usize::from(level);
         levels.resize(levels.len().max(index + 1), Names::new());

@@ -66,7 +66,8 @@ fn losses(losses: &[LossReport]) -> String {
     for loss in losses {
         let what = loss.database.clone().or_else(|| loss.path.clone()).unwrap_or_default();
         let from = loss.offset.map_or_else(|| place(&loss.first), |at| format!("byte {at}"));
-        let to = loss.last_path.clone().unwrap_or_else(|| place(&loss.last));
+        let last = loss.last_database.as_ref().or(loss.last_path.as_ref());
+        let to = last.cloned().unwrap_or_else(|| place(&loss.last));
         let (records, bytes) = (number(loss.records), number(loss.bytes));
         table.row([what, from, to, records, bytes, loss.why.clone()]);
     }
