@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use backup_core::integrity::DatabaseSum;
+use backup_core::ownership::{Account, Owner, Ownership};
 use backup_core::position::{Consistency, Position};
 use backup_core::source::{FileNature, Layout, StoreDescription};
 use lthash::LtHash;
@@ -25,6 +26,9 @@ const FILE: &str = "a file's description";
 
 /// All permission bits, with set-user-id, set-group-id and the sticky bit.
 const MAX_MODE: u32 = 0o7777;
+
+/// The longest name of a user or a group, in bytes.
+const MAX_ACCOUNT_BYTES: usize = 255;
 
 /// A snapshot's id: 128 random bits, 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,6 +80,8 @@ pub struct Manifest {
     pub consistency: Consistency,
     /// How records were laid out in the engine.
     pub layout: Layout,
+    /// Whose the store was, and who could read it.
+    pub ownership: Option<Ownership>,
     /// The databases: a tree of which each record is one, as [`directory`](crate::directory) has it.
     /// None where there are none.
     pub databases: Option<Tree>,
@@ -259,6 +265,7 @@ impl Manifest {
         name("a label in bytes", self.label.as_deref().unwrap_or_default())?;
         check_limit("a manifest in notes", self.notes.len() as u64, MAX_NOTES as u64)?;
         check_limit("a manifest in notes", self.unusual.len() as u64, MAX_NOTES as u64)?;
+        self.ownership.as_ref().map_or(Ok(()), check_ownership)?;
         self.trees().try_for_each(Tree::check)?;
         self.check_databases()?;
         self.shape.check(self.proved_from)?;
@@ -282,6 +289,22 @@ impl Manifest {
         }
         Err(Error::mismatch(WHAT, "its sum, its proof and its databases do not agree"))
     }
+}
+
+/// Names that no host has are refused, so that no description is longer than it may be.
+fn check_owner(owner: &Owner) -> Result<()> {
+    for Account { name, .. } in [&owner.user, &owner.group] {
+        let bytes = name.as_ref().map_or(0, String::len);
+        check_limit("the name of a user in bytes", bytes as u64, MAX_ACCOUNT_BYTES as u64)?;
+    }
+    Ok(())
+}
+
+fn check_ownership(ownership: &Ownership) -> Result<()> {
+    for mode in [Some(ownership.mode), ownership.files_mode].into_iter().flatten() {
+        check_limit("a store's permission bits", mode.into(), MAX_MODE.into())?;
+    }
+    check_owner(&ownership.owner)
 }
 
 impl PageProof {
@@ -336,6 +359,8 @@ pub struct FileMeta {
     pub nature: FileNature,
     /// The engine's name for its content.
     pub identity: Option<Vec<u8>>,
+    /// Whose it was, where that is not whose the store was.
+    pub owner: Option<Owner>,
 }
 
 impl FileMeta {
@@ -363,6 +388,7 @@ impl FileMeta {
     fn check(&self) -> Result<()> {
         check_limit("a file's permission bits", self.mode.into(), MAX_MODE.into())?;
         let identity = self.identity.as_ref().map_or(0, Vec::len);
-        check_limit("a file's identity in bytes", identity as u64, MAX_NAME_BYTES as u64)
+        check_limit("a file's identity in bytes", identity as u64, MAX_NAME_BYTES as u64)?;
+        self.owner.as_ref().map_or(Ok(()), check_owner)
     }
 }

@@ -26,8 +26,8 @@ use lthash::LtHash;
 
 const REPOSITORY: RepositoryId = RepositoryId(*b"keepsum example!");
 const CREATED_MS: u64 = 1_767_225_600_000;
-/// The two objects that the backup stored: 144 bytes of the leaf, 279 of the manifest.
-const ADDED: u64 = 144 + 279;
+/// The two objects that the backup stored: 145 bytes of the leaf, 280 of the manifest.
+const ADDED: u64 = 145 + 280;
 const SNAPSHOT: SnapshotId = SnapshotId([
     0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
 ]);
@@ -108,7 +108,8 @@ fn store(kind: Kind, content: &[u8], last: u8) -> (Vec<u8>, ObjectRef) {
 }
 
 fn file_leaf() -> archive::leaf::FinishedLeaf {
-    let file = FileMeta { bytes: 16, mode: 0o644, nature: FileNature::Changing, identity: None };
+    let nature = FileNature::Changing;
+    let file = FileMeta { bytes: 16, mode: 0o644, nature, identity: None, owner: None };
     let described = file.encode().unwrap();
     let mut leaf = LeafBuilder::new();
     for (key, value) in [(&b""[..], described.as_slice()), (&[0; 8], b"MANIFEST-000004\n")] {
@@ -137,6 +138,7 @@ fn manifest() -> Manifest {
         position: Position::Named("checkpoint 4".into()),
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: None,
         sum: None,
         shape: Shape::Files { tree, count: 1, bytes: 16 },

@@ -105,6 +105,7 @@ impl Ring {
             layout: Layout::Plain,
             databases: vec![DatabaseInfo { order: Order::Token, ..DatabaseInfo::new("default") }],
             pause: None,
+            ownership: None,
             notes: Vec::new(),
             unusual: Vec::new(),
         };

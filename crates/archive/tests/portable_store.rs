@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use archive::portable::{PortableSource, PortableTarget, file_name};
-use backup_core::disk::{Disk, DiskFile, LocalDisk};
+use backup_core::disk::{Access, Disk, DiskFile, LocalDisk};
 use backup_core::kv::{Operation, WriteBatch};
 use backup_core::progress::Context;
 use backup_core::record::{MAX_WHOLE_VALUE, Record, RecordBatch, RecordKey};
@@ -531,6 +531,16 @@ impl Disk for FailingDisk {
     fn create_folder(&self, path: &Path) -> Result<()> {
         Self::step(&self.left, path)?;
         LocalDisk.create_folder(path)
+    }
+
+    fn create_private_folder(&self, path: &Path) -> Result<()> {
+        Self::step(&self.left, path)?;
+        LocalDisk.create_private_folder(path)
+    }
+
+    fn set_access(&self, path: &Path, access: Access) -> Result<()> {
+        Self::step(&self.left, path)?;
+        LocalDisk.set_access(path, access)
     }
 
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>> {

@@ -6,10 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use backup_core::staging::with_room;
 use backup_core::{Error, Result};
 
 /// How the name of every scratch folder ends, before its number.
 const MARK: &str = ".keepsum-snapshot-";
+
+/// How many bytes that has, with the dot before the name and a number after it.
+const AROUND: usize = 1 + MARK.len() + "10000".len();
 
 /// A scratch folder for what a snapshot captured.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ impl Scratch {
     /// Makes a folder in `parent` for a source named `name`, and sweeps what crashed ones left there.
     pub(crate) fn new(parent: &Path, name: &OsStr) -> Result<Self> {
         let mut prefix = OsString::from(".");
-        prefix.push(name);
+        prefix.push(with_room(name, AROUND));
         prefix.push(MARK);
         Ok(Self { inner: backup_core::scratch::Scratch::create(parent, &prefix)? })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, FileType, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use backup_core::path::FilePath;
@@ -81,6 +81,9 @@ pub(crate) struct Seen {
     pub(crate) change: Change,
     pub(crate) identity: Option<Vec<u8>>,
     pub(crate) stamp: Stamp,
+    /// The permission bits that the folders leave it in which it lies below the store's: they are not kept
+    /// themselves, and what they kept from others must not be open to them once it is restored.
+    pub(crate) reach: u32,
 }
 
 impl Seen {
@@ -142,7 +145,7 @@ impl Selection {
                 let (include, exclude) =
                     (glob_set(&patterns.include)?, glob_set(&patterns.exclude)?);
                 let mut walk = Walk { folder, include, exclude, listing: Listing::default() };
-                walk.folder(Path::new(""), patterns.include.is_empty())?;
+                walk.folder(Path::new(""), patterns.include.is_empty(), EVERYBODY)?;
                 walk.listing
             }
             Self::List(files) => listed(folder, files)?,
@@ -161,11 +164,11 @@ fn listed(folder: &Path, files: &[ListedFile]) -> Result<Listing> {
     let mut listing = Listing::default();
     for file in files {
         let path = file.path.below(folder);
-        no_links_above(folder, &file.path)?;
+        let reach = reach_of(folder, &file.path)?;
         let seen = look(&path)?;
         refuse_unless_file(&path, seen.file_type(), "take it off the list")?;
         let (change, identity) = (file.change, file.identity.clone());
-        let seen = Seen { change, identity, stamp: Stamp::new(&seen) };
+        let seen = Seen { change, identity, stamp: Stamp::new(&seen), reach };
         if listing.files.insert(file.path.clone(), seen).is_some() {
             let what = format!("the list of files of {}", folder.display());
             return Err(Error::invalid(what, format!("names {} twice", file.path)));
@@ -174,17 +177,28 @@ fn listed(folder: &Path, files: &[ListedFile]) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Checks that no folder on the way to a file is a link to elsewhere.
-fn no_links_above(folder: &Path, path: &FilePath) -> Result<()> {
-    let mut above = PathBuf::from(folder);
+/// The permission bits that the folders on the way to a file leave it, none of which may be a link to
+/// elsewhere.
+fn reach_of(folder: &Path, path: &FilePath) -> Result<u32> {
+    let (mut above, mut reach) = (PathBuf::from(folder), EVERYBODY);
     let parts: Vec<_> = path.as_str().split('/').collect();
     for part in &parts[..parts.len() - 1] {
         above.push(part);
-        if look(&above)?.is_symlink() {
+        let found = look(&above)?;
+        if found.is_symlink() {
             return Err(refusal(&above, "a symbolic link", "take what is below it off the list"));
         }
+        reach &= left_by(&found);
     }
-    Ok(())
+    Ok(reach)
+}
+
+/// All permission bits.
+const EVERYBODY: u32 = 0o777;
+
+/// The permission bits of those who may enter a folder.
+fn left_by(folder: &Metadata) -> u32 {
+    (folder.permissions().mode() & 0o111) * 7
 }
 
 /// A walk through a folder.
@@ -198,7 +212,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Adds what is in a folder, given by its path from the source's folder. `included` says that
     /// everything in it is meant, whatever its name.
-    fn folder(&mut self, inner: &Path, included: bool) -> Result<()> {
+    fn folder(&mut self, inner: &Path, included: bool, reach: u32) -> Result<()> {
         let folder = self.folder.join(inner);
         let top = inner.as_os_str().is_empty();
         let entries = match fs::read_dir(&folder) {
@@ -216,7 +230,7 @@ impl Walk<'_> {
             if top && is_left_by_restore(&name) {
                 self.listing.left_out.push(path);
             } else if !self.exclude.is_match(&path) {
-                self.entry(&path, included)?;
+                self.entry(&path, included, reach)?;
             }
         }
         if empty && !top {
@@ -225,7 +239,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn entry(&mut self, path: &Path, included: bool) -> Result<()> {
+    fn entry(&mut self, path: &Path, included: bool, reach: u32) -> Result<()> {
         let on_disk = self.folder.join(path);
         let seen = match fs::symlink_metadata(&on_disk) {
             // It went since the folder was listed: the same as if it had gone before.
@@ -234,7 +248,7 @@ impl Walk<'_> {
         };
         let included = included || self.include.is_match(path);
         if seen.is_dir() {
-            return self.folder(path, included);
+            return self.folder(path, included, reach & left_by(&seen));
         }
         if !included {
             return Ok(());
@@ -245,7 +259,8 @@ impl Walk<'_> {
                 "has a name that is no UTF-8, which no backup can keep; rename or exclude it";
             return Err(Error::invalid(on_disk.display().to_string(), detail));
         };
-        let seen = Seen { change: Change::InPlace, identity: None, stamp: Stamp::new(&seen) };
+        let (change, stamp) = (Change::InPlace, Stamp::new(&seen));
+        let seen = Seen { change, identity: None, stamp, reach };
         self.listing.files.insert(FilePath::new(path)?, seen);
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backup_core::ownership::Owners;
 use backup_core::source::{FileInfo, SnapshotInfo, read_range};
 use backup_core::stamp::Stamp;
 use backup_core::{Error, Files, Records, Result, Snapshot, thread};
@@ -30,18 +31,20 @@ struct Held {
 
 impl FilesSnapshot {
     pub(crate) fn new(info: SnapshotInfo, capture: Capture, scratch: Scratch) -> Self {
-        let list = capture.files.iter().map(describe).collect();
+        let mut owners = info.ownership.as_ref().map(|store| Owners::of_store(&store.owner));
+        let list = capture.files.iter().map(|file| describe(file, owners.as_mut())).collect();
         let held = Held { files: capture.files, _scratch: scratch };
         Self { info, list, captured: Arc::new(held) }
     }
 }
 
-fn describe(file: &Captured) -> FileInfo {
+fn describe(file: &Captured, owners: Option<&mut Owners>) -> FileInfo {
     FileInfo {
         path: file.path.clone(),
         bytes: file.seen.stamp.bytes,
         identity: file.seen.identity.clone(),
-        mode: file.seen.stamp.mode,
+        mode: file.seen.stamp.mode & file.seen.reach,
+        owner: owners.and_then(|owners| owners.of_file(file.seen.stamp.owner)),
         nature: file.seen.change.nature(),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backup_core::ownership::Ownership;
 use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::source::{
@@ -126,7 +127,8 @@ impl FilesSource {
         match &self.quieting {
             None => {
                 let capture = self.undisturbed(&folder, &scratch, context)?;
-                let info = info(&capture, Position::Unknown, Consistency::Crash);
+                let ownership = Ownership::of_folder(&folder, None)?;
+                let info = info(&capture, Position::Unknown, Consistency::Crash, ownership);
                 Ok(FilesSnapshot::new(info, capture, scratch))
             }
             Some(quieting) => {
@@ -138,7 +140,9 @@ impl FilesSource {
                     Outcome::Whole(capture) => capture,
                     Outcome::Changed(path) => return Err(changed_while_quiet(&path)),
                 };
-                let mut info = info(&capture, quiet.position, Consistency::PointInTime);
+                let ownership = Ownership::of_folder(&folder, None)?;
+                let moment = Consistency::PointInTime;
+                let mut info = info(&capture, quiet.position, moment, ownership);
                 info.pause = Some(quiet.pause);
                 Ok(FilesSnapshot::new(info, capture, scratch))
             }
@@ -224,13 +228,19 @@ impl Source for FilesSource {
     }
 }
 
-fn info(capture: &Capture, position: Position, consistency: Consistency) -> SnapshotInfo {
+fn info(
+    capture: &Capture,
+    position: Position,
+    consistency: Consistency,
+    ownership: Ownership,
+) -> SnapshotInfo {
     SnapshotInfo {
         position,
         consistency,
         layout: Layout::Plain,
         databases: Vec::new(),
         pause: None,
+        ownership: Some(ownership),
         notes: notes(capture),
         unusual: Vec::new(),
     }

@@ -8,11 +8,14 @@ use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{BuiltStore, Form, Placing};
+use backup_core::staging::{BuiltStore, Form, Placing, is_occupied};
 use backup_core::target::{Content, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
 use crate::{ABILITIES, ENGINE, describe};
+
+/// A folder whose files may come in any order.
+const FORM: Form = Form::Folder { last: None };
 
 /// A folder that is made from the files of a [`FilesSource`](crate::FilesSource).
 #[derive(Debug, Clone)]
@@ -45,6 +48,11 @@ impl Target for FilesTarget {
         ABILITIES
     }
 
+    async fn is_occupied(&self) -> Result<bool> {
+        let folder = self.folder.clone();
+        thread::call("files-look", move || is_occupied(&folder, FORM)).await
+    }
+
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
         none_alone(ENGINE, plan.check)?;
@@ -54,11 +62,10 @@ impl Target for FilesTarget {
             Content::Files { engine, .. } => return Err(other_engine(&engine)),
         };
         let (disk, folder) = (Arc::clone(&self.disk), self.folder.clone());
-        let form = Form::Folder { last: None };
         let (origin, context) = (plan.origin, context.clone());
         thread::call("files-begin", move || {
             let existing = plan.existing;
-            let placing = Placing::begin(disk, &folder, form, files, existing, &origin, &context)?;
+            let placing = Placing::begin(disk, &folder, FORM, files, existing, &origin, &context)?;
             let build =
                 move |placing: Placing| Ok(BuiltStore::new(placing.complete()?, origin, &context));
             Ok(placing.restore(build))

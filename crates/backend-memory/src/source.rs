@@ -53,6 +53,7 @@ fn info(state: &State) -> SnapshotInfo {
         layout: if partitioned { Layout::Partitioned } else { Layout::Plain },
         databases: state.databases.iter().map(database).collect(),
         pause: None,
+        ownership: None,
         notes: Vec::new(),
         unusual: Vec::new(),
     }

@@ -26,6 +26,13 @@ impl Target for MemoryStore {
         Self::abilities()
     }
 
+    async fn is_occupied(&self) -> Result<bool> {
+        match check_free(self, &self.state(), Existing::Refuse) {
+            Err(Error::Occupied { .. }) => Ok(true),
+            free => free.map(|()| false),
+        }
+    }
+
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
         none_alone("memory", plan.check)?;

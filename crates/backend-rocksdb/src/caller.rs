@@ -93,6 +93,7 @@ impl<D: OpenDatabase> CallersDatabase for Caller<D> {
             layout,
             databases: infos,
             pause: None,
+            ownership: Some(store.ownership()?),
             notes: Vec::new(),
             unusual: Vec::new(),
         };

@@ -207,6 +207,7 @@ fn of_capture(
         layout,
         databases,
         pause: None,
+        ownership: Some(store.ownership()?),
         notes,
         unusual: Vec::new(),
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backup_core::ownership::Ownership;
 use backup_core::position::Consistency;
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, SnapshotInfo, StoreDescription, View};
@@ -88,7 +89,9 @@ impl SqliteSource {
                 found => found?,
             }),
         };
-        SqliteSnapshot::new(pages, records)
+        let mut snapshot = SqliteSnapshot::new(pages, records)?;
+        snapshot.info.ownership = Some(Ownership::of_file(&self.path)?);
+        Ok(snapshot)
     }
 
     fn records(&self, moment: &Arc<Moment>, context: &Context) -> Result<Content> {
@@ -146,6 +149,7 @@ impl Content {
                 layout: records.layout(),
                 databases: records.databases(),
                 pause: None,
+                ownership: None,
                 notes: moment.notes().to_vec(),
                 unusual: moment.unusual().to_vec(),
             },
@@ -168,6 +172,7 @@ impl SqliteSnapshot {
             layout: backup_core::source::Layout::Plain,
             databases: Vec::new(),
             pause: pages.pause(),
+            ownership: None,
             notes: pages.notes().to_vec(),
             unusual: pages.unusual().to_vec(),
         };

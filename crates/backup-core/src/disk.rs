@@ -4,11 +4,13 @@
 //! a store beside its target, making it durable, and publishing it.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 #[cfg(target_os = "linux")]
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{
+    DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown,
+};
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
@@ -25,6 +27,13 @@ pub const WRITE_BYTES: usize = 1 << 20;
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Creates a folder and the folders above it.
     fn create_folder(&self, path: &Path) -> Result<()>;
+
+    /// Creates a folder in one that is there, which only its owner can enter.
+    fn create_private_folder(&self, path: &Path) -> Result<()>;
+
+    /// Sets the permission bits of a file or folder, and before that its owner and group by their numbers.
+    /// What it has already is not set again.
+    fn set_access(&self, path: &Path, access: Access) -> Result<()>;
 
     /// Creates a file that must not exist, with these permission bits.
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>>;
@@ -51,6 +60,15 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn remove(&self, path: &Path) -> Result<()>;
 }
 
+/// Who may do what with a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Access {
+    /// The permission bits.
+    pub mode: u32,
+    /// The numbers of its owner and its group; none leaves them as they are.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// A file being written.
 pub trait DiskFile: Send + fmt::Debug {
     /// Writes all of `bytes` at `offset`.
@@ -73,6 +91,31 @@ struct LocalFile {
 impl Disk for LocalDisk {
     fn create_folder(&self, path: &Path) -> Result<()> {
         fs::create_dir_all(path).map_err(Error::io("create the folder", path))
+    }
+
+    fn create_private_folder(&self, path: &Path) -> Result<()> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made.map_err(Error::io("create the folder", path)),
+        }
+    }
+
+    fn set_access(&self, path: &Path, access: Access) -> Result<()> {
+        let look = || fs::symlink_metadata(path).map_err(Error::io("look at", path));
+        let mut found = look()?;
+        // The owner first: with the bits of its end it may be open to the group that it has until then.
+        if let Some((user, group)) = access.owner
+            && (user, group) != (found.uid(), found.gid())
+        {
+            lchown(path, Some(user), Some(group)).map_err(Error::io("set the owner of", path))?;
+            // That may have taken bits away.
+            found = look()?;
+        }
+        if found.mode() & 0o7777 != access.mode {
+            fs::set_permissions(path, Permissions::from_mode(access.mode))
+                .map_err(Error::io("set the permissions of", path))?;
+        }
+        Ok(())
     }
 
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>> {

@@ -8,6 +8,7 @@ pub mod fork;
 pub mod integrity;
 pub mod kv;
 pub mod loading;
+pub mod ownership;
 pub mod path;
 pub mod position;
 pub mod progress;

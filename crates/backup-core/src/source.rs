@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_core::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::ownership::{Owner, Ownership};
 use crate::path::FilePath;
 use crate::position::{Consistency, Position};
 use crate::progress::Context;
@@ -162,6 +163,8 @@ pub struct SnapshotInfo {
     pub databases: Vec<DatabaseInfo>,
     /// How long writers were held up for it, where they were.
     pub pause: Option<Duration>,
+    /// Whose the store is, and who may read it; none where it is no file and no folder.
+    pub ownership: Option<Ownership>,
     /// Sentences that a person should read ("the file system has no links; files were copied").
     pub notes: Vec<String>,
     /// Sentences on what is unusual in the store itself, and may matter where it is restored: what its
@@ -230,6 +233,8 @@ pub struct FileInfo {
     pub identity: Option<Vec<u8>>,
     /// Whether others than the owner may read and run it: the permission bits, as in `0o640`.
     pub mode: u32,
+    /// Whose it is, where that is not whose the store is.
+    pub owner: Option<Owner>,
     /// How the file changes, which decides how it is cut into pieces.
     pub nature: FileNature,
 }

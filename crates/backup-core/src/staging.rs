@@ -15,12 +15,16 @@
 //! and the entries are moved one by one, the one that makes the store a store last; what is left of
 //! that by a crash is taken back (`filling`).
 
+mod belonging;
 mod built;
 mod file;
 mod files_restore;
 mod filling;
 mod leftovers;
+mod mark;
+mod mounts;
 mod names;
+mod place;
 mod placing;
 
 use std::fs::{self, File};
@@ -29,16 +33,25 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::folder_lock::is_at;
-use crate::target::{Existing, Origin};
+use crate::ownership::Ownership;
+use crate::source::FileInfo;
+use crate::target::{Existing, Origin, Restored};
 use crate::{Error, Result};
 
+use belonging::Belonging;
 use names::{
-    absolute, check_above, check_free, entries, exists, free_name, hidden_folder, is_mount_point,
-    lock, parent_of,
+    Found, absolute, built_file, check_free, entries, exists, free_name, hidden_folder,
+    is_mount_point, lock, look, parent_of,
 };
 
 pub use built::BuiltStore;
+pub use mounts::refuse_mounted_file;
+pub use names::{sidecar_of, with_room};
+pub use place::resolve;
 pub use placing::Placing;
+
+/// The permission bits of a file while it is built: its owner's alone.
+const PRIVATE: u32 = 0o600;
 
 /// The name of the sidecar in a restored folder.
 pub const SIDECAR: &str = "KEEPSUM_RESTORED";
@@ -51,16 +64,24 @@ const SIDECAR_OF_FILE: &str = ".keepsum";
 /// removes it.
 pub const MARK: &str = ".keepsum-restoring";
 
-/// Whether a restore would find something at a target that it must not replace unasked. Whatever a restore
-/// that was interrupted left there is nothing.
+/// Whether a restore would find something at a target that it must not replace unasked: where a symbolic
+/// link leads, if it is one. A file without a byte and an empty folder are nothing, and so is whatever a
+/// restore that was interrupted left there.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Invalid`] for a folder where a file is to be, or the other way round.
+/// [`Error::Io`]; [`Error::Invalid`] for a folder where a file is to be, or the other way round;
+/// [`Error::Unsupported`] where nothing can be restored there: a link leads into a folder that does not
+/// exist, or an empty file is mounted.
 pub fn is_occupied(target: &Path, form: Form) -> Result<bool> {
-    match check_free(&absolute(target)?, form, Existing::Refuse) {
-        Err(Error::Occupied { .. }) => Ok(true),
-        free => free.map(|()| false),
+    let target = match resolve(target) {
+        Err(Error::NotFound { .. }) => return Ok(false),
+        resolved => resolved?,
+    };
+    let found = look(&target, form)?;
+    if found == Found::Free && matches!(form, Form::File { .. }) {
+        refuse_mounted_file(&target)?;
     }
+    Ok(found == Found::Store)
 }
 
 /// What a target is on disk.
@@ -76,6 +97,9 @@ pub enum Form {
         /// How the names of the files end that its engine keeps beside it (SQLite's `-wal`); what is
         /// there is moved aside together with the file.
         companions: &'static [&'static str],
+        /// Those of them that may hold what is not in the file yet: with such a one, a file without a byte is
+        /// a store.
+        logs: &'static [&'static str],
     },
 }
 
@@ -83,6 +107,9 @@ pub enum Form {
 #[derive(Debug)]
 pub struct Staging {
     disk: Arc<dyn Disk>,
+    /// The target as it was named: a symbolic link may be in it.
+    given: PathBuf,
+    /// Where that leads.
     target: PathBuf,
     folder: PathBuf,
     form: Form,
@@ -91,6 +118,10 @@ pub struct Staging {
     /// The folder holds what an interrupted restore of the same snapshot left.
     resumed: bool,
     end: End,
+    /// What a restore that was cut off had begun to replace, where nothing is in its place.
+    replaced: Option<Ownership>,
+    /// The files of the plan, sorted by path, where they were placed; an engine wrote all others.
+    placed: Vec<FileInfo>,
     /// Held until the end: another restore into the same target is refused.
     lock: File,
 }
@@ -140,57 +171,77 @@ impl Staging {
         existing: Existing,
         mark: Option<&str>,
     ) -> Result<Self> {
-        let target = absolute(target)?;
-        check_above(&target)?;
+        let given = absolute(target)?;
+        let target = resolve(&given)?;
         let inside = matches!(form, Form::Folder { .. }) && is_mount_point(&target)?;
         let folder = hidden_folder(&target, inside)?;
         let free = || -> Result<()> {
             check_free(&target, form, existing)?;
             leftovers::unmark(disk.as_ref(), &target)
         };
-        let mut created = false;
+        let (mut created, mut replaced) = (false, None);
         let (lock, resumed) = loop {
+            leftovers::remove_link(disk.as_ref(), &folder)?;
             if let Some(lock) = lock(&folder, &target)? {
                 leftovers::undo(disk.as_ref(), &target, &folder, form, inside)?;
-                if mark.is_some_and(|mark| leftovers::is_marked(&folder, mark)) {
+                replaced = mark::replaced(&folder).or(replaced);
+                if mark.is_some_and(|mark| leftovers::is_marked(&folder, mark))
+                    && leftovers::is_private(&folder)?
+                {
                     free()?;
                     break (lock, true);
                 }
                 if exists(&folder)? {
-                    if created && entries(&folder)?.is_empty() {
+                    if created && entries(&folder)?.is_empty() && leftovers::is_private(&folder)? {
                         break (lock, false);
                     }
                     leftovers::sweep(disk.as_ref(), &folder)?;
                 }
             }
             free()?;
-            disk.create_folder(&folder)?;
+            // What is built may be for fewer eyes than what lies beside it.
+            disk.create_private_folder(&folder)?;
             // Until it is locked, another restore that begins may sweep it, or build in it.
             created = true;
         };
         if !resumed {
-            let mut file = disk.create_file(&folder.join(MARK), 0o644)?;
-            file.write_at(0, mark.unwrap_or_default().as_bytes())?;
+            let mut file = disk.create_file(&folder.join(MARK), PRIVATE)?;
+            let replaced = replaced.as_ref().map(mark::line).unwrap_or_default();
+            file.write_at(0, format!("{}{replaced}", mark.unwrap_or_default()).as_bytes())?;
             file.sync()?;
             disk.sync_folder(&folder)?;
         }
-        Ok(Self { disk, target, folder, form, existing, inside, resumed, end: End::Swept, lock })
+        Ok(Self {
+            disk,
+            given,
+            target,
+            folder,
+            form,
+            existing,
+            inside,
+            resumed,
+            end: End::Swept,
+            replaced,
+            placed: Vec::new(),
+            lock,
+        })
     }
 
-    /// Where the store is put.
+    /// Where the store is put: where a symbolic link leads, if that is what was named.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
     /// The hidden folder: what is in it becomes the target. For [`Form::File`] it must end up with
-    /// one file named as the target.
+    /// the one file that [`file`](Self::file) names.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The file to build, for [`Form::File`].
+    /// The file to build, for [`Form::File`]. It has the target's name, or a shorter one where that leaves no
+    /// room for what an engine puts beside it.
     pub fn file(&self) -> PathBuf {
-        self.folder.join(self.target.file_name().unwrap_or_default())
+        built_file(&self.folder, &self.target)
     }
 
     /// The disk that builds.
@@ -198,27 +249,36 @@ impl Staging {
         &self.disk
     }
 
-    /// Writes the sidecar, makes all that was built durable, and puts it in place.
+    /// Writes the sidecar, gives all that was built the owner and the permission bits that it is to have,
+    /// makes it durable, and puts it in place.
     ///
-    /// Returns where the store that was there before is now.
+    /// They are those of the store that is replaced, else those of `origin`, else those that a new file gets.
+    /// Only root gives a store to another user. What a person should know of it is among the notes.
     ///
     /// # Errors
-    /// After one, the old store is in its place or aside, or the new one is in its place.
-    pub fn publish(mut self, origin: &Origin) -> Result<Option<PathBuf>> {
+    /// [`Error::Unsupported`] where a symbolic link leads elsewhere by now, with nothing changed. After one, the old store is in its place or aside, or the new one is in its place.
+    pub fn publish(mut self, origin: &Origin) -> Result<Restored> {
+        let mut belonging = Belonging::decide(&self, origin)?;
         let kept_aside = match self.form {
             Form::Folder { last } => {
                 self.write_sidecar(&self.folder.join(SIDECAR), origin)?;
+                belonging.give_entries(&self, &self.placed)?;
                 sync_tree(self.disk.as_ref(), &self.folder)?;
-                if self.inside { self.fill(last)? } else { self.swap_folder()? }
+                self.still_there()?;
+                if self.inside {
+                    self.fill(last, &mut belonging)?
+                } else {
+                    self.swap_folder(&mut belonging)?
+                }
             }
-            Form::File { companions } => self.swap_file(companions, origin)?,
+            Form::File { companions, .. } => self.swap_file(companions, origin, &mut belonging)?,
         };
         self.end = End::Published;
         // The store is in its place and durable: what cannot be tidied up does not undo that.
         if let Err(error) = self.tidy_up() {
             tracing::warn!(%error, "a restore left something behind; the next one sweeps it");
         }
-        Ok(kept_aside)
+        Ok(Restored { kept_aside, notes: belonging.notes, ..Restored::default() })
     }
 
     fn tidy_up(&self) -> Result<()> {
@@ -230,14 +290,16 @@ impl Staging {
     }
 
     fn write_sidecar(&self, path: &Path, origin: &Origin) -> Result<()> {
-        let mut file = self.disk.create_file(path, 0o644)?;
+        let mut file = self.disk.create_file(path, PRIVATE)?;
         file.write_at(0, origin.sidecar().as_bytes())?;
         file.sync()
     }
 
     /// Puts the hidden folder where the target is, in one step where the system can.
-    fn swap_folder(&self) -> Result<Option<PathBuf>> {
+    fn swap_folder(&self, belonging: &mut Belonging) -> Result<Option<PathBuf>> {
         let parent = parent_of(&self.target);
+        belonging.give_folder(self.disk.as_ref(), &self.folder)?;
+        self.disk.sync_folder(&self.folder)?;
         if !exists(&self.target)? || entries(&self.target)?.is_empty() {
             self.disk.rename(&self.folder, &self.target)?;
             self.disk.sync_folder(parent)?;
@@ -267,6 +329,24 @@ impl Staging {
         }
         self.disk.sync_folder(parent)?;
         Ok(Some(aside))
+    }
+
+    /// What is at the target now.
+    fn found(&self) -> Result<Found> {
+        look(&self.target, self.form)
+    }
+
+    /// A symbolic link may have been changed since [`begin`](Self::begin).
+    fn still_there(&self) -> Result<()> {
+        let now = resolve(&self.given)?;
+        if now == self.target {
+            return Ok(());
+        }
+        let what = format!("putting the restored store at {}", self.given.display());
+        let (was, now) = (self.target.display(), now.display());
+        let why =
+            format!("it led to {was} when the restore began and leads to {now} now; restore again");
+        Err(Error::unsupported(what, why))
     }
 
     /// The target may have been filled by somebody since [`begin`](Self::begin).

@@ -22,6 +22,8 @@ pub struct Stamp {
     pub changed: (i64, i64),
     /// Its permission bits.
     pub mode: u32,
+    /// The numbers of its owner and its group.
+    pub owner: (u32, u32),
 }
 
 impl Stamp {
@@ -42,6 +44,7 @@ impl Stamp {
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
             mode: found.mode() & 0o777,
+            owner: (found.uid(), found.gid()),
         }
     }
 
@@ -82,7 +85,7 @@ mod tests {
 
     fn stamp(modified: i64, changed: i64) -> Stamp {
         let (modified, changed) = ((modified, 0), (changed, 0));
-        Stamp { device: 1, inode: 2, bytes: 3, modified, changed, mode: 0o644 }
+        Stamp { device: 1, inode: 2, bytes: 3, modified, changed, mode: 0o644, owner: (0, 0) }
     }
 
     #[test]

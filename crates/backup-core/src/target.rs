@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::check::{CheckLevel, CheckReport};
+use crate::ownership::Ownership;
 use crate::progress::Context;
 use crate::record::RecordBatch;
 use crate::source::{
@@ -84,6 +85,9 @@ pub struct Origin {
     pub taken: String,
     /// Whether it is only what was whole of a damaged snapshot. Such a store is never proved.
     pub salvaged: bool,
+    /// Whose the source was, and who could read it: the restored store gets the same. The sidecar does not
+    /// say it.
+    pub ownership: Option<Ownership>,
 }
 
 impl Origin {
@@ -109,6 +113,16 @@ pub trait Target: Send + Sync {
 
     /// What this target can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// Whether a store is there, or anything else that a restore must not replace unasked. An empty folder
+    /// and a file without a byte are nothing, unless a process has that file open; neither is a symbolic
+    /// link that leads to nothing.
+    ///
+    /// # Errors
+    /// What [`begin`](Self::begin) would answer for a place where nothing can be restored:
+    /// [`Invalid`](crate::Error::Invalid) where what is there is of another form,
+    /// [`Unsupported`](crate::Error::Unsupported) where a link leads into a folder that does not exist.
+    async fn is_occupied(&self) -> Result<bool>;
 
     /// Begins a restore beside whatever is there, which stays as it is until
     /// [`publish`](Built::publish).

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use backup_core::disk::{Disk, DiskFile, LocalDisk};
+use backup_core::disk::{Access, Disk, DiskFile, LocalDisk};
 use backup_core::staging::{Form, Staging};
 use backup_core::target::{Existing, Origin};
 use backup_core::{Error, Result};
@@ -25,6 +25,7 @@ fn origin() -> Origin {
         position: "sequence 1".into(),
         taken: "then".into(),
         salvaged: false,
+        ownership: None,
     }
 }
 
@@ -32,7 +33,7 @@ fn origin() -> Origin {
 /// two restores had one each, and one of them its folder swept under it.
 #[test]
 fn of_many_that_begin_at_once_one_builds_at_a_time() {
-    const FILE: Form = Form::File { companions: &["-wal"] };
+    const FILE: Form = Form::File { companions: &["-wal"], logs: &["-wal", "-journal"] };
     for form in [FOLDER, FILE] {
         let home = tempfile::tempdir().unwrap();
         let (target, building) = (home.path().join("store"), AtomicUsize::new(0));
@@ -74,6 +75,14 @@ struct AnotherBegins {
 impl Disk for AnotherBegins {
     fn create_folder(&self, path: &Path) -> Result<()> {
         LocalDisk.create_folder(path)
+    }
+
+    fn create_private_folder(&self, path: &Path) -> Result<()> {
+        LocalDisk.create_private_folder(path)
+    }
+
+    fn set_access(&self, path: &Path, access: Access) -> Result<()> {
+        LocalDisk.set_access(path, access)
     }
 
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>> {
@@ -122,7 +131,7 @@ fn who_is_done_leaves_what_the_next_one_builds() {
     first.publish(&origin()).unwrap();
     let another = disk.staging.lock().unwrap().take().unwrap();
     assert_eq!(fs::read_to_string(target.join("store")).unwrap(), "the first");
-    let aside = another.publish(&origin()).unwrap().unwrap();
+    let aside = another.publish(&origin()).unwrap().kept_aside.unwrap();
     assert_eq!(fs::read_to_string(target.join("store")).unwrap(), "another's");
     assert_eq!(fs::read_to_string(aside.join("store")).unwrap(), "the first");
 }

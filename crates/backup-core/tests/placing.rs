@@ -59,6 +59,7 @@ impl Ground {
             bytes: content.len() as u64,
             identity: None,
             mode: 0o640,
+            owner: None,
             nature: FileNature::Changing,
         };
         let (disk, form) = (Arc::new(LocalDisk), Form::Folder { last: Some("CURRENT") });
@@ -116,6 +117,7 @@ fn origin() -> Origin {
         position: "sequence 1".into(),
         taken: "then".into(),
         salvaged: false,
+        ownership: None,
     }
 }
 
@@ -157,15 +159,16 @@ fn what_is_no_file_of_the_plan_is_removed() {
     ground.interrupt();
     let hidden = ground.hidden();
     fs::write(hidden.join("CURRENT"), "longer than planned").unwrap();
-    fs::set_permissions(hidden.join("deep/er"), Permissions::from_mode(0o600)).unwrap();
+    // Its permission bits say nothing: what it holds is checked.
+    fs::set_permissions(hidden.join("deep/er"), Permissions::from_mode(0o444)).unwrap();
     fs::write(hidden.join("other"), "x").unwrap();
     fs::create_dir(hidden.join("folder")).unwrap();
     fs::write(hidden.join("folder/other"), "x").unwrap();
-    assert_eq!(ground.offered(), ["", "", "a t"]);
+    assert_eq!(ground.offered(), ["", "deeper", "a t"]);
     fs::remove_file(hidden.join("table")).unwrap();
     fs::create_dir(hidden.join("table")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", hidden.join("CURRENT")).unwrap();
-    assert_eq!(ground.offered(), [""; 0]);
+    assert_eq!(ground.offered(), ["", "deeper", ""]);
     ground.assert_finishes();
 }
 

@@ -24,6 +24,7 @@ fn origin() -> Origin {
         position: "sequence 1".into(),
         taken: "then".into(),
         salvaged: false,
+        ownership: None,
     }
 }
 
@@ -39,7 +40,7 @@ fn restore_folder(target: &Path, existing: Existing, content: &str) -> Result<Op
     let staging = begin(target, FOLDER, existing)?;
     fs::write(staging.folder().join("CURRENT"), content).unwrap();
     fs::write(staging.folder().join("data"), content).unwrap();
-    let aside = staging.publish(&origin())?;
+    let aside = staging.publish(&origin())?.kept_aside;
     Ok(aside.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()))
 }
 
@@ -50,7 +51,7 @@ fn a_folder_appears_whole_with_its_sidecar() {
     let staging = begin(&target, FOLDER, Existing::Refuse).unwrap();
     fs::write(staging.folder().join("CURRENT"), "x").unwrap();
     assert!(!target.exists(), "nothing is in place before it is published");
-    assert_eq!(staging.publish(&origin()).unwrap(), None);
+    assert_eq!(staging.publish(&origin()).unwrap().kept_aside, None);
     assert_eq!(names(&target), ["CURRENT", SIDECAR]);
     assert_eq!(names(home.path()), ["store"], "nothing is left beside it");
     let sidecar = fs::read_to_string(target.join(SIDECAR)).unwrap();
@@ -122,15 +123,16 @@ fn a_file_is_published_with_its_sidecar_beside_it() {
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("copy.bcs");
     for (content, aside) in [("one", None), ("two", Some("copy.bcs.keepsum-old"))] {
-        let staging = begin(&target, Form::File { companions: &[] }, Existing::KeepAside).unwrap();
+        let staging =
+            begin(&target, Form::File { companions: &[], logs: &[] }, Existing::KeepAside).unwrap();
         fs::write(staging.file(), content).unwrap();
-        let kept = staging.publish(&origin()).unwrap();
+        let kept = staging.publish(&origin()).unwrap().kept_aside;
         assert_eq!(kept, aside.map(|name| home.path().join(name)));
         assert_eq!(fs::read_to_string(&target).unwrap(), content);
     }
     let aside = ["copy.bcs.keepsum-old", "copy.bcs.keepsum-old.keepsum"];
     assert_eq!(names(home.path()), [&["copy.bcs", "copy.bcs.keepsum"][..], &aside].concat());
-    let folder = begin(home.path(), Form::File { companions: &[] }, Existing::KeepAside);
+    let folder = begin(home.path(), Form::File { companions: &[], logs: &[] }, Existing::KeepAside);
     assert!(matches!(folder, Err(Error::Invalid { .. })), "a folder where a file is to be");
 }
 

@@ -294,6 +294,7 @@ impl Taking<'_> {
             position: info.position.clone(),
             consistency: info.consistency,
             layout: info.layout,
+            ownership: info.ownership.clone(),
             databases: None,
             sum: None,
             shape: Shape::Records,

@@ -31,6 +31,8 @@ pub async fn convert(
         position: "unknown".into(),
         taken: time::rfc3339(started),
         salvaged: false,
+        // That of the snapshot that is taken of it.
+        ownership: None,
     };
     let converted = into.convert(from.as_ref(), &origin).await?;
     Ok(RestoreReport {

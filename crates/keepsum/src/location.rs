@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use archive::portable::{PortableSource, PortableTarget};
-use backup_core::staging::{Form, is_occupied};
 use backup_core::{Source, Target};
 
 use crate::{Error, Result};
@@ -191,16 +190,9 @@ impl StoreLocation {
     /// Whether something is there that a restore must not replace unasked.
     ///
     /// # Errors
-    /// [`Error::Core`] where that cannot be found out, or what is there is of another form.
-    pub fn is_occupied(&self) -> Result<bool> {
-        let one_file = match self.engine {
-            Engine::Sqlite => true,
-            Engine::Memory => archive::portable::names_file(&self.path),
-            Engine::Rocksdb | Engine::Files => false,
-        };
-        let form =
-            if one_file { Form::File { companions: &[] } } else { Form::Folder { last: None } };
-        Ok(is_occupied(&self.path, form)?)
+    /// [`Error::Core`] where that cannot be found out, or nothing can be restored there.
+    pub async fn is_occupied(&self) -> Result<bool> {
+        Ok(self.target()?.is_occupied().await?)
     }
 
     #[cfg(not(all(feature = "rocksdb", feature = "sqlite", feature = "files")))]

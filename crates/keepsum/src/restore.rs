@@ -494,7 +494,9 @@ impl Into<'_> {
         };
         let layout = self.options.layout.unwrap_or(info.layout);
         let content = Content::Records { layout, databases: info.databases.clone() };
-        let mut restore = self.begin(content, origin.clone()).await?;
+        let ownership = origin.ownership.clone().or_else(|| info.ownership.clone());
+        let origin = Origin { ownership, ..origin.clone() };
+        let mut restore = self.begin(content, origin).await?;
         let bytes = info.databases.iter().map(|database| database.estimated_bytes).sum();
         self.context.phase("converting records", bytes);
         let mut expected = Vec::with_capacity(info.databases.len());
@@ -545,6 +547,7 @@ pub(crate) fn origin(manifest: &Manifest) -> Origin {
         position: manifest.position.to_string(),
         taken: time::rfc3339(manifest.created_ms),
         salvaged: false,
+        ownership: manifest.ownership.clone(),
     }
 }
 

@@ -123,7 +123,7 @@ impl RestoreManager {
     /// Whatever a restore may fail with, and that there is no repository. [`Error::OnlyOthers`] where the
     /// repository has snapshots, but none of the source that is meant.
     pub async fn restore(&self) -> Result<bool> {
-        if self.is_there()? {
+        if self.is_there().await? {
             return Ok(true);
         }
         let repository = Repository::open(&self.repository, &self.host, &self.context).await?;
@@ -134,8 +134,8 @@ impl RestoreManager {
     ///
     /// # Errors
     /// [`Error::Core`] where that cannot be found out.
-    pub fn is_there(&self) -> Result<bool> {
-        self.target.is_occupied()
+    pub async fn is_there(&self) -> Result<bool> {
+        self.target.is_occupied().await
     }
 
     /// The snapshot that is meant: nothing is guessed.
@@ -159,7 +159,7 @@ impl RestoreManager {
         let snapshot = &self.meant();
         let mut waits = false;
         loop {
-            if self.is_there()? {
+            if self.is_there().await? {
                 return Ok(Outcome::AlreadyThere);
             }
             context.check()?;
@@ -168,7 +168,8 @@ impl RestoreManager {
                 Ok(report) => return Ok(Outcome::Restored(Box::new(report))),
                 Err(error @ Error::NoSnapshot { .. }) => return Ok(Outcome::NoBackup(error)),
                 // Somebody was faster.
-                Err(Error::Core(backup_core::Error::Occupied { .. })) if self.is_there()? => {}
+                Err(Error::Core(backup_core::Error::Occupied { .. }))
+                    if self.is_there().await? => {}
                 Err(Error::Core(backup_core::Error::InUse { .. })) => {
                     if !waits {
                         context.note("another one restores into the same place; waiting for it");

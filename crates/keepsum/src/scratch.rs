@@ -37,7 +37,10 @@ impl Scratch {
         target: &StoreLocation,
         context: &Context,
     ) -> Result<Self> {
-        Self::fill_in(repository, manifest, target.path().parent(), context).await
+        // Where a link leads there may be room, and beside the link none.
+        let resolved = backup_core::staging::resolve(target.path()).ok();
+        let beside = resolved.as_deref().unwrap_or(target.path()).parent();
+        Self::fill_in(repository, manifest, beside, context).await
     }
 
     /// Places a snapshot's files in a folder below `beside`, or below the system's temporary folder.
@@ -77,6 +80,8 @@ impl Scratch {
                 position: manifest.position.to_string(),
                 taken: String::new(),
                 salvaged: false,
+                // Nobody else reads it.
+                ownership: None,
             },
         };
         let mut restore = location.target()?.begin(plan, context).await?;

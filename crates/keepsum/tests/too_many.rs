@@ -44,6 +44,7 @@ impl Source for Store {
             layout: Layout::Plain,
             databases: (0..self.0).map(|number| DatabaseInfo::new(number.to_string())).collect(),
             pause: None,
+            ownership: None,
             notes: Vec::new(),
             unusual: Vec::new(),
         })))

@@ -231,6 +231,7 @@ impl Source for Contents {
             layout: self.layout(),
             databases: self.databases.keys().map(DatabaseInfo::new).collect(),
             pause: None,
+            ownership: None,
             notes: Vec::new(),
             unusual: Vec::new(),
         };

@@ -19,5 +19,5 @@ mod volume;
 pub(crate) use journal::{parse, starts_fault};
 pub use op::Op;
 pub use tree::{Leaf, Tree};
-pub(crate) use volume::below;
 pub use volume::{Survival, Volume};
+pub(crate) use volume::{access_of, below};

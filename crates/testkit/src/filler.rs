@@ -109,6 +109,7 @@ impl Source for Filler {
             layout: if self.partitions > 1 { Layout::Partitioned } else { Layout::Plain },
             databases: (0..self.databases).map(database).collect(),
             pause: None,
+            ownership: None,
             notes: Vec::new(),
             unusual: Vec::new(),
         };

@@ -18,6 +18,7 @@ pub fn origin() -> Origin {
         position: "version 7".into(),
         taken: "2026-01-02T03:04:05Z".into(),
         salvaged: false,
+        ownership: None,
     }
 }
 

@@ -59,7 +59,7 @@ impl<S: Source + ?Sized> DatabaseBackup for S {
         };
         let databases: Vec<_> = info.databases.iter().map(|found| found.name.clone()).collect();
         let form = match &databases[..] {
-            [name] if name == FILE_DATABASE => Form::File { companions: &[] },
+            [name] if name == FILE_DATABASE => Form::File { companions: &[], logs: &[] },
             _ => Form::Folder { last: None },
         };
         let path = dir.join(format!("{}_backup{EXTENSION}", encode(&store.engine)));
@@ -68,6 +68,7 @@ impl<S: Source + ?Sized> DatabaseBackup for S {
             position: info.position.to_string(),
             taken: utc(now()),
             salvaged: false,
+            ownership: info.ownership.clone(),
         };
         let count = databases.len();
         let mut build = begin(path.clone(), form, databases, context.clone()).await?;

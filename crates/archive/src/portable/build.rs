@@ -79,8 +79,9 @@ impl Build {
     pub(super) fn finish(mut self, origin: &Origin) -> Result<Restored> {
         self.write_until(self.files.len())?;
         self.context.check()?;
-        let kept_aside = self.staging.publish(origin)?;
-        Ok(Restored { kept_aside, notes: self.notes, ..Restored::default() })
+        let mut restored = self.staging.publish(origin)?;
+        restored.notes.extend(self.notes);
+        Ok(restored)
     }
 
     /// Writes what is left.

@@ -40,6 +40,7 @@ impl BuiltFiles {
             layout: Layout::Partitioned,
             databases: databases.collect(),
             pause: None,
+            ownership: None,
             notes: Vec::new(),
             unusual: Vec::new(),
         };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use backup_core::ownership::Ownership;
 use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::record::{RecordBatch, RecordKey};
@@ -85,6 +86,7 @@ impl Source for PortableSource {
         let context = context.clone();
         let snapshot = thread::call("checking portable files", move || {
             let opened = open_store(&path)?;
+            let ownership = ownership(&path)?;
             let bytes = opened.databases.values().map(|file| file.bytes()).sum();
             context.phase("checking portable files", Some(bytes));
             let databases = opened.databases.into_iter().map(|(name, file)| {
@@ -92,10 +94,16 @@ impl Source for PortableSource {
                 Ok(Arc::new(Database::check(name, file, Sorting { spill, memory, context })?))
             });
             let databases: Vec<_> = databases.collect::<Result<_>>()?;
-            Ok(PortableSnapshot { info: info(&databases, opened.notes), databases })
+            let info =
+                SnapshotInfo { ownership: Some(ownership), ..info(&databases, opened.notes) };
+            Ok(PortableSnapshot { info, databases })
         });
         Ok(Box::new(snapshot.await?))
     }
+}
+
+fn ownership(path: &Path) -> Result<Ownership> {
+    if path.is_dir() { Ownership::of_folder(path, None) } else { Ownership::of_file(path) }
 }
 
 /// The files of a store, by the names of their databases.
@@ -295,6 +303,7 @@ fn info(databases: &[Arc<Database>], mut notes: Vec<String>) -> SnapshotInfo {
         layout: if partitioned { Layout::Partitioned } else { Layout::Plain },
         databases: databases.iter().map(describe).collect(),
         pause: None,
+        ownership: None,
         notes,
         unusual: Vec::new(),
     }

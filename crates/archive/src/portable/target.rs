@@ -9,7 +9,7 @@ use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch, RecordKey};
 use backup_core::source::{Capabilities, Layout, StoreDescription};
-use backup_core::staging::Form;
+use backup_core::staging::{Form, is_occupied};
 use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Built, Error, Restore, Result, Target, thread};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use super::{abilities, describe, names_file};
 use crate::sort::{SORT_MEMORY, shown};
 
 /// Nothing is kept beside a portable file.
-const FILE: Form = Form::File { companions: &[] };
+const FILE: Form = Form::File { companions: &[], logs: &[] };
 
 /// A portable file, or a folder with one for each database, that is restored into.
 ///
@@ -84,6 +84,11 @@ impl Target for PortableTarget {
 
     fn capabilities(&self) -> Capabilities {
         abilities(matches!(self.form, Form::Folder { .. }))
+    }
+
+    async fn is_occupied(&self) -> Result<bool> {
+        let (path, form) = (self.path.clone(), self.form);
+        thread::call("looking for a portable file", move || is_occupied(&path, form)).await
     }
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {

@@ -175,7 +175,8 @@ fn a_manifest_has_no_byte_without_meaning() {
 #[test]
 fn a_file_has_no_byte_without_meaning() {
     let identity = Some(b"session 7".to_vec());
-    let file = FileMeta { bytes: 4096, mode: 0o640, nature: FileNature::Immutable, identity };
+    let file =
+        FileMeta { bytes: 4096, mode: 0o640, nature: FileNature::Immutable, identity, owner: None };
     let value = file.encode().unwrap();
     no_silent_flip(&value, FileMeta::parse);
     no_other_length(&value, FileMeta::parse);

@@ -9,7 +9,8 @@ use backup_core::source::FileNature;
 use proptest::prelude::*;
 
 use crate::samples::{
-    Value, any_entry, any_manifest, any_node, any_records, any_sum, key, leaf_of, reference, stored,
+    Value, any_entry, any_manifest, any_node, any_owner, any_records, any_sum, key, leaf_of,
+    reference, stored,
 };
 
 const KINDS: [Kind; 5] = [Kind::Piece, Kind::Leaf, Kind::Node, Kind::Manifest, Kind::Names];
@@ -83,9 +84,10 @@ proptest! {
         mode in 0_u32..=0o7777,
         immutable in any::<bool>(),
         identity in any::<Option<Vec<u8>>>(),
+        owner in any_owner(),
     ) {
         let nature = if immutable { FileNature::Immutable } else { FileNature::Changing };
-        let file = FileMeta { bytes, mode, nature, identity };
+        let file = FileMeta { bytes, mode, nature, identity, owner };
         prop_assert_eq!(FileMeta::parse(&file.encode().unwrap()).unwrap(), file);
     }
 }

@@ -10,6 +10,7 @@ use archive::manifest::{Manifest, PageProof, ProvedFrom, Shape, SnapshotId};
 use archive::node::{Child, Node, NodeBuilder, Tree};
 use archive::object::{Hashed, Kind, ObjectHash, ObjectKey, ObjectName, ObjectRef};
 use backup_core::integrity::{DatabaseSum, Summer};
+use backup_core::ownership::{Account, Owner, Ownership};
 use backup_core::position::{Consistency, Position};
 use backup_core::record::{Record, RecordKey};
 use backup_core::source::{Layout, StoreDescription};
@@ -143,6 +144,7 @@ fn described() -> Manifest {
         position: Position::RocksDb { sequence: 77 },
         consistency: Consistency::PointInTime,
         layout: Layout::Partitioned,
+        ownership: Some(ownership(0o640)),
         databases: None,
         sum: Some(DatabaseSum::default()),
         shape: Shape::Records,
@@ -151,6 +153,24 @@ fn described() -> Manifest {
         unusual: vec!["a collation".into()],
         pages: None,
     }
+}
+
+/// Whose a store is, and who may read it.
+pub(crate) fn ownership(mode: u32) -> Ownership {
+    let account = |number, name: &str| Account { number, name: Some(name.into()) };
+    let owner = Owner { user: account(1000, "app"), group: Account { number: 1001, name: None } };
+    Ownership { owner, mode, files_mode: Some(mode) }
+}
+
+/// Whose a single file is.
+pub(crate) fn any_owner() -> impl Strategy<Value = Option<Owner>> {
+    let account = || (any::<u32>(), proptest::option::of(".{0,60}"));
+    proptest::option::of((account(), account())).prop_map(|owner| {
+        owner.map(|(user, group)| Owner {
+            user: Account { number: user.0, name: user.1 },
+            group: Account { number: group.0, name: group.1 },
+        })
+    })
 }
 
 /// A manifest in the records shape, of two databases.
@@ -368,6 +388,7 @@ pub(crate) fn any_manifest() -> impl Strategy<Value = Manifest> {
                 position,
                 consistency,
                 layout: if plain { Layout::Plain } else { Layout::Partitioned },
+                ownership: plain.then(|| ownership(u32::from(id[0]))),
                 databases,
                 sum,
                 shape: if files { Shape::Files { tree, count, bytes } } else { Shape::Records },

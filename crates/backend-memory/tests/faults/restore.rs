@@ -36,6 +36,10 @@ impl Target for Faulty {
         Target::capabilities(&self.inner)
     }
 
+    async fn is_occupied(&self) -> Result<bool> {
+        self.inner.is_occupied().await
+    }
+
     async fn begin(&self, mut plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         let mut context = context.clone();
         let mut empty = Vec::new();

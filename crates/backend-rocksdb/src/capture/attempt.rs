@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use backup_core::ownership::Owners;
 use backup_core::path::FilePath;
 use backup_core::progress::Context;
 use backup_core::source::{FileInfo, FileNature};
@@ -52,6 +53,7 @@ struct Collector<'a> {
     placer: &'a mut Placer,
     context: &'a Context,
     files: Vec<FileInfo>,
+    owners: Owners,
     notes: Vec<String>,
     problem: Option<Error>,
     /// A file went away while it was copied: it was given up before, and only now removed.
@@ -71,6 +73,7 @@ impl Attempt {
             placer,
             context,
             files: Vec::new(),
+            owners: store.owners()?,
             notes: Vec::new(),
             problem: None,
             changed: false,
@@ -385,8 +388,9 @@ impl Collector<'_> {
         nature: FileNature,
     ) -> Result<()> {
         let path = FilePath::new(name)?;
-        let Stamp { bytes, mode, .. } = stamp;
-        self.files.push(FileInfo { path, bytes, identity, mode, nature });
+        let Stamp { bytes, mode, owner, .. } = stamp;
+        let owner = self.owners.of_file(owner);
+        self.files.push(FileInfo { path, bytes, identity, mode, owner, nature });
         Ok(())
     }
 }

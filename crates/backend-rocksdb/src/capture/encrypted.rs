@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use backup_core::path::FilePath;
 use backup_core::progress::Context;
 use backup_core::source::{FileInfo, FileNature};
+use backup_core::stamp::Stamp;
 use backup_core::{Error, Result};
 
 use super::Whereabouts;
@@ -71,7 +72,7 @@ pub(super) fn attempt(
         FileKind::Current => (3, 0),
         _ => (2, 0),
     });
-    let mut files = Vec::new();
+    let (mut files, mut owners) = (Vec::new(), store.owners()?);
     for (kind, path) in present {
         context.check()?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -85,7 +86,9 @@ pub(super) fn attempt(
         // What is not there any more was given up before.
         let Some(stamp) = found else { continue };
         let path = FilePath::new(name)?;
-        files.push(FileInfo { path, bytes: stamp.bytes, identity: None, mode: stamp.mode, nature });
+        let Stamp { bytes, mode, owner, .. } = stamp;
+        let owner = owners.of_file(owner);
+        files.push(FileInfo { path, bytes, identity: None, mode, owner, nature });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok((reading(&store.folder)? == before).then_some(files))

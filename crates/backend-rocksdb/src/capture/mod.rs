@@ -17,10 +17,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backup_core::ownership::{Owners, Ownership};
 use backup_core::position::Position;
 use backup_core::progress::Context;
 use backup_core::scratch::Scratch;
 use backup_core::source::FileInfo;
+use backup_core::staging::with_room;
 use backup_core::{Error, Result};
 
 use crate::format::file_name;
@@ -55,6 +57,18 @@ pub(crate) struct Whereabouts {
     pub(crate) scratch: Option<PathBuf>,
     /// Whether the default column family is a database even where it is empty, beside others.
     pub(crate) lists_default: bool,
+}
+
+impl Whereabouts {
+    /// Whose the store is.
+    pub(crate) fn ownership(&self) -> Result<Ownership> {
+        Ownership::of_folder(&self.folder, Some(file_name::CURRENT))
+    }
+
+    /// The owners of its files.
+    pub(crate) fn owners(&self) -> Result<Owners> {
+        Ok(Owners::of_store(&self.ownership()?.owner))
+    }
 }
 
 /// A copy of a store's files at one moment. The copy is removed when dropped.
@@ -194,7 +208,11 @@ impl Capture {
 /// Where neither can be written, one in the system's temporary folder, and files are copied.
 pub(crate) fn scratch_for(store: &Whereabouts, notes: &mut Vec<String>) -> Result<Scratch> {
     let folder = &store.folder;
-    let prefix = OsString::from(format!(".{}{SCRATCH}", store.name));
+    // A number comes after it.
+    let name = with_room(store.name.as_ref(), 1 + SCRATCH.len() + "10000".len());
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(SCRATCH);
     if let Some(chosen) = &store.scratch {
         return Scratch::create(chosen, &prefix);
     }

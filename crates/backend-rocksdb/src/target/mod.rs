@@ -12,13 +12,16 @@ use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{Form, Placing, Staging};
+use backup_core::staging::{Form, Placing, Staging, is_occupied};
 use backup_core::target::{Content, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
 use crate::ENGINE;
 use crate::format::file_name::CURRENT;
 use crate::lock;
+
+/// A folder, in which CURRENT comes last.
+const FORM: Form = Form::Folder { last: Some(CURRENT) };
 
 /// A folder that a RocksDB store is restored into.
 ///
@@ -65,8 +68,7 @@ impl RocksTarget {
                 hint: format!("; process {process} has it open: stop it first"),
             });
         }
-        let form = Form::Folder { last: Some(CURRENT) };
-        let (disk, folder) = (self.disk.clone(), &self.folder);
+        let (disk, folder, form) = (self.disk.clone(), &self.folder, FORM);
         Ok(match plan.content {
             Content::Records { layout, databases } => {
                 let staging = Staging::begin(disk, folder, form, plan.existing)?;
@@ -92,6 +94,11 @@ impl Target for RocksTarget {
 
     fn capabilities(&self) -> Capabilities {
         crate::source::abilities(false)
+    }
+
+    async fn is_occupied(&self) -> Result<bool> {
+        let folder = self.folder.clone();
+        thread::call("rocksdb look", move || is_occupied(&folder, FORM)).await
     }
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {

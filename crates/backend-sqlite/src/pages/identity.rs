@@ -88,7 +88,7 @@ mod tests {
 
     fn stamp() -> Stamp {
         let (modified, changed) = ((100, 7), (100, 8));
-        Stamp { device: 1, inode: 2, bytes: 8192, modified, changed, mode: 0o644 }
+        Stamp { device: 1, inode: 2, bytes: 8192, modified, changed, mode: 0o644, owner: (0, 0) }
     }
 
     fn settled() -> Of {

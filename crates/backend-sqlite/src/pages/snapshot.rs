@@ -52,6 +52,7 @@ impl PageSnapshot {
             bytes: state.image.bytes(),
             identity: state.identity,
             mode: state.mode,
+            owner: None,
             nature: FileNature::Changing,
         };
         Ok(Self {

@@ -118,6 +118,7 @@ impl RowRecords {
             layout: Layout::Plain,
             databases: self.infos.clone(),
             pause: None,
+            ownership: None,
             notes: self.notes.clone(),
             unusual: self.moment.unusual().to_vec(),
         }

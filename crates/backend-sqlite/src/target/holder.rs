@@ -24,7 +24,7 @@ pub(super) fn refuse_open(path: &Path) -> Result<()> {
 }
 
 /// A process that has the file open; none where there is no file, or the system shows no such thing.
-fn holder(path: &Path) -> Result<Option<u32>> {
+pub(super) fn holder(path: &Path) -> Result<Option<u32>> {
     let file = match fs::metadata(path) {
         Ok(found) => (found.dev(), found.ino()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{BuiltStore, Form, Placing, Staging};
+use backup_core::staging::{BuiltStore, Form, Placing, Staging, is_occupied, refuse_mounted_file};
 use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
@@ -21,7 +21,8 @@ use crate::store;
 
 /// One file, and what SQLite keeps beside it: its logs, which must not meet another database, and the
 /// memory of its log.
-const FORM: Form = Form::File { companions: &["-wal", "-shm", "-journal"] };
+const FORM: Form =
+    Form::File { companions: &["-wal", "-shm", "-journal"], logs: &["-wal", "-journal"] };
 
 /// A file that a database is restored into.
 ///
@@ -56,6 +57,7 @@ impl SqliteTarget {
     fn start(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         context.check()?;
         crate::version::check()?;
+        refuse_mounted_file(&self.path)?;
         holder::refuse_open(&self.path)?;
         let RestorePlan { content, existing, check, origin } = plan;
         let disk = Arc::clone(&self.disk);
@@ -96,6 +98,13 @@ impl Target for SqliteTarget {
 
     fn capabilities(&self) -> Capabilities {
         abilities()
+    }
+
+    async fn is_occupied(&self) -> Result<bool> {
+        let path = self.path.clone();
+        // Who has an empty file open is about to write into it.
+        let look = move || Ok(is_occupied(&path, FORM)? || holder::holder(&path)?.is_some());
+        thread::call("sqlite look", look).await
     }
 
     async fn begin(&self, plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {

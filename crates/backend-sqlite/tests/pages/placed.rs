@@ -41,6 +41,7 @@ fn put(
         bytes: bytes.len() as u64,
         identity: None,
         mode: 0o644,
+        owner: None,
         nature: FileNature::Changing,
     };
     let target = SqliteTarget::path(target)?;

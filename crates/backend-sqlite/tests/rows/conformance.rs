@@ -289,6 +289,10 @@ impl Target for MappedTarget {
         abilities(self.inner.capabilities())
     }
 
+    async fn is_occupied(&self) -> Result<bool> {
+        self.inner.is_occupied().await
+    }
+
     async fn begin(&self, mut plan: RestorePlan, context: &Context) -> Result<Box<dyn Restore>> {
         if let Content::Records { databases, .. } = &mut plan.content {
             if databases.is_empty() {

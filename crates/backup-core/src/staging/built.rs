@@ -107,8 +107,9 @@ impl Built for BuiltStore {
             let Self { origin, context, notes, check, last, staging, .. } = *self;
             context.check()?;
             last.map_or(Ok(()), |last| last(&staging))?;
-            let kept_aside = staging.publish(&origin)?;
-            Ok(Restored { kept_aside, notes, check })
+            let mut restored = staging.publish(&origin)?;
+            restored.notes.extend(notes);
+            Ok(Restored { check, ..restored })
         };
         thread::call("publish-store", publish).await
     }

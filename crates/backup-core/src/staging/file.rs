@@ -10,8 +10,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::names::{exists, free_name_of, parent_of, sidecar_of, with_suffix};
-use super::{SIDECAR_OF_FILE, Staging};
+use super::belonging::Belonging;
+use super::names::{Found, exists, free_name_of, parent_of, sidecar_of, with_suffix};
+use super::{PRIVATE, Staging};
 use crate::disk::Disk;
 use crate::target::Origin;
 use crate::{Error, Result};
@@ -28,11 +29,17 @@ impl Staging {
         &self,
         companions: &[&str],
         origin: &Origin,
+        belonging: &mut Belonging,
     ) -> Result<Option<PathBuf>> {
-        let built = self.file();
+        let (built, disk) = (self.file(), self.disk.as_ref());
         self.write_sidecar(&sidecar_of(&built), origin)?;
-        self.disk.sync_file(&built)?;
-        let there = exists(&self.target)?;
+        for path in [sidecar_of(&built), built.clone()] {
+            belonging.give_file(disk, &path)?;
+            disk.sync_file(&path)?;
+        }
+        self.still_there()?;
+        // An empty file is nothing that is kept; the new one takes its name.
+        let there = self.found()? == Found::Store;
         if there {
             self.still_allowed()?;
         }
@@ -46,7 +53,8 @@ impl Staging {
                 self.disk.remove(&sidecar_of(&self.target))?;
                 self.disk.sync_folder(parent_of(&self.target))?;
             }
-            for suffix in [SIDECAR_OF_FILE].iter().chain(&beside) {
+            self.put_back(&sidecar_of(aside), &sidecar_of(&self.target));
+            for suffix in &beside {
                 self.put_back(&with_suffix(aside, suffix), &with_suffix(&self.target, suffix));
             }
             self.put_back(aside, &self.target);
@@ -90,7 +98,7 @@ impl Staging {
 
     fn write_down(&self, aside: &Path) -> Result<()> {
         let name = aside.file_name().unwrap_or_default();
-        let mut file = self.disk.create_file(&self.folder.join(ASIDE), 0o644)?;
+        let mut file = self.disk.create_file(&self.folder.join(ASIDE), PRIVATE)?;
         file.write_at(0, &[name.as_bytes(), END].concat())?;
         file.sync()?;
         self.disk.sync_folder(&self.folder)?;

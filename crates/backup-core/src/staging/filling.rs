@@ -9,8 +9,9 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::names::{entries, exists, free_name, is_aside, name_of};
-use super::{MARK, Staging};
+use super::belonging::Belonging;
+use super::names::{entries, exists, free_name, is_aside};
+use super::{MARK, PRIVATE, Staging};
 use crate::disk::Disk;
 use crate::{Error, Result};
 
@@ -32,7 +33,11 @@ struct Moves {
 
 impl Staging {
     /// Moves the hidden folder's entries into the mount point that holds it.
-    pub(super) fn fill(&self, last: Option<&str>) -> Result<Option<PathBuf>> {
+    pub(super) fn fill(
+        &self,
+        last: Option<&str>,
+        belonging: &mut Belonging,
+    ) -> Result<Option<PathBuf>> {
         let target = &self.target;
         let is_last = |name: &OsString| last.is_some_and(|last| name == last);
         let own = |path: &PathBuf| *path == self.folder || is_aside(path) || path.ends_with(MARK);
@@ -42,24 +47,31 @@ impl Staging {
         // moment does an engine find half a store.
         moves.old.sort_by_key(|name| !is_last(name));
         moves.new.sort_by_key(is_last);
-        let aside = free_name(&target.join(name_of(target)?))?;
+        let aside = free_name(&target.join(target.file_name().unwrap_or_default()))?;
         if !moves.old.is_empty() {
             self.still_allowed()?;
             aside.file_name().unwrap_or_default().clone_into(&mut moves.aside);
         }
-        let mut written = self.disk.create_file(&self.folder.join(MOVES), 0o644)?;
+        let mut written = self.disk.create_file(&self.folder.join(MOVES), PRIVATE)?;
         written.write_at(0, &moves.encode())?;
         written.sync()?;
         self.disk.sync_folder(&self.folder)?;
         self.disk.sync_folder(target)?;
         if !moves.old.is_empty() {
-            self.disk.create_folder(&aside)?;
+            self.disk.create_private_folder(&aside)?;
+            belonging.give_folder(self.disk.as_ref(), &aside)?;
+            self.disk.sync_folder(&aside)?;
             self.disk.sync_folder(target)?;
             for name in &moves.old {
                 self.disk.rename(&target.join(name), &aside.join(name))?;
                 self.disk.sync_folder(target)?;
             }
             self.disk.sync_folder(&aside)?;
+        }
+        if moves.old.is_empty() {
+            // A file system that was just made belongs to root.
+            belonging.give_mount_point(self.disk.as_ref(), target)?;
+            self.disk.sync_folder(target)?;
         }
         for name in &moves.new {
             if is_last(name) {

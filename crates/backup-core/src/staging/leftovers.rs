@@ -1,12 +1,13 @@
 //! What an interrupted restore left: a store that was to be kept aside, or a half-built one.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::names::{entries, exists, free_name, parent_of};
 use super::{Form, MARK, file, filling};
-use crate::Result;
 use crate::disk::Disk;
+use crate::{Error, Result};
 
 /// Takes back what a restore that did not end began of publishing, for who has the lock of the folder.
 /// Where the folder is the store that was there before, it is kept aside, and no folder is left.
@@ -18,7 +19,7 @@ pub(super) fn undo(
     inside: bool,
 ) -> Result<()> {
     match form {
-        Form::File { companions } => {
+        Form::File { companions, .. } => {
             return file::finish_moves(disk, target, folder, companions);
         }
         Form::Folder { .. } if inside => return filling::undo(disk, target, folder),
@@ -37,7 +38,24 @@ pub(super) fn undo(
 
 /// Whether a folder was being built by a restore with this mark.
 pub(super) fn is_marked(folder: &Path, mark: &str) -> bool {
-    fs::read(folder.join(MARK)).is_ok_and(|found| found == mark.as_bytes())
+    super::mark::read(folder).is_some_and(|(built, _)| built == mark)
+}
+
+/// Whether nobody but this user can have put anything into a folder, or will. One that was about to be put
+/// in its place may be another user's already.
+pub(super) fn is_private(folder: &Path) -> Result<bool> {
+    let found = fs::symlink_metadata(folder).map_err(Error::io("look at", folder))?;
+    let own = rustix::process::geteuid().as_raw();
+    Ok(found.is_dir() && found.uid() == own && found.mode() & 0o077 == 0)
+}
+
+/// Removes what has the name of the hidden folder and is a symbolic link: no restore makes one, and what it
+/// leads to is not keepsum's.
+pub(super) fn remove_link(disk: &dyn Disk, folder: &Path) -> Result<()> {
+    match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_symlink() => disk.remove(folder),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a folder that was being built, its mark last: without it, the folder would be a store.

@@ -1,35 +1,76 @@
 //! What has which name around a target.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::mounts::{is_mounted, refuse_mounted_file};
 use super::{Form, MARK, SIDECAR_OF_FILE};
 use crate::folder_lock::{self, Taken};
 use crate::fork::outlasts_a_fork;
 use crate::target::Existing;
 use crate::{Error, Result};
 
-/// The folder above a target must be there.
-pub(super) fn check_above(target: &Path) -> Result<()> {
-    let parent = parent_of(target);
-    if exists(parent)? {
-        return Ok(());
+/// The longest name that file systems have, in bytes.
+const MAX_NAME_BYTES: usize = 255;
+
+/// How the name of what is kept aside goes on, and the longest that comes after it: a number, and what an
+/// engine keeps beside a file.
+const ASIDE: &str = ".keepsum-old";
+const AFTER_ASIDE: usize = "-9999".len() + "-journal".len();
+
+/// What the name of the folder begins and ends with in which a store is built.
+const HIDDEN: (&str, &str) = (".", ".keepsum-restoring");
+
+/// A name that has room for so many bytes more: itself, or where it is too long its beginning, `~` and 16
+/// hexadecimal digits that are those of the whole name.
+///
+/// The digits are FNV-1a with 64 bits of the name's bytes.
+pub fn with_room(name: &OsStr, room: usize) -> OsString {
+    let bytes = name.as_bytes();
+    if bytes.len() + room <= MAX_NAME_BYTES {
+        return name.to_owned();
     }
-    let hint = "; create it first, or name another target".into();
-    Err(Error::NotFound { what: format!("the folder {}", parent.display()), hint })
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let digits = format!("~{hash:016x}");
+    let mut kept = MAX_NAME_BYTES.saturating_sub(room + digits.len());
+    // No character is cut in two.
+    while kept > 0 && bytes[kept] & 0xc0 == 0x80 {
+        kept -= 1;
+    }
+    OsString::from_vec([&bytes[..kept], digits.as_bytes()].concat())
+}
+
+/// The name of a target with something before and after it, shortened where that is too long.
+fn around(target: &Path, before: &str, after: &str, room: usize) -> Result<OsString> {
+    let name = target.file_name().ok_or_else(|| no_name(target))?;
+    let mut whole = OsString::from(before);
+    whole.push(with_room(name, before.len() + after.len() + room));
+    whole.push(after);
+    Ok(whole)
 }
 
 /// Where the store for a target is built.
 pub(super) fn hidden_folder(target: &Path, inside: bool) -> Result<PathBuf> {
-    let hidden = format!(".{}.keepsum-restoring", name_of(target)?);
+    let hidden = around(target, HIDDEN.0, HIDDEN.1, 0)?;
     Ok(if inside { target.join(hidden) } else { target.with_file_name(hidden) })
 }
 
-/// The sidecar of a file.
-pub(super) fn sidecar_of(file: &Path) -> PathBuf {
-    with_suffix(file, SIDECAR_OF_FILE)
+/// The name that the file has while it is built: an engine may need room for its own beside it.
+pub(super) fn built_file(folder: &Path, target: &Path) -> PathBuf {
+    folder.join(with_room(target.file_name().unwrap_or_default(), AFTER_ASIDE))
+}
+
+/// The sidecar of a restored file: beside it, under its name and `.keepsum`. Where that is too long for a
+/// file system, the name is its beginning, `~`, and 16 hexadecimal digits (FNV-1a with 64 bits) of the whole.
+pub fn sidecar_of(file: &Path) -> PathBuf {
+    let name = with_room(file.file_name().unwrap_or_default(), SIDECAR_OF_FILE.len());
+    with_suffix(&file.with_file_name(name), SIDECAR_OF_FILE)
 }
 
 /// The path whose name ends in `suffix` as well.
@@ -39,9 +80,22 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Result<()> {
-    let Some(found) = metadata(target)? else { return Ok(()) };
-    let occupied = match form {
+/// What is at a target, of what a restore may find there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    /// An empty file or folder, or one with nothing in it but what an interrupted restore left.
+    Free,
+    Store,
+}
+
+/// Looks at a target whose path is resolved.
+///
+/// # Errors
+/// [`Error::Invalid`] for a folder where a file is to be, or the other way round.
+pub(super) fn look(target: &Path, form: Form) -> Result<Found> {
+    let Some(found) = metadata(target)? else { return Ok(Found::Nothing) };
+    let is_free = match form {
         Form::File { .. } if found.is_dir() => {
             let detail = "is a folder, and this restores one file; name a file";
             return Err(Error::invalid(target.display().to_string(), detail));
@@ -50,15 +104,33 @@ pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Resul
             let detail = "is a file, and this restores a folder; name a folder";
             return Err(Error::invalid(target.display().to_string(), detail));
         }
-        Form::File { .. } => true,
+        Form::File { logs, .. } => {
+            let mut is_free = found.is_file() && found.len() == 0;
+            for suffix in logs {
+                let log = metadata(&with_suffix(target, suffix))?;
+                is_free &= log.is_none_or(|log| log.len() == 0);
+            }
+            is_free
+        }
         Form::Folder { .. } => {
             let hidden = hidden_folder(target, true)?;
             let ours = |path: &PathBuf| *path == hidden || path.ends_with(MARK) || is_aside(path);
-            !entries(target)?.iter().all(ours)
+            entries(target)?.iter().all(ours)
         }
     };
+    Ok(if is_free { Found::Free } else { Found::Store })
+}
+
+/// Refuses a target that nothing can be put in the place of, or may be.
+pub(super) fn check_free(target: &Path, form: Form, existing: Existing) -> Result<()> {
+    let found = look(target, form)?;
+    if matches!(form, Form::File { .. }) {
+        refuse_mounted_file(target)?;
+    }
     match existing {
-        Existing::Refuse if occupied => Err(Error::Occupied { path: target.to_owned() }),
+        Existing::Refuse if found == Found::Store => {
+            Err(Error::Occupied { path: target.to_owned() })
+        }
         _ => Ok(()),
     }
 }
@@ -95,10 +167,13 @@ pub(super) fn free_name(target: &Path) -> Result<PathBuf> {
 
 /// The same, where no name that ends in one of `companions` as well is taken either.
 pub(super) fn free_name_of(target: &Path, companions: &[&str]) -> Result<PathBuf> {
-    let name = name_of(target)?;
-    for number in 1_u32.. {
-        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-        let aside = target.with_file_name(format!("{name}.keepsum-old{suffix}"));
+    let name = around(target, "", ASIDE, AFTER_ASIDE)?;
+    for number in 1_u32..10_000 {
+        let mut name = name.clone();
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        let aside = target.with_file_name(name);
         let mut taken = exists(&aside)?;
         for suffix in companions {
             taken |= exists(&with_suffix(&aside, suffix))?;
@@ -112,16 +187,16 @@ pub(super) fn free_name_of(target: &Path, companions: &[&str]) -> Result<PathBuf
 
 /// Whether an entry of a mount point is a store that an earlier restore kept aside.
 pub(super) fn is_aside(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().contains(".keepsum-old"))
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains(ASIDE))
 }
 
 pub(super) fn is_mount_point(target: &Path) -> Result<bool> {
     let Some(found) = metadata(target)? else { return Ok(false) };
     let parent = parent_of(target);
     let above = fs::metadata(parent).map_err(Error::io("look at", parent))?;
-    // A bind mount of a folder of the same file system has the same device; renaming over it
-    // answers EBUSY, which is an error like any other and changes nothing.
-    Ok(found.is_dir() && (found.dev() != above.dev() || found.ino() == above.ino()))
+    let other = found.dev() != above.dev() || found.ino() == above.ino();
+    // A bind mount of a folder of the same file system has the same device.
+    Ok(found.is_dir() && (other || is_mounted(target)))
 }
 
 pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
@@ -132,26 +207,30 @@ pub(super) fn parent_of(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-pub(super) fn name_of(path: &Path) -> Result<String> {
-    match path.file_name() {
-        Some(name) => Ok(name.to_string_lossy().into_owned()),
-        None => Err(Error::invalid(path.display().to_string(), "is no name of a file or folder")),
-    }
+fn no_name(path: &Path) -> Error {
+    Error::invalid(path.display().to_string(), "is no name of a file or folder")
 }
 
-fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
+pub(super) fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(Error::io("look at", path)(error)),
     }
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool> {
-    fs::symlink_metadata(path).map(|_| true).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(false),
-        _ => Err(Error::io("look at", path)(error)),
-    })
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(Error::io("look at", path)(error)),
+    }
+}
+
+/// Whether an error says that nothing has a name, or that nothing can have it because it is too long.
+fn is_absent(error: &io::Error) -> bool {
+    let too_long = rustix::io::Errno::NAMETOOLONG.raw_os_error();
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(too_long)
 }
 
 pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::names::entries;
-use super::{End, Form, MARK, SIDECAR, Staging};
-use crate::disk::{Disk, DiskFile};
+use super::{End, Form, MARK, PRIVATE, SIDECAR, Staging};
+use crate::disk::{Access, Disk, DiskFile};
 use crate::progress::Context;
 use crate::source::{FileInfo, Files, read_range};
 use crate::target::{Existing, Origin};
@@ -147,7 +147,9 @@ impl Placing {
             }
         }
         self.context.check()?;
-        Ok(self.staging)
+        let Self { mut staging, files, .. } = self;
+        staging.placed = files.into_iter().map(|file| file.info).collect();
+        Ok(staging)
     }
 
     /// As [`complete`](Self::complete), for a plan of one file, which gets the name that the target has, and
@@ -206,7 +208,9 @@ impl LeftOver {
         let places = planned.iter().enumerate();
         let places = places.map(|(number, info)| (info.path.below(folder), number)).collect();
         let files = planned.iter().map(|file| FileInfo { bytes: 0, ..file.clone() }).collect();
-        let mut search = Search { disk: staging.disk.as_ref(), planned, places, files };
+        let found = fs::metadata(folder).map_err(Error::io("look at", folder))?;
+        let own = Some((found.uid(), found.gid()));
+        let mut search = Search { disk: staging.disk.as_ref(), planned, places, files, own };
         search.folder(folder)?;
         Ok(Self { folder: folder.clone(), files: search.files })
     }
@@ -223,6 +227,8 @@ struct Search<'a> {
     /// Where each file of the plan lies.
     places: HashMap<PathBuf, usize>,
     files: Vec<FileInfo>,
+    /// The numbers of who restores.
+    own: Option<(u32, u32)>,
 }
 
 impl Search<'_> {
@@ -237,6 +243,8 @@ impl Search<'_> {
                 }
             } else if let Some(number) = self.fits(&entry, &found) {
                 self.files[number].bytes = found.len();
+                // It was about to be published, perhaps.
+                self.disk.set_access(&entry, Access { mode: PRIVATE, owner: self.own })?;
             } else if !entry.ends_with(MARK) {
                 self.disk.remove(&entry)?;
             }
@@ -248,10 +256,7 @@ impl Search<'_> {
     fn fits(&self, path: &Path, found: &Metadata) -> Option<usize> {
         let number = *self.places.get(path)?;
         let planned = &self.planned[number];
-        let mode = found.permissions().mode() & 0o777;
-        let may_be = found.is_file()
-            && mode == planned.mode & 0o777
-            && (1..=planned.bytes).contains(&found.len());
+        let may_be = found.is_file() && (1..=planned.bytes).contains(&found.len());
         may_be.then_some(number)
     }
 }
@@ -285,7 +290,8 @@ fn create(disk: &dyn Disk, folder: &Path, info: &FileInfo) -> Result<Box<dyn Dis
     if let Some(above) = path.parent().filter(|above| *above != folder) {
         disk.create_folder(above)?;
     }
-    disk.create_file(&path, info.mode)
+    // What it is to have it gets when it is put in place.
+    disk.create_file(&path, PRIVATE)
 }
 
 /// Checks that the files of a plan can all lie in one folder.

@@ -18,3 +18,4 @@ mod s3;
 mod sources;
 mod sqlite;
 mod terminal;
+mod whose;

@@ -11,7 +11,7 @@ use crate::forge::{Forge, ForgedLeaf};
 /// The description of a file of `bytes` bytes.
 fn described(bytes: u64) -> Vec<u8> {
     let nature = FileNature::Changing;
-    FileMeta { bytes, mode: 0o644, nature, identity: None }.encode().unwrap()
+    FileMeta { bytes, mode: 0o644, nature, identity: None, owner: None }.encode().unwrap()
 }
 
 /// Adds a whole file.

@@ -106,6 +106,7 @@ impl<'a> FilesWriter<'a> {
             mode: info.mode,
             nature: info.nature,
             identity: info.identity.clone(),
+            owner: info.owner.clone(),
         };
         let described = meta.encode().map_err(Error::damaged(info.path.as_str()))?;
         let unchanged = self.parent_with(&path, &meta).await?;
@@ -350,6 +351,7 @@ impl Whole {
                 identity: meta.identity,
                 mode: meta.mode & 0o777,
                 nature: meta.nature,
+                owner: meta.owner,
             }));
         }
         let offset = <[u8; 8]>::try_from(key.as_slice()).ok().map(u64::from_be_bytes);

@@ -425,8 +425,8 @@ fn lost(file: &FileInfo, range: Range<u64>, why: &str) -> FileLoss {
 fn describe(path: &[u8], described: &[u8]) -> Option<FileInfo> {
     let meta = FileMeta::parse(described).ok()?;
     let path = FilePath::new(String::from_utf8(path.to_vec()).ok()?).ok()?;
-    let FileMeta { bytes, mode, nature, identity } = meta;
-    Some(FileInfo { path, bytes, identity, mode: mode & 0o777, nature })
+    let FileMeta { bytes, mode, nature, identity, owner } = meta;
+    Some(FileInfo { path, bytes, identity, mode: mode & 0o777, owner, nature })
 }
 
 /// An error with what caused it, on one line.

@@ -283,6 +283,18 @@ impl backup_core::disk::Disk for Watched {
         LocalDisk.create_folder(path)
     }
 
+    fn create_private_folder(&self, path: &std::path::Path) -> backup_core::Result<()> {
+        LocalDisk.create_private_folder(path)
+    }
+
+    fn set_access(
+        &self,
+        path: &std::path::Path,
+        access: backup_core::disk::Access,
+    ) -> backup_core::Result<()> {
+        LocalDisk.set_access(path, access)
+    }
+
     fn create_file(
         &self,
         path: &std::path::Path,

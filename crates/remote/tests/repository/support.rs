@@ -137,6 +137,7 @@ pub(crate) fn manifest(id: u8) -> Manifest {
         position: Position::Unknown,
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: None,
         sum: None,
         shape: Shape::Files { tree: None, count: 0, bytes: 0 },

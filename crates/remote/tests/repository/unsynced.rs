@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use archive::object::Kind;
-use backup_core::disk::{Disk, DiskFile, LocalDisk};
+use backup_core::disk::{Access, Disk, DiskFile, LocalDisk};
 use backup_core::progress::Context;
 use object_store::local::LocalFileSystem;
 use remote::store::Store;
@@ -34,6 +34,14 @@ impl Syncing {
 impl Disk for Syncing {
     fn create_folder(&self, path: &Path) -> backup_core::Result<()> {
         LocalDisk.create_folder(path)
+    }
+
+    fn create_private_folder(&self, path: &Path) -> backup_core::Result<()> {
+        LocalDisk.create_private_folder(path)
+    }
+
+    fn set_access(&self, path: &Path, access: Access) -> backup_core::Result<()> {
+        LocalDisk.set_access(path, access)
     }
 
     fn create_file(&self, path: &Path, mode: u32) -> backup_core::Result<Box<dyn DiskFile>> {

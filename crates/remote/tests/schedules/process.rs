@@ -178,6 +178,7 @@ pub(crate) fn manifest(id: SnapshotId, tree: Option<Tree>) -> Manifest {
         position: Position::Unknown,
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: None,
         sum: None,
         shape: Shape::Files { tree, count, bytes },

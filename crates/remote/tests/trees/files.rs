@@ -155,7 +155,7 @@ async fn a_tree_that_lies_about_its_files_is_refused() {
     let head = repository.head().await.unwrap();
     let session = Session::begin(&repository, &head, &source(), &[]).await.unwrap();
     let meta = |bytes| {
-        let meta = FileMeta { bytes, mode: 0o644, nature: Changing, identity: None };
+        let meta = FileMeta { bytes, mode: 0o644, nature: Changing, identity: None, owner: None };
         meta.encode().unwrap()
     };
     let content = b"content".to_vec();

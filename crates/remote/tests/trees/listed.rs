@@ -130,6 +130,7 @@ pub(crate) fn manifest(shape: Shape) -> Manifest {
         position: Position::Unknown,
         consistency: Consistency::PointInTime,
         layout: Layout::Plain,
+        ownership: None,
         databases: None,
         sum: Some(DatabaseSum::default()),
         shape,
@@ -183,6 +184,7 @@ impl ListedFiles {
             bytes: content.len() as u64,
             identity: identity.map(<[u8]>::to_vec),
             mode: 0o640,
+            owner: None,
             nature: *nature,
         };
         let mut files = files;

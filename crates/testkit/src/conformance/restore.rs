@@ -243,7 +243,10 @@ fn dropped_old(subject: &Subject<'_>) -> Result<()> {
 
 fn refuse(subject: &Subject<'_>) -> Result<()> {
     let expected = sample::many(10, 10);
+    let free = subject.place()?;
+    assert!(!target_of(free.as_ref()).is_occupied().block_on()?, "a place where nothing is");
     let place = subject.filled(&expected)?;
+    assert!(target_of(place.as_ref()).is_occupied().block_on()?, "a store that is there");
     match begin(&target_of(place.as_ref()), Existing::Refuse) {
         Err(Error::Occupied { .. }) => {}
         Err(other) => panic!("expected Occupied, found {other:?}"),

@@ -71,6 +71,7 @@ fn file() -> Result<FileInfo> {
         bytes: 0,
         identity: None,
         mode: 0o644,
+        owner: None,
         nature: FileNature::Immutable,
     })
 }

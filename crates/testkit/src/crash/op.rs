@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use backup_core::disk::Access;
+
 /// An operation that succeeded, or a sync that failed. Paths are below the volume's root; files that
 /// are open are named by their inode's number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,13 @@ pub enum Op {
         path: PathBuf,
         /// Its inode.
         inode: u64,
+    },
+    /// A file or folder got an owner and permission bits; what was just made has its first ones at once.
+    Access {
+        /// The file or folder.
+        inode: u64,
+        /// What it has now, the owner included.
+        access: Access,
     },
     /// A file got a length in bytes.
     Truncate {

@@ -1,11 +1,14 @@
 //! A folder's content as plain data.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use backup_core::disk::Access;
 
 /// What has a name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,6 +24,8 @@ pub enum Leaf {
 pub struct Tree {
     /// The names and what has them.
     pub entries: BTreeMap<PathBuf, Leaf>,
+    /// Their owners and permission bits, as far as they are known.
+    pub access: BTreeMap<PathBuf, Access>,
 }
 
 impl Tree {
@@ -43,6 +48,16 @@ impl Tree {
                     }
                 }
             }
+        }
+        // What is in a folder comes before it: the folder may be closed.
+        for (path, access) in self.access.iter().rev() {
+            let path = root.join(path);
+            let found = fs::symlink_metadata(&path)?;
+            let owner = access.owner.filter(|owner| *owner != (found.uid(), found.gid()));
+            if let Some((user, group)) = owner {
+                lchown(&path, Some(user), Some(group))?;
+            }
+            fs::set_permissions(&path, Permissions::from_mode(access.mode))?;
         }
         Ok(())
     }

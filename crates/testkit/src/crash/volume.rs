@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use backup_core::disk::Access;
+
 use super::op::Op;
 use super::tree::{Leaf, Tree};
 use crate::noise::split_mix;
@@ -29,6 +31,8 @@ pub struct Volume {
     root: u64,
     files: BTreeMap<u64, File>,
     folders: BTreeSet<u64>,
+    /// Who may do what with each file and folder.
+    access: BTreeMap<u64, Accesses>,
     /// The names as they are seen.
     seen: Names,
     durable: Names,
@@ -52,6 +56,13 @@ struct File {
     spoiled: bool,
 }
 
+/// An owner and permission bits, as they are seen and as they are durable.
+#[derive(Debug, Clone, Copy)]
+struct Accesses {
+    seen: Access,
+    durable: Access,
+}
+
 /// Changes of names that are durable together.
 #[derive(Debug, Clone)]
 struct Pending {
@@ -65,17 +76,20 @@ impl Volume {
     /// # Errors
     /// Where something cannot be read, or is neither a file nor a folder.
     pub fn read(root: &Path) -> io::Result<Self> {
-        let inode = fs::metadata(root)?.ino();
+        let found = fs::metadata(root)?;
+        let inode = found.ino();
         let mut volume = Self {
             root: inode,
             files: BTreeMap::new(),
             folders: BTreeSet::from([inode]),
+            access: BTreeMap::new(),
             seen: Names::new(),
             durable: Names::new(),
             pending: Vec::new(),
             settled: BTreeMap::new(),
             number: 0,
         };
+        volume.has_durably(&found);
         volume.read_folder(root, inode)?;
         volume.seen = volume.durable.clone();
         Ok(volume)
@@ -86,6 +100,7 @@ impl Volume {
             let entry = entry?;
             let found = fs::symlink_metadata(entry.path())?;
             let inode = found.ino();
+            self.has_durably(&found);
             self.durable.insert((folder, entry.file_name()), inode);
             if found.is_dir() {
                 self.folders.insert(inode);
@@ -102,6 +117,11 @@ impl Volume {
         Ok(())
     }
 
+    fn has_durably(&mut self, found: &fs::Metadata) {
+        let access = access_of(found);
+        self.access.insert(found.ino(), Accesses { seen: access, durable: access });
+    }
+
     /// Follows one operation.
     ///
     /// # Panics
@@ -111,6 +131,7 @@ impl Volume {
         match op {
             Op::CreateFolder { path, inode } => {
                 self.folders.insert(*inode);
+                self.access.remove(inode);
                 self.seen.retain(|(folder, _), _| folder != inode);
                 let name = self.name(path);
                 self.rename(vec![(name, Some(*inode))]);
@@ -120,6 +141,7 @@ impl Volume {
                 if self.seen.get(&name) != Some(inode) {
                     // The number of a file that is gone may have been given to this one.
                     self.files.insert(*inode, File::default());
+                    self.access.remove(inode);
                     self.rename(vec![(name, Some(*inode))]);
                 }
             }
@@ -128,6 +150,10 @@ impl Volume {
                     change(&mut file.content, op);
                     file.unsynced.push(op.clone());
                 }
+            }
+            Op::Access { inode, access } => {
+                let first = Accesses { seen: *access, durable: *access };
+                self.access.entry(*inode).or_insert(first).seen = *access;
             }
             Op::Sync { inode } => self.sync(*inode),
             Op::FailedSync { inode } => {
@@ -171,6 +197,9 @@ impl Volume {
     }
 
     fn sync(&mut self, inode: u64) {
+        if let Some(access) = self.access.get_mut(&inode) {
+            access.durable = access.seen;
+        }
         if let Some(file) = self.files.get_mut(&inode) {
             if !file.spoiled {
                 file.durable = Arc::new(file.content.clone());
@@ -222,8 +251,15 @@ impl Volume {
             }
         }
         let mut tree = Tree::default();
+        self.add_access(&mut tree, Path::new(""), self.root, survival);
         self.add(&mut tree, &names, survival, self.root, Path::new(""), &mut BTreeSet::new());
         tree
+    }
+
+    fn add_access(&self, tree: &mut Tree, path: &Path, inode: u64, survival: Survival) {
+        if let Some(access) = self.access.get(&inode) {
+            tree.access.insert(path.to_owned(), access.after_crash(inode, survival));
+        }
     }
 
     fn add(
@@ -241,14 +277,31 @@ impl Volume {
             if self.folders.contains(inode) {
                 // A folder has one name: of two that survived, only one is shown.
                 if above.insert(*inode) {
+                    self.add_access(tree, &path, *inode, survival);
                     tree.entries.insert(path.clone(), Leaf::Folder);
                     self.add(tree, names, survival, *inode, &path, above);
                 }
             } else if let Some(file) = self.files.get(inode) {
+                self.add_access(tree, &path, *inode, survival);
                 tree.entries.insert(path, Leaf::File(*inode, file.after_crash(*inode, survival)));
             }
         }
     }
+}
+
+impl Accesses {
+    fn after_crash(&self, inode: u64, survival: Survival) -> Access {
+        match survival {
+            Survival::Everything => self.seen,
+            Survival::Some(seed) if chance(seed ^ 3, inode) => self.seen,
+            Survival::Synced | Survival::Some(_) => self.durable,
+        }
+    }
+}
+
+/// The owner and the permission bits of what was found.
+pub(crate) fn access_of(found: &fs::Metadata) -> Access {
+    Access { mode: found.mode() & 0o7777, owner: Some((found.uid(), found.gid())) }
 }
 
 impl File {

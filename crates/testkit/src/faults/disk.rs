@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backup_core::disk::{Disk, DiskFile, LocalDisk};
+use backup_core::disk::{Access, Disk, DiskFile, LocalDisk};
 use backup_core::{Error, Result};
 
 use super::Trigger;
-use crate::crash::{Op, below};
+use crate::crash::{Op, access_of, below};
 
 /// The real file system below a folder, with a journal of what was done to it.
 #[derive(Debug, Clone)]
@@ -64,6 +64,7 @@ impl FaultyDisk {
     fn opened(&self, inner: Box<dyn DiskFile>, path: &Path) -> Result<Box<dyn DiskFile>> {
         let inode = inode(path)?;
         self.shared.did(Op::Open { path: self.shared.below(path), inode });
+        self.shared.has_access(path)?;
         let shared = Arc::clone(&self.shared);
         Ok(Box::new(FaultyFile { inner, shared, path: path.to_owned(), inode }))
     }
@@ -76,6 +77,13 @@ impl Shared {
 
     fn did(&self, op: Op) {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(op);
+    }
+
+    /// Writes down who may do what with a file or folder now.
+    fn has_access(&self, path: &Path) -> Result<()> {
+        let found = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
+        self.did(Op::Access { inode: found.ino(), access: access_of(&found) });
+        Ok(())
     }
 
     fn fail(&self, action: &'static str, path: &Path) -> Result<()> {
@@ -104,7 +112,7 @@ impl Shared {
         }
         LocalDisk.create_folder(path)?;
         self.did(Op::CreateFolder { path: self.below(path), inode: inode(path)? });
-        Ok(())
+        self.has_access(path)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
@@ -125,6 +133,24 @@ impl Disk for FaultyDisk {
     fn create_folder(&self, path: &Path) -> Result<()> {
         self.shared.fail("create the folder", path)?;
         self.shared.make_folder(path)
+    }
+
+    fn create_private_folder(&self, path: &Path) -> Result<()> {
+        self.shared.fail("create the folder", path)?;
+        let is_new = !path.exists();
+        LocalDisk.create_private_folder(path)?;
+        if is_new {
+            let inode = inode(path)?;
+            self.shared.did(Op::CreateFolder { path: self.shared.below(path), inode });
+            self.shared.has_access(path)?;
+        }
+        Ok(())
+    }
+
+    fn set_access(&self, path: &Path, access: Access) -> Result<()> {
+        self.shared.fail("set the owner of", path)?;
+        LocalDisk.set_access(path, access)?;
+        self.shared.has_access(path)
     }
 
     fn create_file(&self, path: &Path, mode: u32) -> Result<Box<dyn DiskFile>> {

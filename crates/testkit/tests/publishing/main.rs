@@ -21,8 +21,9 @@ use store::{Case, NEW, OLD, Place};
 
 const FOLDER: Form = Form::Folder { last: Some("CURRENT") };
 
-const FILE: Form = Form::File { companions: &[] };
-const DATABASE: Form = Form::File { companions: &["-wal", "-journal"] };
+const FILE: Form = Form::File { companions: &[], logs: &[] };
+const DATABASE: Form =
+    Form::File { companions: &["-wal", "-journal"], logs: &["-wal", "-journal"] };
 
 /// Everything that was tried, to be printed.
 #[derive(Debug, Default)]
@@ -81,6 +82,7 @@ fn check(case: &Case, place: &Place, what: &str) {
     let again = case.restore(place, Arc::new(LocalDisk));
     again.unwrap_or_else(|error| panic!("{what}: the same restore again: {error}"));
     assert_eq!(place.found(case), Some(NEW), "{what}: after the same restore again");
+    place.assert_access(case, &format!("{what}: after the same restore again"));
     let kept = place.kept(case);
     assert!(!case.old || kept.contains(&OLD), "{what}: the old store is gone");
     assert!(!kept.contains(&"between"), "{what}: half a store is kept aside");
@@ -265,7 +267,8 @@ fn what_is_not_synced_is_lost() {
         volume.apply(&op);
         states.push(show(volume.after_crash(Survival::Synced)));
     }
-    let expected: [&[&str]; 6] = [
+    let expected: [&[&str]; 7] = [
+        &["kept=kept"],
         &["kept=kept"],
         &["kept=kept"],
         &["kept=kept", "new="],

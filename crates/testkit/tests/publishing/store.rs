@@ -1,11 +1,13 @@
 //! Stores of three files or of one, as a restore publishes them.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backup_core::Result;
-use backup_core::disk::{Disk, LocalDisk};
+use backup_core::disk::{Access, Disk, LocalDisk};
+use backup_core::ownership::{Account, Owner, Ownership};
 use backup_core::staging::{Form, SIDECAR, Staging};
 use backup_core::target::{Existing, Origin};
 use testkit::crash::Tree;
@@ -13,6 +15,19 @@ use testkit::faults::{FaultyDisk, Trigger, in_memory};
 
 pub(crate) const OLD: &str = "the old store";
 pub(crate) const NEW: &str = "the new store";
+
+/// Whose the old store is, and whose the source of the new one was; without root all is one user's.
+const OLD_ACCESS: Expected = Expected { folder: 0o750, file: 0o640, owner: 1001 };
+const NEW_ACCESS: Expected = Expected { folder: 0o700, file: 0o600, owner: 2001 };
+
+/// What the folder and the files of a store must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Expected {
+    folder: u32,
+    file: u32,
+    owner: u32,
+}
+
 const FILES: [&str; 3] = ["CURRENT", "data", "deep/er"];
 
 /// What is published, and over what.
@@ -52,12 +67,18 @@ impl Case {
             disk.create_folder(path.parent().unwrap())?;
             disk.create_file(&path, 0o644)?.write_at(0, NEW.as_bytes())?;
         }
-        staging.publish(&Origin {
+        let restored = staging.publish(&Origin {
             snapshot: "abc".into(),
             position: "sequence 1".into(),
             taken: "then".into(),
             salvaged: false,
-        })
+            ownership: Some(Ownership {
+                owner: Owner { user: number(NEW_ACCESS.owner), group: number(NEW_ACCESS.owner) },
+                mode: if let Form::File { .. } = self.form { 0o600 } else { NEW_ACCESS.folder },
+                files_mode: matches!(self.form, Form::Folder { .. }).then_some(NEW_ACCESS.file),
+            }),
+        })?;
+        Ok(restored.kept_aside)
     }
 
     fn files(&self) -> &'static [&'static str] {
@@ -84,10 +105,15 @@ impl Case {
         if whole { first } else { Some(format!("between: {found:?}")) }
     }
 
+    /// What the new store must have in the end: that of what it replaces, else that of its source.
+    fn expected(&self) -> Expected {
+        if self.old { OLD_ACCESS } else { NEW_ACCESS }
+    }
+
     /// Whether beside a file there is what is its own: the logs of the old store beside the old one, none
     /// beside the new one. While the old one is moved, some may still be where it was.
     fn has_its_own(&self, path: &Path, content: Option<&str>) -> bool {
-        let Form::File { companions } = self.form else { return true };
+        let Form::File { companions, .. } = self.form else { return true };
         companions.iter().all(|suffix| {
             let log = |file: &Path| fs::read_to_string(beside(file, suffix)).ok();
             match content {
@@ -101,6 +127,46 @@ impl Case {
                 None => true,
             }
         })
+    }
+}
+
+fn number(number: u32) -> Account {
+    Account { number, name: None }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0)
+}
+
+fn set(path: &Path, mode: u32, owner: u32) {
+    let owner = is_root().then_some((owner, owner));
+    LocalDisk.set_access(path, Access { mode, owner }).unwrap();
+}
+
+/// Who may do what with a path.
+fn access(path: &Path) -> (u32, u32, u32) {
+    let found = fs::symlink_metadata(path).unwrap();
+    (found.mode() & 0o777, found.uid(), found.gid())
+}
+
+#[track_caller]
+fn assert_access(path: &Path, mode: u32, owner: u32, what: &str) {
+    let found = access(path);
+    let (_, user, group) = found;
+    let expected = if is_root() { (mode, owner, owner) } else { (mode, user, group) };
+    assert_eq!(found, expected, "{what}: {} has {found:?} in octal {:o}", path.display(), found.0);
+}
+
+/// All files below a folder, each with what the folders from there on leave others of its bits.
+fn reachable(folder: &Path, reach: u32, files: &mut Vec<(PathBuf, u32)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (mode, ..) = access(&path);
+        if path.is_dir() {
+            reachable(&path, reach & ((mode & 0o111) * 7), files);
+        } else {
+            files.push((path, mode & reach));
+        }
     }
 }
 
@@ -119,6 +185,7 @@ impl Place {
 
     fn empty(case: &Case) -> Self {
         if let Some(mounted) = &case.mounted {
+            set(mounted, 0o755, 0);
             for entry in fs::read_dir(mounted).unwrap() {
                 LocalDisk.remove(&entry.unwrap().path()).unwrap();
             }
@@ -138,10 +205,17 @@ impl Place {
             for name in case.files() {
                 let path = if name.is_empty() { place.target() } else { place.target().join(name) };
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, OLD).unwrap();
+                fs::write(&path, OLD).unwrap();
+                set(&path, OLD_ACCESS.file, OLD_ACCESS.owner);
+                if !name.is_empty() {
+                    set(path.parent().unwrap(), OLD_ACCESS.folder, OLD_ACCESS.owner);
+                }
+            }
+            if let Form::Folder { .. } = case.form {
+                set(&place.target(), OLD_ACCESS.folder, OLD_ACCESS.owner);
             }
         }
-        if let (Form::File { companions }, true) = (case.form, case.old || case.orphans) {
+        if let (Form::File { companions, .. }, true) = (case.form, case.old || case.orphans) {
             for suffix in companions {
                 fs::write(beside(&place.target(), suffix), OLD).unwrap();
             }
@@ -192,9 +266,53 @@ impl Place {
         left
     }
 
+    /// A store has the owner and the permission bits that it is to have as soon as it has its name, and what
+    /// is built may be read by nobody who could not read it in the end.
+    #[track_caller]
+    pub(crate) fn assert_access(&self, case: &Case, what: &str) {
+        let (target, expected) = (self.target(), case.expected());
+        let of = |store: &Path, expected: Expected| {
+            for name in case.files() {
+                let path = if name.is_empty() { store.to_owned() } else { store.join(name) };
+                assert_access(&path, expected.file, expected.owner, what);
+            }
+            if let Form::Folder { .. } = case.form {
+                assert_access(store, expected.folder, expected.owner, what);
+                assert_access(&store.join("deep"), expected.folder, expected.owner, what);
+            }
+        };
+        match self.found(case) {
+            Some(OLD) => of(&target, OLD_ACCESS),
+            Some(NEW) => {
+                of(&target, expected);
+                let sidecar = self.sidecar_path(case);
+                assert_access(&sidecar, expected.file & 0o666, expected.owner, what);
+            }
+            _ => {}
+        }
+        for name in self.names().into_iter().filter(|name| name.starts_with("store.keepsum-old")) {
+            let aside = self.home.join(name);
+            if case.at(&aside).as_deref() == Some(OLD) {
+                of(&aside, OLD_ACCESS);
+            }
+        }
+        let mut files = Vec::new();
+        reachable(&self.home, 0o777, &mut files);
+        for (path, reach) in files {
+            let is_new = fs::read(&path).is_ok_and(|content| content == NEW.as_bytes());
+            let open = reach & 0o077 & !expected.file;
+            assert!(
+                !is_new || open == 0,
+                "{what}: {} is open to others: {reach:o}",
+                path.display()
+            );
+        }
+    }
+
     /// The old store, the new one, or nothing with the old one aside.
     #[track_caller]
     pub(crate) fn assert_possible(&self, case: &Case, what: &str) {
+        self.assert_access(case, what);
         match self.found(case) {
             Some(OLD) => {
                 assert!(case.old, "{what}");
@@ -211,17 +329,22 @@ impl Place {
         }
     }
 
-    fn sidecar(&self, case: &Case) -> Option<String> {
-        let path = match case.form {
+    fn sidecar_path(&self, case: &Case) -> PathBuf {
+        match case.form {
             Form::File { .. } => self.home.join("store.keepsum"),
             Form::Folder { .. } => self.target().join(SIDECAR),
-        };
-        fs::read_to_string(path).ok().filter(|text| text.ends_with("taken then\n"))
+        }
+    }
+
+    fn sidecar(&self, case: &Case) -> Option<String> {
+        fs::read_to_string(self.sidecar_path(case))
+            .ok()
+            .filter(|text| text.ends_with("taken then\n"))
     }
 }
 
 fn is_companion(case: &Case, name: &str) -> bool {
-    let Form::File { companions } = case.form else { return false };
+    let Form::File { companions, .. } = case.form else { return false };
     companions.iter().any(|suffix| name.ends_with(suffix))
 }
 

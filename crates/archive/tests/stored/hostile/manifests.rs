@@ -3,12 +3,14 @@
 use archive::manifest::{FileMeta, Manifest, Shape};
 use archive::wire::{MAX_SEQUENCE, Writer};
 use backup_core::integrity::DatabaseSum;
+use backup_core::ownership::Ownership;
 use backup_core::source::FileNature;
 use lthash::LtHash;
 
 use super::{Is, limit, malformed, mismatch, newer, refused};
 use crate::samples::{
-    directory_of, files_manifest, paged_manifest, records_manifest, small_records, sum_of, tree_of,
+    directory_of, files_manifest, ownership, paged_manifest, records_manifest, small_records, sum_of,
+    tree_of,
 };
 
 /// A manifest's bytes without the checks of `encode`.
@@ -192,6 +194,26 @@ fn the_decoder_is_the_cause() {
     assert!(!error.to_string().contains(&cause), "{error}: {cause}");
 }
 
+/// Names and permission bits that no host has.
+#[test]
+fn owners_that_cannot_be() {
+    let of = |ownership| Manifest { ownership: Some(ownership), ..records_manifest() };
+    neither_way(&of(ownership(0o10_000)), limit);
+    neither_way(&of(Ownership { files_mode: Some(u32::MAX), ..ownership(0o640) }), limit);
+    let mut long = ownership(0o640);
+    long.owner.group.name = Some("n".repeat(256));
+    neither_way(&of(long.clone()), limit);
+    let file = FileMeta {
+        bytes: 5,
+        mode: 0o640,
+        nature: FileNature::Changing,
+        identity: None,
+        owner: Some(long.owner),
+    };
+    refused(file.encode(), limit);
+    refused(FileMeta::parse(&bcs::to_bytes(&file).unwrap()), limit);
+}
+
 #[test]
 fn descriptions_of_files_that_cannot_be() {
     let file = |mode, identity: usize| FileMeta {
@@ -199,6 +221,7 @@ fn descriptions_of_files_that_cannot_be() {
         mode,
         nature: FileNature::Changing,
         identity: Some(vec![1; identity]),
+        owner: None,
     };
     for file in [file(0o10_000, 4), file(u32::MAX, 4), file(0o644, 4097)] {
         refused(file.encode(), limit);

@@ -79,7 +79,7 @@ async fn where_missing(
         .snapshot(snapshot.clone())
         .options(options.clone())
         .context(session.context.clone());
-    if manager.is_there()? {
+    if manager.is_there().await? {
         session.print(&AlreadyThere::new(target))?;
         return Ok(ExitCode::Done);
     }
