@@ -48,12 +48,32 @@ pub trait ProgressSink: Send + Sync {
 pub struct Context {
     sink: Option<Arc<dyn ProgressSink>>,
     cancelled: Arc<AtomicBool>,
+    /// The flags of the contexts that this one is a part of.
+    above: Vec<Arc<AtomicBool>>,
 }
 
 impl Context {
     /// A context whose events go to `sink`.
     pub fn new(sink: Arc<dyn ProgressSink>) -> Self {
-        Self { sink: Some(sink), cancelled: Arc::default() }
+        Self { sink: Some(sink), ..Self::default() }
+    }
+
+    /// A context for a part of the work: it says the same, ends with this one, and can be cancelled alone.
+    ///
+    /// ```
+    /// use backup_core::progress::Context;
+    /// let whole = Context::default();
+    /// let (part, other) = (whole.part(), whole.part());
+    /// part.cancel();
+    /// assert!(part.is_cancelled() && !whole.is_cancelled() && !other.is_cancelled());
+    /// whole.cancel();
+    /// assert!(other.is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let mut above = self.above.clone();
+        above.push(Arc::clone(&self.cancelled));
+        Self { sink: self.sink.clone(), cancelled: Arc::default(), above }
     }
 
     /// Asks every call that has this context, or a clone, to stop at its next safe place.
@@ -63,7 +83,8 @@ impl Context {
 
     /// Whether [`cancel`](Self::cancel) was called.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
+        let mut flags = [&self.cancelled].into_iter().chain(&self.above);
+        flags.any(|flag| flag.load(Ordering::Acquire))
     }
 
     /// Fails once the call was cancelled; long calls ask at least once a batch.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::catalog::{SnapshotEntry, SourceId, State};
+use archive::catalog::{PinId, SnapshotEntry, SourceId, State};
 use archive::directory::{Directory, Proof};
 use archive::limits::{MAX_DATABASES, MAX_NOTES};
 use archive::manifest::{Manifest, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId};
@@ -15,10 +15,10 @@ use backup_core::Source;
 use backup_core::progress::Context;
 use backup_core::source::{Files, Snapshot, SnapshotInfo, StoreDescription, View};
 use futures_util::future;
-use remote::tree::{DirectoryWritten, ReadingAll, write_databases, write_files};
-use remote::{Committed, Host, Repository, Root, Session};
+use remote::tree::{DirectoryWritten, ReadingAll, SoFar, keep, write_databases, write_files};
+use remote::{Committed, Head, Host, Repository, Root, Session};
 
-use crate::checkpoint::{CheckpointEvery, Pace, Saving};
+use crate::checkpoint::{CheckpointEvery, Kept, Pace, Saving};
 use crate::location::without_last_slash;
 use crate::pages::PagesRead;
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
@@ -31,12 +31,18 @@ const MAX_CANDIDATES: usize = 16;
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
 
+/// How many of them are interrupted backups: a snapshot has what they did not come to.
+const MAX_INTERRUPTED: usize = 2;
+
 /// How often a backup starts over when a collection took away what it had reused or stored, and at least
 /// where a source changed while it was read.
 const ATTEMPTS: u32 = 5;
 
 /// How often it starts over at most, whatever the clock says.
 const MOST_ATTEMPTS: u32 = 2000;
+
+/// How long a backup that ends early takes at most to end its pins.
+const PARTING: Duration = Duration::from_secs(30);
 
 /// A shape that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +85,9 @@ pub struct BackupOptions {
 
 /// Backs up `source` into `repository`.
 ///
-/// Nothing is visible before the snapshot is committed; cancelled, it leaves objects that nothing
-/// names, and the next backup goes on from its last pin.
+/// Nothing is visible before the snapshot is committed. Where it ends early, cancelled or failed, it makes a
+/// checkpoint of what it stored, in bounded time, and says in a note what was kept: the next backup of the
+/// source goes on from there.
 pub async fn backup(
     repository: &Repository,
     source: &dyn Source,
@@ -113,16 +120,23 @@ pub async fn backup(
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
         match Box::pin(taking.store(described.clone(), started)).await {
-            Err(error) if error.is_change() && tries.go_on(attempt, host) => {
+            Err(Ended { error, .. }) if error.is_change() && tries.go_on(attempt, host) => {
                 if attempt == 1 {
                     context.note(format!("starting over, as often as it takes: {error}"));
                 }
                 taken = None;
             }
-            Err(Error::Remote(remote::Error::StartOver { why })) if attempt < ATTEMPTS => {
+            Err(Ended { error: Error::Remote(remote::Error::StartOver { why }), .. })
+                if attempt < ATTEMPTS =>
+            {
                 context.note(format!("starting over: {why}"));
             }
-            Err(error) => return Err(error),
+            Err(Ended { error, kept }) => {
+                if let Some(kept) = kept {
+                    context.note(kept.to_string());
+                }
+                return Err(error);
+            }
             Ok(stored) => {
                 let elapsed = time::seconds_since(started, host);
                 return Ok(report(&stored, elapsed, snapshot.info()));
@@ -193,63 +207,97 @@ struct Taking<'a> {
     context: &'a Context,
 }
 
+/// An attempt that ended early.
+struct Ended {
+    error: Error,
+    /// What of it is kept; unknown where it had not begun.
+    kept: Option<Kept>,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self { error, kept: None }
+    }
+}
+
+impl From<remote::Error> for Ended {
+    fn from(error: remote::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl Taking<'_> {
-    async fn store(&self, source: StoreDescription, started: u64) -> Result<Stored> {
+    async fn store(&self, source: StoreDescription, started: u64) -> Result<Stored, Ended> {
         let head = self.repository.head().await?;
         let of = self.source_id(&source);
-        let mut roots = own_pins(&head.state, &of);
-        let (mut parents, mut seen) = (Vec::new(), HashSet::new());
-        let candidates = unfinished(&head.state, &of).into_iter().chain(finished(
-            &head.state,
-            &of,
-            self.shape(),
-        ));
-        for (root, reference) in candidates {
-            if parents.len() == MAX_PARENTS || self.options.fresh {
-                break;
-            }
-            // An interrupted backup keeps what it built on, too.
-            if !seen.insert(reference) {
-                continue;
-            }
-            let manifest = match self.repository.manifest(&reference).await {
-                Ok(manifest) => manifest,
-                Err(error) if error.is_damage() && !self.is_live(&root).await? => {
-                    let why = "what it was to build on was removed meanwhile".to_owned();
-                    return Err(remote::Error::StartOver { why }.into());
-                }
-                // `verify` reports it. A backup without it is larger, and as good.
-                Err(error) if error.is_damage() => {
-                    self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            if manifest.shape.kind() == self.shape() {
-                parents.push(manifest);
-                if !roots.contains(&root) {
-                    roots.push(root);
-                }
-            }
-        }
+        let (roots, parents) = self.parents(&head, &of).await?;
         let session = Session::begin(self.repository, &head, &of, &roots).await?;
-        let session = Arc::new(session);
-        match self.fill(&session, &parents, source, started).await {
+        let session = Arc::new(session.ending(own_pins(&head.state, &of)));
+        let pace = Pace::new(self.options.checkpoint_every, &session);
+        let stored = match self.fill(&session, &pace, &parents, source, started).await {
             Ok((manifest, databases)) => {
                 self.context.phase("committing", None);
-                let committed = session.commit(&manifest).await?;
-                Ok(Stored { manifest, databases, committed })
+                let committed = commit(&session, &pace, &manifest).await;
+                committed.map(|committed| Stored { manifest, databases, committed })
             }
             Err(error) => {
-                // A session that is dropped leaves its checkpoint, from which the next one goes on.
-                if !session.has_checkpoint().await
-                    && let Err(second) = session.abandon().await
-                {
-                    // The first error is the one to tell; a pin that stays is shown by `status`.
-                    tracing::warn!(error = %second, "the pins of a failed backup were not removed");
-                }
+                end_early(&session).await;
                 Err(error)
             }
+        };
+        match stored {
+            Ok(stored) => Ok(stored),
+            Err(error) => {
+                let earlier = roots.iter().any(|root| matches!(root, Root::Pin(_)));
+                let kept = pace.kept(&session, earlier).await;
+                Err(Ended { error, kept: Some(kept) })
+            }
+        }
+    }
+
+    /// What is built on: of interrupted backups those that came farthest, and then snapshots.
+    async fn parents(&self, head: &Head, of: &SourceId) -> Result<(Vec<Root>, Vec<Manifest>)> {
+        if self.options.fresh {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        // A backup pins what it builds on, too.
+        let mut seen: HashSet<ObjectRef> =
+            head.state.snapshots.values().map(|snapshot| snapshot.manifest).collect();
+        let mut interrupted: Vec<(Root, Manifest)> = Vec::new();
+        for (root, reference) in unfinished(&head.state, of) {
+            if interrupted.len() < MAX_CANDIDATES && seen.insert(reference) {
+                interrupted.extend(self.parent(root, &reference).await?);
+            }
+        }
+        interrupted.sort_by_key(|(_, manifest)| Reverse(manifest.bytes()));
+        interrupted.truncate(MAX_INTERRUPTED);
+        let mut parents = interrupted;
+        for (root, reference) in finished(&head.state, of, self.shape()) {
+            if parents.len() == MAX_PARENTS {
+                break;
+            }
+            parents.extend(self.parent(root, &reference).await?);
+        }
+        Ok(parents.into_iter().unzip())
+    }
+
+    /// A root with its manifest, where something can be reused of it.
+    async fn parent(&self, root: Root, reference: &ObjectRef) -> Result<Option<(Root, Manifest)>> {
+        match self.repository.manifest(reference).await {
+            Ok(manifest) => {
+                let alike = manifest.shape.kind() == self.shape();
+                Ok(alike.then_some((root, manifest)))
+            }
+            Err(error) if error.is_damage() && !self.is_live(&root).await? => {
+                let why = "what it was to build on was removed meanwhile".to_owned();
+                Err(remote::Error::StartOver { why }.into())
+            }
+            // `verify` reports it. A backup without it is larger, and as good.
+            Err(error) if error.is_damage() => {
+                self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -277,6 +325,7 @@ impl Taking<'_> {
     async fn fill(
         &self,
         session: &Arc<Session>,
+        pace: &Pace,
         parents: &[Manifest],
         source: StoreDescription,
         started: u64,
@@ -304,21 +353,12 @@ impl Taking<'_> {
             pages: None,
         };
         manifest.proved_from = self.snapshot.records().is_some().then_some(ProvedFrom::Source);
-        let before: Vec<Directory<'_>> = parents.iter().map(Manifest::directory).collect();
         let written = if self.view.files() {
             let files = self.snapshot.files().ok_or_else(|| missing("files"))?;
             self.begin_files(files);
-            let began = Manifest { proved_from: None, ..manifest.clone() };
-            let copied = self.files(session, parents, files, &began);
-            let with_sums = manifest.proved_from.is_some();
-            let alike = |parent: &Directory<'_>| parent.holding.is_summed() == with_sums;
-            let before: Vec<Directory<'_>> = before.into_iter().filter(alike).collect();
-            let proved = sums::prove_databases(session, self.snapshot, &before, self.context);
-            let (copied, proved) = future::try_join(copied, proved).await?;
-            (manifest.shape, manifest.pages) = copied;
-            proved
+            self.copy_and_prove(session, pace, parents, files, &mut manifest).await?
         } else {
-            self.records(session, &before, &manifest).await?
+            self.records(session, pace, parents, &manifest).await?
         };
         (manifest.databases, manifest.sum) = (written.tree, written.sum);
         Ok((manifest, written.databases))
@@ -348,47 +388,130 @@ impl Taking<'_> {
         }
     }
 
+    /// Copies the files and reads the records beside. Where one fails, the other stops at its next safe place,
+    /// so that the copy can make its checkpoint.
+    async fn copy_and_prove(
+        &self,
+        session: &Arc<Session>,
+        pace: &Pace,
+        parents: &[Manifest],
+        files: &dyn Files,
+        manifest: &mut Manifest,
+    ) -> Result<DirectoryWritten> {
+        // A copy under way is proved by nothing.
+        let mut began = Manifest { proved_from: None, ..manifest.clone() };
+        let with_sums = manifest.proved_from.is_some();
+        let before = parents.iter().map(Manifest::directory);
+        let before: Vec<Directory<'_>> =
+            before.filter(|parent| parent.holding.is_summed() == with_sums).collect();
+        let both = self.context.part();
+        let copied = async {
+            let copied = self.files(session, pace, parents, files, &began, &both).await;
+            copied.inspect_err(|_| both.cancel())
+        };
+        let proved = async {
+            let proved = sums::prove_databases(session, self.snapshot, &before, &both).await;
+            proved.inspect_err(|_| both.cancel())
+        };
+        match future::join(copied, proved).await {
+            (Ok((shape, pages)), Ok(proved)) => {
+                (manifest.shape, manifest.pages) = (shape, pages);
+                Ok(proved)
+            }
+            // The one that was only stopped has nothing to say.
+            (Err(copy), Err(proof)) => Err(if copy.is_cancellation() { proof } else { copy }),
+            (Err(error), Ok(_)) => Err(error),
+            (Ok((shape, _)), Err(error)) => {
+                began.shape = shape;
+                keep_after(&error, &Saving::new(session, pace, &began), SoFar::Finished).await;
+                Err(error)
+            }
+        }
+    }
+
     async fn files(
         &self,
         session: &Session,
+        pace: &Pace,
         parents: &[Manifest],
         files: &dyn Files,
         manifest: &Manifest,
+        context: &Context,
     ) -> Result<(Shape, Option<PageProof>)> {
         let trees: Vec<Tree> = parents.iter().filter_map(files_tree).cloned().collect();
-        let pace = Pace::new(self.options.checkpoint_every, session);
-        let saving = Saving::new(session, &pace, manifest);
+        let saving = Saving::new(session, pace, manifest);
         let paged = PagesRead::of(files);
         let files = paged.as_ref().map_or(files, |paged| paged as &dyn Files);
-        let written = write_files(session, files, &trees, &saving, self.context).await?;
-        let shape = Shape::Files { tree: written.tree, count: written.count, bytes: written.bytes };
-        let proof = match paged {
-            Some(paged) => Some(paged.proof(&shape, parents, self.host).await?),
-            None => None,
-        };
-        Ok((shape, proof))
+        let written = write_files(session, files, &trees, &saving, context).await?;
+        let (count, bytes) = (written.count, written.bytes);
+        let shape = Shape::Files { tree: written.tree.clone(), count, bytes };
+        let Some(paged) = paged else { return Ok((shape, None)) };
+        match paged.proof(&shape, parents, self.host).await {
+            Ok(proof) => Ok((shape, Some(proof))),
+            Err(error) => {
+                keep_after(&error, &saving, SoFar::Files(written)).await;
+                Err(error)
+            }
+        }
     }
 
     async fn records(
         &self,
         session: &Arc<Session>,
-        before: &[Directory<'_>],
+        pace: &Pace,
+        parents: &[Manifest],
         manifest: &Manifest,
     ) -> Result<DirectoryWritten> {
         let records = self.snapshot.records().ok_or_else(|| missing("records"))?;
         let databases = &self.snapshot.info().databases;
         self.context.phase("reading records", sums::estimate(databases));
-        let pace = Pace::new(self.options.checkpoint_every, session);
-        let saving = Saving::new(session, &pace, manifest);
+        let before: Vec<Directory<'_>> = parents.iter().map(Manifest::directory).collect();
+        let saving = Saving::new(session, pace, manifest);
         let reading = ReadingAll { records, databases, readers: sums::readers() };
-        Ok(write_databases(session, reading, before, &saving, self.context).await?)
+        Ok(write_databases(session, reading, &before, &saving, self.context).await?)
     }
 }
 
 /// The pins of unfinished backups of this source by its own host, which the new one ends.
-fn own_pins(state: &State, of: &SourceId) -> Vec<Root> {
+fn own_pins(state: &State, of: &SourceId) -> Vec<PinId> {
     let pins = state.pins.values().filter(|pin| pin.source.is_same(of));
-    pins.filter(|pin| pin.source.host == of.host).map(|pin| Root::Pin(pin.id)).collect()
+    pins.filter(|pin| pin.source.host == of.host).map(|pin| pin.id).collect()
+}
+
+/// Makes the snapshot live. Where that fails, all that it holds is kept by a checkpoint.
+async fn commit(session: &Session, pace: &Pace, manifest: &Manifest) -> Result<Committed> {
+    match session.commit(manifest).await {
+        Ok(committed) => Ok(committed),
+        Err(error) => {
+            let error = error.into();
+            // Its trees are finished already.
+            keep_after(&error, &Saving::new(session, pace, manifest), SoFar::Finished).await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes a checkpoint of what was stored before an error, unless the work starts over after it: what was stored
+/// may be condemned already, or is of a source that changed and is read anew at once.
+async fn keep_after(error: &Error, saving: &Saving<'_>, so_far: SoFar) {
+    let starts_over = matches!(error, Error::Remote(remote::Error::StartOver { .. }));
+    if !starts_over && !error.is_change() {
+        keep(saving, future::ready(Ok(Some(so_far)))).await;
+    }
+}
+
+/// Ends a session whose work ended early: a checkpoint stays, and pins of what it built on go.
+async fn end_early(session: &Session) {
+    // A session that is dropped leaves its checkpoint, from which the next one goes on.
+    if session.has_checkpoint().await {
+        return;
+    }
+    // The first error is the one to tell; a pin that stays is shown by `status`.
+    match tokio::time::timeout(PARTING, session.abandon()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the pins of a failed backup were not removed"),
+        Err(_) => tracing::warn!("the pins of a failed backup were not removed in time"),
+    }
 }
 
 /// What unfinished backups of this source keep, the newest first: those of its own host, and those of

@@ -1,5 +1,6 @@
 //! Checkpoints of a backup: a manifest of what is stored so far, pinned in the catalog.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use archive::manifest::{Manifest, Shape};
@@ -29,24 +30,72 @@ pub(crate) struct Pace {
     every: CheckpointEvery,
     stored: AtomicU64,
     at: AtomicU64,
+    /// The bytes of content that the last checkpoint has.
+    kept: AtomicU64,
 }
 
 impl Pace {
     pub(crate) fn new(every: CheckpointEvery, session: &Session) -> Self {
         let stored = AtomicU64::new(session.uploaded_bytes());
-        Self { every, stored, at: AtomicU64::new(now(session)) }
+        Self { every, stored, at: AtomicU64::new(now(session)), kept: AtomicU64::new(0) }
+    }
+
+    /// What an interrupted backup leaves behind.
+    pub(crate) async fn kept(&self, session: &Session, earlier: bool) -> Kept {
+        if session.has_checkpoint().await {
+            Kept::Bytes(self.kept.load(Ordering::Relaxed))
+        } else if earlier {
+            Kept::Earlier
+        } else {
+            Kept::Nothing
+        }
+    }
+
+    /// What was stored since the last checkpoint, in bytes. What is stored already costs nothing to find again.
+    fn news(&self, session: &Session) -> u64 {
+        session.uploaded_bytes() - self.stored.load(Ordering::Relaxed)
     }
 
     fn is_due(&self, session: &Session) -> bool {
-        let stored = session.uploaded_bytes() - self.stored.load(Ordering::Relaxed);
+        let stored = self.news(session);
         let waited = now(session).saturating_sub(self.at.load(Ordering::Relaxed));
-        // What is stored already costs nothing to find again.
         stored > 0 && (stored >= self.every.bytes || waited >= self.every.milliseconds)
     }
 
-    fn begin_anew(&self, session: &Session) {
+    fn begin_anew(&self, session: &Session, kept: u64) {
         self.stored.store(session.uploaded_bytes(), Ordering::Relaxed);
         self.at.store(now(session), Ordering::Relaxed);
+        self.kept.store(kept, Ordering::Relaxed);
+    }
+}
+
+/// What an interrupted backup leaves for the next one of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// So many bytes of what was read.
+    Bytes(u64),
+    /// What backups that were interrupted before had stored.
+    Earlier,
+    /// Nothing.
+    Nothing,
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(
+                f,
+                "the {bytes} bytes that were stored so far are kept; the next backup of this source goes on \
+                 from there"
+            ),
+            Self::Earlier => f.write_str(
+                "nothing more was kept; the next backup of this source goes on from what an earlier one \
+                 had stored",
+            ),
+            Self::Nothing => f.write_str(
+                "nothing of this backup was kept; the next one of this source begins where this one did",
+            ),
+        }
     }
 }
 
@@ -74,9 +123,14 @@ impl Checkpoints for Saving<'_> {
         self.pace.is_due(self.session)
     }
 
+    fn is_worth_it(&self) -> bool {
+        self.pace.news(self.session) > 0
+    }
+
     async fn save(&self, so_far: SoFar) -> remote::Result<()> {
         let mut manifest = self.before.clone();
         match so_far {
+            SoFar::Finished => {}
             SoFar::Files(files) => {
                 let (count, bytes) = (files.count, files.bytes);
                 manifest.shape = Shape::Files { tree: files.tree, count, bytes };
@@ -88,7 +142,7 @@ impl Checkpoints for Saving<'_> {
             SoFar::Records(_) => return Ok(()),
         }
         self.session.checkpoint(&manifest).await?;
-        self.pace.begin_anew(self.session);
+        self.pace.begin_anew(self.session, manifest.bytes());
         tracing::info!(stored = self.session.uploaded_bytes(), "checkpoint");
         Ok(())
     }

@@ -127,6 +127,15 @@ impl Error {
         )
     }
 
+    /// Whether the work was asked to stop.
+    pub(crate) fn is_cancellation(&self) -> bool {
+        matches!(
+            self,
+            Self::Core(backup_core::Error::Cancelled)
+                | Self::Remote(remote::Error::Core(backup_core::Error::Cancelled))
+        )
+    }
+
     /// The exit code that the command answers with.
     pub fn exit_code(&self) -> ExitCode {
         match self {

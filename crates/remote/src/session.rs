@@ -150,6 +150,15 @@ impl Session {
         Ok(session)
     }
 
+    /// The same session, which ends these pins as well when it commits: what interrupted sessions of the same
+    /// source left and this one does not build on.
+    #[must_use]
+    pub fn ending(mut self, pins: impl IntoIterator<Item = PinId>) -> Self {
+        let known: HashSet<PinId> = self.resumed.iter().copied().collect();
+        self.resumed.extend(pins.into_iter().filter(|pin| !known.contains(pin)));
+        self
+    }
+
     /// The repository.
     pub fn repository(&self) -> &Repository {
         &self.repository

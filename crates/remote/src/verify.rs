@@ -20,6 +20,7 @@ use self::inventory::{Inventory, Seen, compare};
 use self::walk::Walk;
 use crate::objects::ListedObject;
 use crate::repository::Repository;
+use crate::tree::LastFile;
 use crate::{Error, Result};
 
 pub use self::report::{Finding, FindingKind, Leftovers, Report};
@@ -61,7 +62,8 @@ pub async fn verify(repository: &Repository, level: Level, context: &Context) ->
     for (number, root) in (0..).zip(&roots) {
         let Some(manifest) = walk.manifest(root, number).await? else { continue };
         let baseline = before.as_ref().filter(|(earlier, _)| earlier.source == root.source);
-        walk.snapshot(&manifest, baseline.map(|(_, manifest)| manifest)).await?;
+        let last = if root.snapshot.is_some() { LastFile::Whole } else { LastFile::Begun };
+        walk.snapshot(&manifest, baseline.map(|(_, manifest)| manifest), last).await?;
         before = Some((root, manifest));
     }
     let (mut report, reached) = walk.finish();

@@ -1,19 +1,28 @@
 //! Saying in between what is stored so far, so that an interrupted backup goes on from there.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{DirectoryWritten, FilesWritten, RecordsWritten};
-use crate::Result;
+use crate::{Error, Result};
+
+/// How long a writer that ends early tries to keep what it stored: whoever asked it to stop waits for it, and
+/// the store may be what failed.
+const PARTING: Duration = Duration::from_secs(30);
 
 /// What a tree under way would be if it ended here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SoFar {
-    /// The records of the database that is being written.
+    /// The records of the database that is being written: those of all leaves that are stored, with gaps
+    /// where ranges are read side by side.
     Records(RecordsWritten),
     /// The databases, with what is there of the one that is being written.
     Databases(DirectoryWritten),
-    /// The files.
+    /// The files. Of the last one there may be a beginning only, which its description is longer than.
     Files(FilesWritten),
+    /// Nothing more than the trees that are finished.
+    Finished,
 }
 
 /// Is asked by the writers of trees, at places where they could stop, whether to make a checkpoint.
@@ -21,6 +30,9 @@ pub enum SoFar {
 pub trait Checkpoints: Send + Sync {
     /// Whether enough was stored since the last one.
     fn is_due(&self) -> bool;
+
+    /// Whether anything was stored since the last one, so that a writer that ends early makes one more.
+    fn is_worth_it(&self) -> bool;
 
     /// Makes one.
     async fn save(&self, so_far: SoFar) -> Result<()>;
@@ -36,7 +48,41 @@ impl Checkpoints for Unsaved {
         false
     }
 
+    fn is_worth_it(&self) -> bool {
+        false
+    }
+
     async fn save(&self, _so_far: SoFar) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Whether what was stored before an error is worth keeping. Not where the work starts over: what was stored may
+/// be condemned already, or is of a source that changed and is read anew at once, time and again.
+pub(super) fn is_kept_after(error: &Error) -> bool {
+    !matches!(error, Error::StartOver { .. } | Error::Core(backup_core::Error::Changed { .. }))
+}
+
+/// Makes a checkpoint as a writer ends early, in bounded time and if there is anything to keep. That it could
+/// not be made is no error: the one to tell is that which ended the work.
+///
+/// Not for who is told to start over: what it stored may be condemned already.
+pub async fn keep(
+    checkpoints: &dyn Checkpoints,
+    so_far: impl Future<Output = Result<Option<SoFar>>>,
+) {
+    if !checkpoints.is_worth_it() {
+        return;
+    }
+    let kept = async {
+        match so_far.await? {
+            Some(so_far) => checkpoints.save(so_far).await,
+            None => Ok(()),
+        }
+    };
+    match tokio::time::timeout(PARTING, kept).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "what was stored could not be kept"),
+        Err(_) => tracing::warn!("what was stored could not be kept in time"),
     }
 }

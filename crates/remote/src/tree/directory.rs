@@ -19,7 +19,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lthash::LtHash;
 use tokio::sync::Mutex;
 
-use super::checkpoint::{Checkpoints, SoFar};
+use super::checkpoint::{Checkpoints, SoFar, is_kept_after, keep};
 use super::databases::DirectoryReader;
 use super::records::{Reading, RecordsWritten, unsorted, write_records};
 use super::write::{Parents, TreeWriter, or_nothing, store_leaf};
@@ -57,6 +57,8 @@ pub struct ReadingAll<'a> {
 
 /// Stores the records of all databases of a snapshot, in the order of their names. `parents` are the
 /// directories of live snapshots and pins, of which is reused what is the same.
+///
+/// Checkpoints are made between databases and within large ones, and one more where the writing ends early.
 pub async fn write_databases(
     session: &Arc<Session>,
     reading: ReadingAll<'_>,
@@ -64,10 +66,31 @@ pub async fn write_databases(
     checkpoints: &dyn Checkpoints,
     context: &Context,
 ) -> Result<DirectoryWritten> {
+    let writer = Mutex::new(DirectoryWriter::new(session, parents, Holding::Records));
+    match write_each(&writer, session, reading, parents, checkpoints, context).await {
+        Ok(()) => writer.into_inner().finish().await,
+        Err(error) => {
+            if is_kept_after(&error) {
+                let writer = &mut *writer.lock().await;
+                keep(checkpoints, writer.rest()).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Reads each database and hands it to `writer`.
+async fn write_each(
+    writer: &Mutex<DirectoryWriter<'_>>,
+    session: &Arc<Session>,
+    reading: ReadingAll<'_>,
+    parents: &[Directory<'_>],
+    checkpoints: &dyn Checkpoints,
+    context: &Context,
+) -> Result<()> {
     let databases = reading.databases;
     let mut order: Vec<usize> = (0..databases.len()).collect();
     order.sort_by(|one, other| databases[*one].name.cmp(&databases[*other].name));
-    let writer = Mutex::new(DirectoryWriter::new(session, parents, Holding::Records));
     let objects = session.repository().objects();
     let readers = parents.iter().map(|parent| DirectoryReader::new(objects, *parent));
     let mut before: Vec<DirectoryReader> = readers.collect();
@@ -82,7 +105,7 @@ pub async fn write_databases(
                 (held, sum)
             } else {
                 let trees = trees_before(&mut before, &database.name).await?;
-                let within = Within { writer: &writer, database, outer: checkpoints };
+                let within = Within { writer, database, outer: checkpoints };
                 let reading = Reading {
                     records: reading.records,
                     number,
@@ -101,8 +124,7 @@ pub async fn write_databases(
             checkpoints.save(SoFar::Databases(so_far)).await?;
         }
     }
-    drop(looked);
-    writer.into_inner().finish().await
+    Ok(())
 }
 
 /// A database of a source, as a snapshot has it.
@@ -209,6 +231,10 @@ impl Checkpoints for Within<'_, '_> {
         self.outer.is_due()
     }
 
+    fn is_worth_it(&self) -> bool {
+        self.outer.is_worth_it()
+    }
+
     async fn save(&self, so_far: SoFar) -> Result<()> {
         let SoFar::Records(RecordsWritten { tree, sum }) = so_far else {
             return self.outer.save(so_far).await;
@@ -232,6 +258,8 @@ pub struct DirectoryWriter<'a> {
     /// The sum of all that came.
     sum: DatabaseSum,
     databases: Vec<(String, Option<Proof>)>,
+    /// Whether a leaf or node was not stored: the tree is of no use then.
+    lost: bool,
 }
 
 /// The leaf that is being filled, and the sum of its databases.
@@ -277,6 +305,7 @@ impl<'a> DirectoryWriter<'a> {
             storing: VecDeque::new(),
             sum: DatabaseSum::default(),
             databases: Vec::new(),
+            lost: false,
         }
     }
 
@@ -319,6 +348,14 @@ impl<'a> DirectoryWriter<'a> {
         Ok(DirectoryWritten { tree: tree.finish().await?, sum, databases: Vec::new() })
     }
 
+    /// What can be kept where the writing ends early.
+    async fn rest(&mut self) -> Result<Option<SoFar>> {
+        if self.lost {
+            return Ok(None);
+        }
+        Ok(Some(SoFar::Databases(self.so_far(None).await?)))
+    }
+
     /// Stores what is left of it.
     pub async fn finish(mut self) -> Result<DirectoryWritten> {
         self.cut();
@@ -342,8 +379,10 @@ impl<'a> DirectoryWriter<'a> {
         while self.storing.len() > left
             && let Some(task) = self.storing.pop_front()
         {
+            self.lost = true;
             let (child, lthash) = task.join("store a directory").await?;
             self.tree.push(child, lthash.as_ref()).await?;
+            self.lost = false;
         }
         Ok(())
     }

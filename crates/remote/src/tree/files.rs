@@ -1,277 +1,26 @@
-//! Trees of files: a description and pieces for each, unchanged ones taken over from the parent.
+//! Trees of files: a description and pieces for each.
 //!
 //! A file is the records of one root key, its path: under the empty key its description
 //! ([`FileMeta`]), under each offset (u64, big-endian) the piece that begins there, inline where it
 //! is short.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use archive::boundary::Target;
-use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
-use archive::limits::{FULL_LEAF_BYTES, INLINE_FILE_BYTES, LARGE_PIECE_BYTES, SMALL_PIECE_BYTES};
+use archive::leaf::{LeafRecord, LeafValue};
 use archive::manifest::{FileMeta, Shape};
-use archive::node::{Child, Tree};
+use archive::node::Tree;
 use archive::object::{Kind, ObjectRef};
 use backup_core::path::FilePath;
-use backup_core::progress::Context;
-use backup_core::record::RecordKey;
-use backup_core::source::{FileInfo, FileNature, Files};
+use backup_core::source::{FileInfo, Files};
 use backup_core::staging::SIDECAR;
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, FutureExt, ready};
-use futures_util::stream::{self, BoxStream, FuturesOrdered, StreamExt, TryStreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use super::checkpoint::{Checkpoints, SoFar};
 use super::read::{Found, checked_leaf, leaves};
-use super::write::{Parents, TreeWriter, store_leaf};
+use super::write_files::PIECES_AT_ONCE;
 use crate::objects::Objects;
-use crate::session::Session;
 use crate::task::Task;
 use crate::{Error, Result};
-
-/// How many pieces are read, compressed and stored at the same time.
-const PIECES_AT_ONCE: usize = 4;
-
-/// A store's files as they were stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilesWritten {
-    /// Their tree; none where there are no files.
-    pub tree: Option<Tree>,
-    /// How many there are.
-    pub count: u64,
-    /// Their length in all, in bytes.
-    pub bytes: u64,
-}
-
-/// A record of the tree, owned.
-struct FileRecord {
-    path: Vec<u8>,
-    key: Vec<u8>,
-    value: Found,
-}
-
-/// Stores the files of a snapshot. A file that a parent has under the same path with the same
-/// identity and length is neither read nor sent; of others, the pieces that are the same are reused.
-pub async fn write_files(
-    session: &Session,
-    files: &dyn Files,
-    parents: &[Tree],
-    checkpoints: &dyn Checkpoints,
-    context: &Context,
-) -> Result<FilesWritten> {
-    let mut writer = FilesWriter {
-        session,
-        tree: TreeWriter::new(session, parents, false),
-        parents: Parents::new(session.repository().objects(), parents),
-        leaf_parents: Parents::new(session.repository().objects(), parents),
-        leaf: LeafBuilder::new(),
-        pending: FuturesOrdered::new(),
-    };
-    let mut written = FilesWritten { tree: None, count: 0, bytes: 0 };
-    for (number, info) in files.list().iter().enumerate() {
-        context.check()?;
-        writer.file(files, number, info, context).await?;
-        written.count += 1;
-        written.bytes += info.bytes;
-        if checkpoints.is_due() {
-            let tree = writer.so_far().await?;
-            checkpoints.save(SoFar::Files(FilesWritten { tree, ..written.clone() })).await?;
-        }
-    }
-    written.tree = writer.finish().await?;
-    Ok(written)
-}
-
-struct FilesWriter<'a> {
-    session: &'a Session,
-    tree: TreeWriter<'a>,
-    parents: Parents,
-    leaf_parents: Parents,
-    leaf: LeafBuilder,
-    pending: FuturesOrdered<BoxFuture<'a, Result<FileRecord>>>,
-}
-
-impl<'a> FilesWriter<'a> {
-    async fn file(
-        &mut self,
-        files: &'a dyn Files,
-        number: usize,
-        info: &FileInfo,
-        context: &'a Context,
-    ) -> Result<()> {
-        let path = info.path.as_str().as_bytes().to_vec();
-        let meta = FileMeta {
-            bytes: info.bytes,
-            mode: info.mode,
-            nature: info.nature,
-            identity: info.identity.clone(),
-            owner: info.owner.clone(),
-        };
-        let described = meta.encode().map_err(Error::damaged(info.path.as_str()))?;
-        let unchanged = self.parent_with(&path, &meta).await?;
-        let record = FileRecord { path, key: Vec::new(), value: Found::Inline(described) };
-        let path = record.path.clone();
-        self.push(ready(Ok(record)).boxed()).await?;
-        for range in pieces(info) {
-            let at = RecordKey::new(&path, &range.start.to_be_bytes());
-            let session = self.session;
-            if let Some(parent) = unchanged
-                && let Some(value) = self.parents.value_in(parent, &at).await?
-                && value.total() == range.end - range.start
-                && may_reuse(session, &value)
-            {
-                context.advance(range.end - range.start, 0);
-                let record = FileRecord { path: at.root_key, key: at.key, value };
-                self.push(ready(Ok(record)).boxed()).await?;
-                continue;
-            }
-            let known = match self.parents.value(&at).await? {
-                Some(Found::Pieces(pieces)) if pieces.len() == 1 => pieces.first().copied(),
-                _ => None,
-            };
-            let part = FilePart { number, range, at, known };
-            self.push(store_part(session, files, part, context)).await?;
-        }
-        Ok(())
-    }
-
-    /// The parent that has this file with the same content, by the engine's own word.
-    async fn parent_with(&mut self, path: &[u8], meta: &FileMeta) -> Result<Option<usize>> {
-        if meta.identity.is_none() {
-            return Ok(None);
-        }
-        let at = RecordKey::new(path, b"");
-        for parent in 0..self.parents.len() {
-            let Some(Found::Inline(kept)) = self.parents.value_in(parent, &at).await? else {
-                continue;
-            };
-            let kept =
-                FileMeta::parse(&kept).map_err(Error::damaged(String::from_utf8_lossy(path)))?;
-            let same = |file: &FileMeta| (file.identity.clone(), file.bytes, file.nature);
-            if same(&kept) == same(meta) {
-                return Ok(Some(parent));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn push(&mut self, record: BoxFuture<'a, Result<FileRecord>>) -> Result<()> {
-        self.pending.push_back(record);
-        while self.pending.len() >= PIECES_AT_ONCE {
-            if let Some(record) = self.pending.try_next().await? {
-                self.place(&record).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts a record into the leaf, and the leaf into the tree where it ends.
-    async fn place(&mut self, record: &FileRecord) -> Result<()> {
-        let value = match &record.value {
-            Found::Inline(value) => LeafValue::Inline(value),
-            Found::Pieces(pieces) => {
-                LeafValue::Pieces { total: record.value.total(), pieces: pieces.clone() }
-            }
-        };
-        let total = value.total();
-        let entry = LeafRecord { root_key: &record.path, key: &record.key, value };
-        self.leaf.push(&entry).map_err(|source| Error::Format { what: "a leaf", source })?;
-        let natural = Target::Files.ends_leaf(&record.path, &record.key, total);
-        if natural || self.leaf.len() >= FULL_LEAF_BYTES {
-            self.cut().await?;
-        }
-        Ok(())
-    }
-
-    async fn cut(&mut self) -> Result<()> {
-        if self.leaf.is_empty() {
-            return Ok(());
-        }
-        let leaf = self.leaf.finish(None);
-        let known =
-            self.leaf_parents.candidate(0, &leaf.first, |child| child.last == leaf.last).await?;
-        let child = store_leaf(self.session, leaf, None, known).await?;
-        self.tree.push(child, None).await
-    }
-
-    /// The tree of the files so far, for a checkpoint.
-    async fn so_far(&mut self) -> Result<Option<Tree>> {
-        self.settle().await?;
-        let mut tree = self.tree.so_far();
-        if !self.leaf.is_empty() {
-            let leaf = self.leaf.clone().finish(None);
-            let stored = self.session.put_interim(Kind::Leaf, leaf.content.clone()).await?;
-            tree.push(Child::of_leaf(stored.reference, &leaf, None), None).await?;
-        }
-        tree.finish().await
-    }
-
-    /// Waits for what is being stored.
-    async fn settle(&mut self) -> Result<()> {
-        while let Some(record) = self.pending.try_next().await? {
-            self.place(&record).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(mut self) -> Result<Option<Tree>> {
-        self.settle().await?;
-        self.cut().await?;
-        self.tree.finish().await
-    }
-}
-
-/// A part of a file that is to be read.
-struct FilePart {
-    number: usize,
-    range: Range<u64>,
-    at: RecordKey,
-    known: Option<ObjectRef>,
-}
-
-/// Reads a part of a file and stores it, unless it is short or known.
-fn store_part<'a>(
-    session: &'a Session,
-    files: &'a dyn Files,
-    part: FilePart,
-    context: &'a Context,
-) -> BoxFuture<'a, Result<FileRecord>> {
-    async move {
-        let length = part.range.end - part.range.start;
-        let read = files.read(part.number, part.range).await?;
-        let value = if read.len() <= INLINE_FILE_BYTES {
-            Found::Inline(read.to_vec())
-        } else {
-            let stored = session.put(Kind::Piece, read, part.known).await?;
-            Found::Pieces(vec![stored.reference])
-        };
-        context.advance(length, 0);
-        Ok(FileRecord { path: part.at.root_key, key: part.at.key, value })
-    }
-    .boxed()
-}
-
-/// Whether all pieces of a value may be taken over; counts them as reused.
-fn may_reuse(session: &Session, value: &Found) -> bool {
-    match value {
-        Found::Inline(_) => true,
-        Found::Pieces(pieces) => pieces.iter().all(|piece| session.reuse(piece)),
-    }
-}
-
-/// Where a file is cut.
-fn pieces(info: &FileInfo) -> impl Iterator<Item = Range<u64>> + use<> {
-    let step = match info.nature {
-        FileNature::Immutable => LARGE_PIECE_BYTES,
-        _ => SMALL_PIECE_BYTES,
-    };
-    let (length, step) = (info.bytes, step as u64);
-    (0..length.div_ceil(step)).map(move |number| {
-        let start = number * step;
-        start..(start + step).min(length)
-    })
-}
 
 /// One entry of a tree of files, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,8 +29,21 @@ enum FileEntry {
     Content { offset: u64, value: Found },
 }
 
+/// How much of its last file a tree has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastFile {
+    /// All of it, as every tree of a snapshot.
+    Whole,
+    /// Perhaps only the beginning, as a tree of a checkpoint.
+    Begun,
+}
+
 /// The entries of a tree of files in order; that each file is whole is checked on the way.
-fn entries(objects: &Objects, tree: &Tree) -> BoxStream<'static, Result<FileEntry>> {
+fn entries(
+    objects: &Objects,
+    tree: &Tree,
+    last: LastFile,
+) -> BoxStream<'static, Result<FileEntry>> {
     let read = objects.clone();
     let records = leaves(objects, tree, None)
         .map(move |child| {
@@ -303,14 +65,16 @@ fn entries(objects: &Objects, tree: &Tree) -> BoxStream<'static, Result<FileEntr
         })
         .buffered(2);
     let state = (records, Vec::new().into_iter(), String::new(), Whole::default());
-    stream::try_unfold(state, |(mut records, mut leaf, mut name, mut whole)| async move {
+    stream::try_unfold(state, move |(mut records, mut leaf, mut name, mut whole)| async move {
         loop {
             if let Some(record) = leaf.next() {
                 let entry = whole.check(record).map_err(Error::damaged(&name))?;
                 return Ok(Some((entry, (records, leaf, name, whole))));
             }
             let Some((path, next)) = records.try_next().await? else {
-                whole.end().map_err(Error::damaged(&name))?;
+                if last == LastFile::Whole {
+                    whole.end().map_err(Error::damaged(&name))?;
+                }
                 return Ok(None);
             };
             (name, leaf) = (path, next.into_iter());
@@ -401,7 +165,7 @@ impl Whole {
 /// [`Error::Damaged`] for a tree that is damaged or hostile: a path out of the folder, content
 /// with gaps.
 pub async fn list_files(objects: &Objects, tree: &Tree) -> Result<Vec<FileInfo>> {
-    entries(objects, tree)
+    entries(objects, tree, LastFile::Whole)
         .try_filter_map(async |entry| match entry {
             FileEntry::File(info) => Ok(Some(info)),
             FileEntry::Content { .. } => Ok(None),
@@ -411,21 +175,22 @@ pub async fn list_files(objects: &Objects, tree: &Tree) -> Result<Vec<FileInfo>>
 }
 
 /// Checks that a tree of files holds whole files, `count` of them with `bytes` in all, without a list of
-/// them in memory.
+/// them in memory. Where the last file may be only begun, `bytes` are those that are there.
 ///
 /// # Errors
 /// [`Error::Damaged`], as [`list_files`] and for another number or length.
 pub(crate) async fn check_files(
     objects: &Objects,
     tree: &Tree,
-    count: u64,
-    bytes: u64,
+    (count, bytes): (u64, u64),
+    last: LastFile,
 ) -> Result<()> {
-    let mut entries = entries(objects, tree);
+    let mut entries = entries(objects, tree, last);
     let mut found = (0_u64, 0_u64);
     while let Some(entry) = entries.try_next().await? {
-        if let FileEntry::File(info) = entry {
-            found = (found.0 + 1, found.1.saturating_add(info.bytes));
+        match entry {
+            FileEntry::File(_) => found.0 += 1,
+            FileEntry::Content { value, .. } => found.1 = found.1.saturating_add(value.total()),
         }
     }
     check_amount(tree, found, (count, bytes))
@@ -481,7 +246,7 @@ pub fn file_contents(
     left_over: Option<Arc<dyn Files>>,
 ) -> BoxStream<'static, Result<FileContent>> {
     let read = objects.clone();
-    entries(objects, tree)
+    entries(objects, tree, LastFile::Whole)
         .map_ok(numbered())
         .map_ok(|content| stream::iter(content.map(stretches).unwrap_or_default()).map(Ok))
         .try_flatten()

@@ -13,19 +13,20 @@ mod read;
 mod records;
 mod salvage;
 mod write;
+mod write_files;
 
 pub(crate) use databases::read_leaf;
-pub(crate) use files::check_files;
+pub(crate) use files::{LastFile, check_files};
 pub(crate) use read::{Budget, checked_leaf, examine_leaf, read_node};
 
-pub use checkpoint::{Checkpoints, SoFar, Unsaved};
+pub use checkpoint::{Checkpoints, SoFar, Unsaved, keep};
 pub use databases::{
     DirectoryReader, OpenDatabase, OpenRecords, StoredDatabase, databases, describe_databases,
     open_database, open_databases,
 };
 pub use diff::{DiffTotals, Difference, EachDifference, compare};
 pub use directory::{DirectoryWriter, DirectoryWritten, ReadingAll, described, write_databases};
-pub use files::{FileContent, FilesWritten, file_contents, files_of, list_files, write_files};
+pub use files::{FileContent, file_contents, files_of, list_files};
 pub use read::{Found, SummedBatches, TreeReader, scan};
 pub use records::{Reading, RecordsWritten, write_records};
 pub use salvage::{
@@ -33,3 +34,4 @@ pub use salvage::{
     survey_files, whole_contents,
 };
 pub use write::TreeWriter;
+pub use write_files::{FilesWritten, write_files};

@@ -4,7 +4,7 @@
 //! all. So a reader that does not begin at the first record passes over everything up to and
 //! including the first natural boundary, and the reader before it reads on to that same boundary.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use archive::boundary::Target;
@@ -18,9 +18,9 @@ use backup_core::record::{Record, RecordKey};
 use backup_core::source::{BatchStream, DatabaseInfo, Records, ranges_between};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lthash::LtHash;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
-use super::checkpoint::{Checkpoints, SoFar};
+use super::checkpoint::{Checkpoints, SoFar, is_kept_after, keep};
 use super::read::Found;
 use super::write::{Parents, TreeWriter, store_leaf};
 use crate::objects::Stored;
@@ -36,6 +36,9 @@ const MAX_RANGES: usize = 4096;
 
 /// How many leaves of one reader are summed, compressed and stored at the same time.
 const LEAVES_AT_ONCE: usize = 3;
+
+/// How many leaves that are stored may wait to get into the tree, while a checkpoint is made.
+const LEAVES_AHEAD: usize = 64;
 
 /// How many pieces of one long value are compressed and stored at the same time.
 const PIECES_AT_ONCE: usize = 3;
@@ -64,6 +67,9 @@ pub struct Reading<'a> {
 
 /// Stores the records of one database of a snapshot. `parents` are the database's trees in live
 /// snapshots and pins, whose leaves are reused where they are the same.
+///
+/// Checkpoints are made between any two leaves, of all ranges that are being read, and one more where the
+/// writing ends early.
 pub async fn write_records(
     session: &Arc<Session>,
     reading: Reading<'_>,
@@ -71,39 +77,141 @@ pub async fn write_records(
     checkpoints: &dyn Checkpoints,
     context: &Context,
 ) -> Result<RecordsWritten> {
+    let (sender, mut leaves) = mpsc::channel(LEAVES_AHEAD);
     let writing = Arc::new(Writing {
         session: Arc::clone(session),
         parents: parents.to_vec(),
         tag: reading.database.name.clone().into_bytes(),
         context: context.clone(),
+        leaves: sender,
     });
+    let mut gathered = Gathered::new(TreeWriter::new(session, parents, true));
+    // Whatever ends it, the readers have ended before the leaves that they stored are counted.
+    let read = read_ranges(writing, reading, &mut leaves, &mut gathered, checkpoints).await;
+    match read {
+        Ok(()) => gathered.finish().await,
+        Err(error) => {
+            if is_kept_after(&error) {
+                keep(checkpoints, gathered.rest(&mut leaves)).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Reads a database in ranges, some at the same time, and gathers their leaves as they are stored.
+async fn read_ranges(
+    writing: Arc<Writing>,
+    reading: Reading<'_>,
+    leaves: &mut mpsc::Receiver<Read>,
+    gathered: &mut Gathered<'_>,
+    checkpoints: &dyn Checkpoints,
+) -> Result<()> {
     let readers = reading.readers.max(1);
     let ranges = reading.database.estimated_bytes.unwrap_or(0).div_ceil(RANGE_BYTES);
     let ranges = usize::try_from(ranges).unwrap_or(usize::MAX).clamp(readers, MAX_RANGES);
     let cuts = reading.records.splits(reading.number, ranges).await?;
-    let mut ranges = stream::iter(ranges_between(cuts))
-        .map(|(start, end)| {
-            let writing = Arc::clone(&writing);
+    let mut ranges = stream::iter(ranges_between(cuts).into_iter().enumerate())
+        .map(|(number, (start, end))| {
             let batches = reading.records.scan(reading.number, start.as_ref());
-            let range = Range { writing, batches, start, end };
+            let range = Range { writing: Arc::clone(&writing), number, batches, start, end };
             Task::spawn(range.read()).join("read a range of records")
         })
         .buffered(readers);
-    let mut tree = TreeWriter::new(session, parents, true);
-    let mut sum = DatabaseSum::default();
-    while let Some(leaves) = ranges.try_next().await? {
-        for (leaf, lthash) in leaves {
-            let (records, bytes) = (leaf.records, leaf.bytes);
-            tree.push(leaf, Some(&lthash)).await?;
-            sum.add(&DatabaseSum { lthash, records, bytes });
+    loop {
+        tokio::select! {
+            biased;
+            Some(read) = leaves.recv() => gathered.add(read).await?,
+            ended = ranges.try_next() => if ended?.is_none() { break },
         }
         if checkpoints.is_due() {
-            let tree = tree.so_far().finish().await?;
-            let so_far = RecordsWritten { tree, sum: sum.clone() };
-            checkpoints.save(SoFar::Records(so_far)).await?;
+            let so_far = gathered.so_far().await?;
+            checkpoints.save(so_far).await?;
         }
     }
-    Ok(RecordsWritten { tree: tree.finish().await?, sum })
+    // A range says all that it stored before it ends.
+    while let Ok(read) = leaves.try_recv() {
+        gathered.add(read).await?;
+    }
+    Ok(())
+}
+
+/// What a reader of a range says.
+#[derive(Debug)]
+enum Read {
+    /// The range of this number has one more leaf, which is stored.
+    Leaf(usize, Box<(Child, LtHash)>),
+    /// It has no more.
+    End(usize),
+}
+
+/// The leaves that are stored, in the order of the database: those up to the first range that is still being
+/// read in the tree, those of later ranges beside it.
+struct Gathered<'a> {
+    tree: TreeWriter<'a>,
+    sum: DatabaseSum,
+    /// The range whose leaves come next in the tree.
+    next: usize,
+    ahead: BTreeMap<usize, Vec<(Child, LtHash)>>,
+    ended: BTreeSet<usize>,
+    /// Whether a node was not stored: the tree is of no use then.
+    lost: bool,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(tree: TreeWriter<'a>) -> Self {
+        let (ahead, ended) = (BTreeMap::new(), BTreeSet::new());
+        Self { tree, sum: DatabaseSum::default(), next: 0, ahead, ended, lost: false }
+    }
+
+    async fn add(&mut self, read: Read) -> Result<()> {
+        match read {
+            Read::Leaf(range, leaf) if range == self.next => self.push(*leaf).await?,
+            Read::Leaf(range, leaf) => self.ahead.entry(range).or_default().push(*leaf),
+            Read::End(range) => {
+                self.ended.insert(range);
+            }
+        }
+        while self.ended.remove(&self.next) {
+            self.next += 1;
+            for leaf in self.ahead.remove(&self.next).unwrap_or_default() {
+                self.push(leaf).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn push(&mut self, (leaf, lthash): (Child, LtHash)) -> Result<()> {
+        let (records, bytes) = (leaf.records, leaf.bytes);
+        self.lost = true;
+        self.tree.push(leaf, Some(&lthash)).await?;
+        self.lost = false;
+        self.sum.add(&DatabaseSum { lthash, records, bytes });
+        Ok(())
+    }
+
+    /// The records of all leaves so far, for a checkpoint.
+    async fn so_far(&self) -> Result<SoFar> {
+        let (mut tree, mut sum) = (self.tree.so_far(), self.sum.clone());
+        for (leaf, lthash) in self.ahead.values().flatten() {
+            tree.push(leaf.clone(), Some(lthash)).await?;
+            let (lthash, records, bytes) = (lthash.clone(), leaf.records, leaf.bytes);
+            sum.add(&DatabaseSum { lthash, records, bytes });
+        }
+        Ok(SoFar::Records(RecordsWritten { tree: tree.finish().await?, sum }))
+    }
+
+    /// What can be kept where the writing ends early.
+    async fn rest(&mut self, leaves: &mut mpsc::Receiver<Read>) -> Result<Option<SoFar>> {
+        while let (false, Ok(read)) = (self.lost, leaves.try_recv()) {
+            self.add(read).await?;
+        }
+        if self.lost { Ok(None) } else { self.so_far().await.map(Some) }
+    }
+
+    async fn finish(self) -> Result<RecordsWritten> {
+        Ok(RecordsWritten { tree: self.tree.finish().await?, sum: self.sum })
+    }
 }
 
 /// What every range of one database shares.
@@ -114,21 +222,35 @@ struct Writing {
     /// The integrity tag.
     tag: Vec<u8>,
     context: Context,
+    /// Where leaves go once they are stored.
+    leaves: mpsc::Sender<Read>,
 }
 
 /// A range of a database, to be read from the first natural boundary after `start` to the one
 /// after `end`.
 struct Range {
     writing: Arc<Writing>,
+    number: usize,
     batches: BatchStream,
     start: Option<RecordKey>,
     end: Option<RecordKey>,
 }
 
 impl Range {
-    async fn read(self) -> Result<Vec<(Child, LtHash)>> {
-        let Self { writing, mut batches, start, end } = self;
-        let mut leaves = Leaves::new(&writing);
+    async fn read(self) -> Result<()> {
+        let mut leaves = Leaves::new(&self.writing, self.number);
+        match self.read_into(&mut leaves).await {
+            Ok(()) => leaves.finish().await,
+            Err(error) => {
+                // The leaves that are whole are worth keeping. The first error is the one to tell.
+                drop(leaves.wait(0).await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn read_into(self, leaves: &mut Leaves) -> Result<()> {
+        let Self { writing, mut batches, start, end, .. } = self;
         let mut skipping = start.is_some();
         while let Some(batch) = batches.try_next().await? {
             writing.context.check()?;
@@ -146,23 +268,24 @@ impl Range {
                 skipping &= !natural;
                 if last {
                     writing.context.advance(advanced.0, advanced.1);
-                    return leaves.finish().await;
+                    return Ok(());
                 }
             }
             writing.context.advance(advanced.0, advanced.1);
         }
-        leaves.finish().await
+        Ok(())
     }
 }
 
 /// The leaves of one range. Each is summed, compressed and stored beside the reading.
 struct Leaves {
     writing: Arc<Writing>,
+    /// The number of the range.
+    range: usize,
     parents: Arc<Mutex<Parents>>,
     piece_parents: Parents,
     building: Building,
     storing: VecDeque<Task<(Child, LtHash)>>,
-    done: Vec<(Child, LtHash)>,
 }
 
 /// The leaf that is being filled.
@@ -212,15 +335,15 @@ impl Building {
 }
 
 impl Leaves {
-    fn new(writing: &Arc<Writing>) -> Self {
+    fn new(writing: &Arc<Writing>, range: usize) -> Self {
         let parents = || Parents::new(writing.session.repository().objects(), &writing.parents);
         Self {
             writing: Arc::clone(writing),
+            range,
             parents: Arc::new(Mutex::new(parents())),
             piece_parents: parents(),
             building: Building::new(&writing.tag),
             storing: VecDeque::new(),
-            done: Vec::new(),
         }
     }
 
@@ -285,15 +408,22 @@ impl Leaves {
         while self.storing.len() > left
             && let Some(task) = self.storing.pop_front()
         {
-            self.done.push(task.join("store a leaf").await?);
+            let leaf = task.join("store a leaf").await?;
+            self.say(Read::Leaf(self.range, Box::new(leaf))).await;
         }
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<Vec<(Child, LtHash)>> {
+    /// Says what was stored; where nobody listens any more, the reading is about to be stopped.
+    async fn say(&self, read: Read) {
+        drop(self.writing.leaves.send(read).await);
+    }
+
+    async fn finish(mut self) -> Result<()> {
         self.cut();
         self.wait(0).await?;
-        Ok(self.done)
+        self.say(Read::End(self.range)).await;
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::catalog::Head;
 use crate::objects::Objects;
 use crate::repository::Repository;
 use crate::tree::{
-    Budget, DirectoryReader, StoredDatabase, TreeReader, check_files, checked_leaf,
+    Budget, DirectoryReader, LastFile, StoredDatabase, TreeReader, check_files, checked_leaf,
     describe_databases, examine_leaf, read_leaf, read_node,
 };
 use crate::{Error, Result, names};
@@ -117,6 +117,7 @@ impl<'a> Walk<'a> {
         &mut self,
         manifest: &Manifest,
         before: Option<&Manifest>,
+        last: LastFile,
     ) -> Result<()> {
         self.databases(manifest, before).await?;
         if let Shape::Files { tree: Some(tree), count, bytes } = &manifest.shape {
@@ -126,7 +127,7 @@ impl<'a> Walk<'a> {
             });
             self.tree(tree, Content::Files, earlier).await?;
             let objects = self.repository.objects();
-            if let Err(error) = check_files(objects, tree, *count, *bytes).await {
+            if let Err(error) = check_files(objects, tree, (*count, *bytes), last).await {
                 self.report.note(error, &self.breaks)?;
             }
         }

@@ -1,6 +1,6 @@
 //! Trees of files.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use archive::leaf::{LeafBuilder, LeafRecord, LeafValue};
 use archive::manifest::{FileMeta, Shape, SnapshotId};
@@ -9,7 +9,10 @@ use archive::object::Kind;
 use backup_core::progress::Context;
 use backup_core::source::FileNature::{Changing, Immutable};
 use futures_util::TryStreamExt;
-use remote::tree::{FileContent, FilesWritten, Unsaved, file_contents, list_files, write_files};
+use remote::tree::{
+    Checkpoints, FileContent, FilesWritten, SoFar, Unsaved, file_contents, list_files, write_files,
+};
+use remote::verify::{Level, verify};
 use remote::{Repository, Root, Session};
 
 use crate::listed::{Described, ListedFiles, manifest, repository, source, stored_objects};
@@ -97,6 +100,75 @@ async fn of_a_file_that_changed_the_pieces_that_changed_are_stored() {
     // One piece of the table, the last of the log, a leaf or more, the root, the manifest.
     let more = stored_objects(&repository).await - objects;
     assert!(more <= 2 + 3 + 1 + 1, "{more} objects were stored");
+}
+
+/// Keeps the first checkpoint, and cancels the rest.
+struct First(Mutex<Option<FilesWritten>>, Context);
+
+#[async_trait::async_trait]
+impl Checkpoints for First {
+    fn is_due(&self) -> bool {
+        !self.1.is_cancelled()
+    }
+
+    fn is_worth_it(&self) -> bool {
+        false
+    }
+
+    async fn save(&self, so_far: SoFar) -> remote::Result<()> {
+        if let SoFar::Files(files) = so_far {
+            *self.0.lock().unwrap() = Some(files);
+        }
+        self.1.cancel();
+        Ok(())
+    }
+}
+
+/// A checkpoint within a file keeps its beginning. Nothing takes that for the file: not `verify`, where a
+/// snapshot has it, nor whoever lists or reads files, nor the next backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_of_a_file_is_never_taken_for_the_file() {
+    let repository = repository().await;
+    let head = repository.head().await.unwrap();
+    let described = || vec![("big", Changing, Some(&b"same"[..]), testkit::noise(7, 12 << 20))];
+    let files = ListedFiles::new(described());
+    let session = Session::begin(&repository, &head, &source(), &[]).await.unwrap();
+    let first = First(Mutex::new(None), Context::default());
+    let cut = write_files(&session, &files, &[], &first, &first.1).await;
+    assert!(matches!(cut, Err(remote::Error::Core(backup_core::Error::Cancelled))), "{cut:?}");
+    let begun = first.0.into_inner().unwrap().unwrap();
+    assert_eq!(begun.count, 1);
+    assert!(0 < begun.bytes && begun.bytes < 12 << 20, "{}", begun.bytes);
+    let shape = Shape::Files { tree: begun.tree.clone(), count: 1, bytes: begun.bytes };
+    let mut manifest = manifest(shape);
+    manifest.proved_from = None;
+
+    // The pin of an unfinished backup is sound.
+    session.checkpoint(&manifest).await.unwrap();
+    let found = verify(&repository, Level::Full, &Context::default()).await.unwrap();
+    assert_eq!(found.findings, []);
+    let tree = begun.tree.clone().unwrap();
+    let listed = list_files(repository.objects(), &tree).await;
+    assert!(matches!(listed, Err(remote::Error::Damaged { .. })), "{listed:?}");
+    let read: Result<Vec<_>, _> =
+        file_contents(repository.objects(), &tree, None).try_collect().await;
+    assert!(matches!(read, Err(remote::Error::Damaged { .. })));
+
+    // The next backup takes the beginning unread, by the file's identity, and reads and sends the rest.
+    let again = ListedFiles::new(described());
+    let head = repository.head().await.unwrap();
+    let pins: Vec<Root> = head.state.pins.keys().map(|pin| Root::Pin(*pin)).collect();
+    let next = Session::begin(&repository, &head, &source(), &pins).await.unwrap();
+    let trees = [tree];
+    let written = write_files(&next, &again, &trees, &Unsaved, &Context::default()).await.unwrap();
+    assert_eq!(again.bytes_read(), (12 << 20) - begun.bytes);
+    assert!(next.uploaded_bytes() < (12 << 20) - begun.bytes + (1 << 20));
+    check(&repository, &again, &written).await;
+
+    // A snapshot that has only the beginning is damaged.
+    session.commit(&manifest).await.unwrap();
+    let found = verify(&repository, Level::List, &Context::default()).await.unwrap();
+    assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
 }
 
 /// What an earlier attempt left is taken only where it is what was stored.
