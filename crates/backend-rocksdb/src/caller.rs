@@ -8,6 +8,7 @@ use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, SnapshotInfo};
 use backup_core::{Error, Result};
+use globset::GlobSet;
 use rocksdb::{ErrorKind, SnapshotWithThreadMode};
 
 use crate::ENGINE;
@@ -137,8 +138,15 @@ impl<D: OpenDatabase> Caller<D> {
         }
         let beside = scratch.folder().parent().map(Path::to_owned);
         let name = store.name.clone();
-        let (also, lists_default) = (Vec::new(), false);
-        let checkpoint = Whereabouts { folder, name, also, scratch: beside, lists_default };
+        let checkpoint = Whereabouts {
+            folder,
+            name,
+            also: Vec::new(),
+            wal_dir: None,
+            include: GlobSet::empty(),
+            scratch: beside,
+            lists_default: false,
+        };
         let mut capture = Capture::take(&checkpoint, context)?;
         capture.notes.splice(0..0, notes);
         Ok(capture)

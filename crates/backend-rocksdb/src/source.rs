@@ -11,6 +11,7 @@ use backup_core::source::{
     Capabilities, DatabaseInfo, Layout, SnapshotInfo, StoreDescription, View,
 };
 use backup_core::{Error, Result, Snapshot, Source, thread};
+use globset::{Glob, GlobBuilder, GlobSetBuilder};
 
 use crate::ENGINE;
 use crate::caller::{Caller, CallersDatabase};
@@ -29,11 +30,21 @@ use crate::splits;
 /// What a person should know of a store that is read by its path.
 const MAY_BE_OPEN: &str = "if a process has the database open, its writes that are not yet in the write-ahead log are absent";
 
+/// What a person should know who asks for an application's files beside records.
+const NOT_IN_RECORDS: &str =
+    "records alone were read, so none of the application's own files is in the snapshot";
+
+/// Likewise who asks for them where this process has the database open.
+const NOT_OF_OPEN: &str = "a checkpoint of an open database has RocksDB's files alone, so none of the application's own is in the \
+     snapshot; back it up by its path";
+
 /// A RocksDB store that is backed up.
 #[derive(Clone)]
 pub struct RocksSource {
     origin: Origin,
     also: Vec<PathBuf>,
+    wal_dir: Option<PathBuf>,
+    include: Vec<Glob>,
     scratch: Option<PathBuf>,
     lists_default: bool,
 }
@@ -73,15 +84,39 @@ impl RocksSource {
     }
 
     fn new(origin: Origin) -> Self {
-        Self { origin, also: Vec::new(), scratch: None, lists_default: false }
+        let (also, include) = (Vec::new(), Vec::new());
+        Self { origin, also, wal_dir: None, include, scratch: None, lists_default: false }
     }
 
     /// Names a further folder with files of the store: one of its `db_paths` or `cf_paths`, which
-    /// its OPTIONS do not say, or a `wal_dir` that is elsewhere now.
+    /// its OPTIONS do not say. Logs are looked for in it, too.
     #[must_use]
     pub fn also_in(mut self, folder: impl Into<PathBuf>) -> Self {
         self.also.push(folder.into());
         self
+    }
+
+    /// Names the folder that the write-ahead logs are in, whatever OPTIONS says. Without it they are looked for
+    /// in the store's folder, where OPTIONS says, and beside the store.
+    #[must_use]
+    pub fn wal_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.wal_dir = Some(folder.into());
+        self
+    }
+
+    /// Copies files of the store's folder that are not RocksDB's as well, an application's own: those that the
+    /// pattern matches. `*` and `?` stay within one name, `**` goes over several. A restore of the files puts
+    /// them back; records have none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what is no pattern.
+    pub fn include(mut self, pattern: &str) -> Result<Self> {
+        let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
+        let glob = glob.map_err(|error| {
+            Error::invalid(format!("the pattern {pattern:?}"), error.kind().to_string())
+        })?;
+        self.include.push(glob);
+        Ok(self)
     }
 
     /// Chooses where scratch folders are made, instead of beside the store. On another file system
@@ -110,8 +145,16 @@ impl RocksSource {
     fn whereabouts(&self) -> Result<Whereabouts> {
         let folder = find_store(self.folder())?;
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut include = GlobSetBuilder::new();
+        for glob in &self.include {
+            include.add(glob.clone());
+        }
+        let include = include
+            .build()
+            .map_err(|error| Error::invalid("the patterns", error.kind().to_string()))?;
         let (also, scratch) = (self.also.clone(), self.scratch.clone());
-        Ok(Whereabouts { folder, name, also, scratch, lists_default: self.lists_default })
+        let (wal_dir, lists_default) = (self.wal_dir.clone(), self.lists_default);
+        Ok(Whereabouts { folder, name, also, wal_dir, include, scratch, lists_default })
     }
 
     pub(crate) fn take(&self, view: View, context: &Context) -> Result<RocksSnapshot> {
@@ -123,10 +166,16 @@ impl RocksSource {
                 if store.folder.join(LOCK).exists() {
                     capture.notes.push(MAY_BE_OPEN.into());
                 }
+                if !self.include.is_empty() && !view.files() {
+                    capture.unusual.push(NOT_IN_RECORDS.into());
+                }
                 of_capture(capture, view, &store, Consistency::Crash, context)
             }
             Origin::Open(db) if view.files() => {
-                let (capture, consistency) = db.checkpoint(&store, context)?;
+                let (mut capture, consistency) = db.checkpoint(&store, context)?;
+                if !self.include.is_empty() {
+                    capture.unusual.push(NOT_OF_OPEN.into());
+                }
                 of_capture(capture, view, &store, consistency, context)
             }
             Origin::Open(db) => db.snapshot(&store, context),
@@ -184,7 +233,7 @@ fn of_capture(
     consistency: Consistency,
     context: &Context,
 ) -> Result<RocksSnapshot> {
-    let notes = capture.notes.clone();
+    let (notes, unusual) = (capture.notes.clone(), capture.unusual.clone());
     if view.records() && capture.is_encrypted() {
         return Err(Error::unsupported(
             format!("reading records of {}", store.folder.display()),
@@ -209,7 +258,7 @@ fn of_capture(
         pause: None,
         ownership: Some(store.ownership()?),
         notes,
-        unusual: Vec::new(),
+        unusual,
     };
     Ok(RocksSnapshot { info, records, files })
 }

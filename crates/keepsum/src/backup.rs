@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive::catalog::{PinId, SnapshotEntry, SourceId, State};
+use archive::catalog::SourceId;
 use archive::directory::{Directory, Proof};
 use archive::limits::{MAX_DATABASES, MAX_NOTES};
 use archive::manifest::{Manifest, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId};
@@ -21,12 +21,10 @@ use remote::{Committed, Head, Host, Repository, Root, Session};
 use crate::checkpoint::{CheckpointEvery, Kept, Pace, Saving};
 use crate::location::without_last_slash;
 use crate::pages::PagesRead;
+use crate::parents::{MAX_CANDIDATES, finished, own_pins, unfinished};
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
 use crate::sums;
 use crate::{Error, Result, time};
-
-/// How many manifests are looked at to find some to build on.
-const MAX_CANDIDATES: usize = 16;
 
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
@@ -472,12 +470,6 @@ impl Taking<'_> {
     }
 }
 
-/// The pins of unfinished backups of this source by its own host, which the new one ends.
-fn own_pins(state: &State, of: &SourceId) -> Vec<PinId> {
-    let pins = state.pins.values().filter(|pin| pin.source.is_same(of));
-    pins.filter(|pin| pin.source.host == of.host).map(|pin| pin.id).collect()
-}
-
 /// Makes the snapshot live. Where that fails, all that it holds is kept by a checkpoint.
 async fn commit(session: &Session, pace: &Pace, manifest: &Manifest) -> Result<Committed> {
     match session.commit(manifest).await {
@@ -512,37 +504,6 @@ async fn end_early(session: &Session) {
         Ok(Err(error)) => tracing::warn!(%error, "the pins of a failed backup were not removed"),
         Err(_) => tracing::warn!("the pins of a failed backup were not removed in time"),
     }
-}
-
-/// What unfinished backups of this source keep, the newest first: those of its own host, and those of
-/// others that came after all snapshots.
-fn unfinished(state: &State, of: &SourceId) -> Vec<(Root, ObjectRef)> {
-    let snapshots = state.snapshots.values().filter(|snapshot| snapshot.source.is_same(of));
-    let newest = snapshots.map(|snapshot| snapshot.entry).max();
-    let pins = state.pins.values().filter(|pin| pin.source.is_same(of));
-    let mut pins: Vec<_> =
-        pins.filter(|pin| pin.source.host == of.host || Some(pin.entry) > newest).collect();
-    pins.sort_by_key(|pin| Reverse((pin.entry, pin.id)));
-    pins.into_iter().map(|pin| (Root::Pin(pin.id), pin.manifest)).collect()
-}
-
-/// The snapshots of this shape that may be built on: those of this source, the newest first; where it has
-/// none, those of the same engine, and first those that were taken at the same place, under whatever name.
-fn finished(state: &State, of: &SourceId, shape: ShapeKind) -> Vec<(Root, ObjectRef)> {
-    let live = |chosen: &dyn Fn(&SnapshotEntry) -> bool| {
-        let live = state.snapshots.values().filter(|snapshot| snapshot.shape == shape);
-        let mut live: Vec<_> = live.filter(|snapshot| chosen(snapshot)).collect();
-        live.sort_by_key(|snapshot| Reverse((snapshot.entry, snapshot.id)));
-        live
-    };
-    let mut snapshots = live(&|snapshot| snapshot.source.is_same(of));
-    if snapshots.is_empty() {
-        let place = |source: &SourceId| (source.host.clone(), source.location.clone());
-        snapshots = live(&|snapshot| snapshot.source.engine == of.engine);
-        snapshots.sort_by_key(|snapshot| place(&snapshot.source) != place(of));
-    }
-    snapshots.truncate(MAX_CANDIDATES);
-    snapshots.into_iter().map(|live| (Root::Snapshot(live.id), live.manifest)).collect()
 }
 
 fn files_tree(manifest: &Manifest) -> Option<&Tree> {

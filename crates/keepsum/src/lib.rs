@@ -9,6 +9,7 @@ mod error;
 pub mod hash;
 pub mod location;
 mod pages;
+mod parents;
 pub mod prove;
 pub mod report;
 pub mod restore;

@@ -36,7 +36,8 @@ enum Engine {
 /// How a store is read: which files of `files:PATH`, and what the writers of `sqlite:FILE` bear.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceOptions {
-    /// Only files that one of these globs matches; all where there are none.
+    /// Only files that one of these globs matches; all where there are none. Of a RocksDB folder, the files
+    /// that are not RocksDB's and that are copied as well.
     pub include: Vec<String>,
     /// No files that one of these globs matches.
     pub exclude: Vec<String>,
@@ -49,6 +50,10 @@ pub struct SourceOptions {
     /// How long programs that are in the way of a snapshot are waited for, in all; as long as the engine
     /// says, where nothing is said.
     pub wait: Option<Duration>,
+    /// Where the write-ahead logs of a RocksDB store are, whatever its OPTIONS say.
+    pub wal_dir: Option<PathBuf>,
+    /// Further folders with files of a RocksDB store: its `db_paths` and `cf_paths`.
+    pub also_in: Vec<PathBuf>,
 }
 
 #[cfg(feature = "files")]
@@ -69,6 +74,23 @@ impl SourceOptions {
             let start = std::time::Instant::now();
             let owner = backend_files::QuiesceCommand::new(command, path);
             source = source.quiesce(Arc::new(owner), Arc::new(move || start.elapsed()));
+        }
+        Ok(Box::new(source))
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+impl SourceOptions {
+    fn rocksdb_source(&self, path: &Path) -> Result<Box<dyn Source>> {
+        let mut source = backend_rocksdb::RocksSource::path(path)?;
+        for pattern in &self.include {
+            source = source.include(pattern)?;
+        }
+        for folder in &self.also_in {
+            source = source.also_in(folder);
+        }
+        if let Some(folder) = &self.wal_dir {
+            source = source.wal_dir(folder);
         }
         Ok(Box::new(source))
     }
@@ -102,10 +124,16 @@ impl SourceOptions {
         let refuse = |what: &str, detail: &str| {
             Err(Error::Usage { what: what.into(), detail: detail.into() })
         };
-        let of_files =
-            !self.include.is_empty() || !self.exclude.is_empty() || self.quiesce.is_some();
+        let of_files = !self.exclude.is_empty() || self.quiesce.is_some();
         if of_files && engine != Engine::Files {
-            return refuse("--include, --exclude and --quiesce", "go together with files:PATH");
+            return refuse("--exclude and --quiesce", "go together with files:PATH");
+        }
+        if !self.include.is_empty() && !matches!(engine, Engine::Files | Engine::Rocksdb) {
+            return refuse("--include", "goes together with files:PATH and rocksdb:PATH");
+        }
+        if (self.wal_dir.is_some() || !self.also_in.is_empty()) && engine != Engine::Rocksdb {
+            let what = "--wal-dir, --db-path and --cf-path";
+            return refuse(what, "go together with rocksdb:PATH");
         }
         if (self.block_writers || self.scratch.is_some()) && engine != Engine::Sqlite {
             return refuse("--block-writers and --scratch", "go together with sqlite:FILE");
@@ -142,7 +170,7 @@ impl StoreLocation {
         match self.engine {
             Engine::Memory => Ok(Box::new(PortableSource::new(&self.path, std::env::temp_dir())?)),
             #[cfg(feature = "rocksdb")]
-            Engine::Rocksdb => Ok(Box::new(backend_rocksdb::RocksSource::path(&self.path)?)),
+            Engine::Rocksdb => options.rocksdb_source(&self.path),
             #[cfg(feature = "sqlite")]
             Engine::Sqlite => options.sqlite_source(&self.path),
             #[cfg(feature = "files")]

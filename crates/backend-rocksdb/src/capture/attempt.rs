@@ -1,6 +1,6 @@
 //! One try of a capture.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -15,9 +15,11 @@ use backup_core::{Error, Result};
 
 use super::Whereabouts;
 use super::place::Placer;
+use super::search::Search;
 use crate::format::file_name::{self, CURRENT, FileKind, IDENTITY};
 use crate::format::manifest::{LiveState, Unreadable};
 use crate::format::options::{self, OptionsFile};
+use crate::format::table::TableProperties;
 use crate::format::version_edit::Table;
 
 /// The longest CURRENT that is read, in bytes; a whole one has 16 to 30.
@@ -38,6 +40,8 @@ pub(super) struct Attempt {
     /// The numbers of the logs, oldest first.
     pub(super) wals: Vec<u64>,
     pub(super) notes: Vec<String>,
+    /// What a program may not find in a copy of the files.
+    pub(super) unusual: Vec<String>,
 }
 
 /// What is compared before and after.
@@ -55,6 +59,7 @@ struct Collector<'a> {
     files: Vec<FileInfo>,
     owners: Owners,
     notes: Vec<String>,
+    unusual: Vec<String>,
     problem: Option<Error>,
     /// A file went away while it was copied: it was given up before, and only now removed.
     changed: bool,
@@ -75,11 +80,12 @@ impl Attempt {
             files: Vec::new(),
             owners: store.owners()?,
             notes: Vec::new(),
+            unusual: Vec::new(),
             problem: None,
             changed: false,
         };
         let collected = collector.collect(&before)?;
-        let Collector { mut files, notes, problem, changed, .. } = collector;
+        let Collector { mut files, notes, unusual, problem, changed, .. } = collector;
         if changed || Reading::take(&store.folder)?.as_ref() != Some(&before) {
             return Ok(None);
         }
@@ -88,7 +94,7 @@ impl Attempt {
             (None, None) => Ok(None),
             (None, Some((live, options, wals))) => {
                 files.sort_by(|a, b| a.path.cmp(&b.path));
-                Ok(Some(Self { live, options, files, wals, notes }))
+                Ok(Some(Self { live, options, files, wals, notes, unusual }))
             }
         }
     }
@@ -145,13 +151,14 @@ impl Collector<'_> {
         }
         self.list(name, stamp, None, FileNature::Changing)?;
         let Some(live) = self.live_state(name)? else { return Ok(None) };
-        self.immutable_files(&live)?;
         let options = self.options()?;
+        self.immutable_files(&live, &options)?;
+        self.note_unlisted(&live)?;
         let wals = self.wals(&live, &options)?;
         self.unlisted_blobs(&options)?;
         self.small_file(IDENTITY)?;
         self.small_file(CURRENT)?;
-        self.note_strangers()?;
+        self.strangers()?;
         Ok(Some((live, options, wals)))
     }
 
@@ -170,30 +177,36 @@ impl Collector<'_> {
         }
     }
 
-    fn immutable_files(&mut self, live: &LiveState) -> Result<()> {
+    fn immutable_files(&mut self, live: &LiveState, options: &OptionsFile) -> Result<()> {
         for family in live.families.values() {
+            let mut search = Search::new(options);
             for table in family.tables.values() {
                 self.context.check()?;
                 let names = [file_name::table(table.number), file_name::old_table(table.number)];
-                let outside = (table.path_id != 0).then_some(table.path_id);
-                self.immutable(&names, table.bytes, identity(table), outside)?;
+                let found = self.immutable(&names, table.bytes, identity(table))?;
+                search.note(found, &names[0], table.path_id);
             }
             for (number, bytes) in family.blobs() {
                 self.context.check()?;
-                self.immutable(&[file_name::blob(number)], bytes, None, None)?;
+                let name = file_name::blob(number);
+                let found = self.immutable(std::slice::from_ref(&name), bytes, None)?;
+                search.note(found, &name, 0);
+            }
+            if let Some(problem) = search.problem(&self.store.folder, &family.shown_name()) {
+                self.problem.get_or_insert(problem);
             }
         }
         Ok(())
     }
 
-    /// Places a file under the first of `names` that is found, in the first folder that has it.
+    /// Places a file under the first of `names` that is found, in the first folder that has it; whether there
+    /// is one.
     fn immutable(
         &mut self,
         names: &[String],
         bytes: u64,
         identity: Option<Vec<u8>>,
-        path_id: Option<u32>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for folder in self.folders() {
             for name in names {
                 let path = folder.join(name);
@@ -204,32 +217,10 @@ impl Collector<'_> {
                     let problem = Error::damaged(path.display().to_string(), detail);
                     self.problem.get_or_insert(problem);
                 }
-                return self.list(name, stamp, identity, FileNature::Immutable);
+                return self.list(name, stamp, identity, FileNature::Immutable).map(|()| true);
             }
         }
-        let problem = self.missing(&names[0], path_id);
-        self.problem.get_or_insert(problem);
-        Ok(())
-    }
-
-    fn missing(&self, name: &str, path_id: Option<u32>) -> Error {
-        let store = self.store.folder.display();
-        match path_id {
-            Some(id) => Error::unsupported(
-                format!("copying {store}"),
-                format!(
-                    "its file {name} lies in folder {id} of its db_paths or cf_paths, which OPTIONS \
-                     does not name; name that folder too"
-                ),
-            ),
-            None => Error::damaged(
-                format!("the database {store}"),
-                format!(
-                    "its MANIFEST lists {name}, which is not there; if it lies in another folder \
-                     (db_paths, cf_paths), name that folder too"
-                ),
-            ),
-        }
+        Ok(false)
     }
 
     fn folders(&self) -> Vec<PathBuf> {
@@ -258,7 +249,7 @@ impl Collector<'_> {
     /// the end of one is missing in none before it.
     fn wals(&mut self, live: &LiveState, options: &OptionsFile) -> Result<Vec<u64>> {
         let mut found = BTreeMap::new();
-        for folder in self.wal_folders(options) {
+        for folder in self.wal_folders(live, options)? {
             for (kind, path) in listed(&folder)? {
                 if let FileKind::Wal(number) = kind
                     && live.needs_wal(number)
@@ -290,11 +281,16 @@ impl Collector<'_> {
     }
 
     /// The folders that logs are in: the store's, what OPTIONS says, and those the caller named.
-    fn wal_folders(&mut self, options: &OptionsFile) -> BTreeSet<PathBuf> {
-        let mut folders: BTreeSet<PathBuf> = self.folders().into_iter().collect();
+    fn wal_folders(&mut self, live: &LiveState, options: &OptionsFile) -> Result<Vec<PathBuf>> {
+        let mut folders = self.folders();
+        if let Some(named) = &self.store.wal_dir {
+            self.note_logs(&format!("{} (wal_dir)", named.display()));
+            folders.push(named.clone());
+            return Ok(folders);
+        }
         let Some(named) = options.database_value("wal_dir").filter(|named| !named.is_empty())
         else {
-            return folders;
+            return Ok(folders);
         };
         let found = Path::new(named).is_absolute().then(|| fs::canonicalize(named).ok()).flatten();
         match found {
@@ -302,30 +298,77 @@ impl Collector<'_> {
             // A store that was moved or copied still names its old place; the logs there belong to
             // the database that is there now.
             Some(folder) if fs::exists(folder.join(CURRENT)).unwrap_or(true) => {
-                self.notes.push(format!(
-                    "OPTIONS says that the logs are in {named}, where another database is; they were \
-                     taken from the store's own folder"
+                let beside = self.logs_beside(named, live, &folders)?.unwrap_or_default();
+                self.unusual.push(format!(
+                    "OPTIONS says that the logs are in {named} (wal_dir), where another database is; they \
+                     were taken from {}",
+                    beside.first().unwrap_or(&self.store.folder).display()
                 ));
+                folders.extend(beside);
             }
             Some(folder) => {
-                self.notes.push(format!(
-                    "the logs were taken from {named} (wal_dir); a files restore has them in the \
-                     store's folder, so move them or open it without wal_dir"
-                ));
-                folders.insert(folder);
+                self.note_logs(&format!("{named} (wal_dir)"));
+                folders.push(folder);
             }
-            None if self.store.also.is_empty() => {
-                self.problem.get_or_insert(Error::unsupported(
-                    format!("copying {}", self.store.folder.display()),
-                    format!(
-                        "OPTIONS says that its logs are in {named} (wal_dir), which is not found from \
-                         here; name the folder that has them"
-                    ),
-                ));
-            }
-            None => {}
+            None => match self.logs_beside(named, live, &folders)? {
+                Some(beside) => {
+                    if let Some(folder) = beside.first() {
+                        let place = folder.display();
+                        self.note_logs(&format!("{place}, since {named} (wal_dir) is not there"));
+                    } else {
+                        self.unusual.push(format!(
+                            "OPTIONS says that the logs are in {named} (wal_dir), which is not there; \
+                             they were taken from where the store is"
+                        ));
+                    }
+                    folders.extend(beside);
+                }
+                None => {
+                    self.problem.get_or_insert(Error::unsupported(
+                        format!("copying {}", self.store.folder.display()),
+                        format!(
+                            "OPTIONS says that its logs are in {named} (wal_dir), which is not there, and \
+                             none are in the store's folder or beside it; say where they are (--wal-dir)"
+                        ),
+                    ));
+                }
+            },
         }
-        folders
+        Ok(folders)
+    }
+
+    /// Says that the logs come from a folder of their own, which a restore does not make.
+    fn note_logs(&mut self, place: &str) {
+        self.unusual.push(format!(
+            "the logs were taken from {place}; a files restore has them in the store's folder, so move \
+             them or open it without wal_dir"
+        ));
+    }
+
+    /// Where the logs are if not where OPTIONS says, which is a path of the host that wrote it: in the folders
+    /// that are looked in anyway, else under the name that OPTIONS gives in the store's folder or beside it.
+    /// None where there are no logs.
+    fn logs_beside(
+        &self,
+        named: &str,
+        live: &LiveState,
+        folders: &[PathBuf],
+    ) -> Result<Option<Vec<PathBuf>>> {
+        for folder in folders {
+            if has_logs(folder, live)? {
+                return Ok(Some(Vec::new()));
+            }
+        }
+        let Some(name) = Path::new(named).file_name() else { return Ok(None) };
+        let store = &self.store.folder;
+        for folder in [Some(store.as_path()), store.parent()].into_iter().flatten() {
+            let folder = folder.join(name);
+            let is_free = folder.is_dir() && !fs::exists(folder.join(CURRENT)).unwrap_or(true);
+            if is_free && has_logs(&folder, live)? {
+                return Ok(Some(vec![folder]));
+            }
+        }
+        Ok(None)
     }
 
     /// Where blobs are written before the tables that refer to them, the MANIFEST does not list the
@@ -350,26 +393,72 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Says which files in the store's folder are not RocksDB's, and so are left out.
-    fn note_strangers(&mut self) -> Result<()> {
-        let folder = &self.store.folder;
-        let mut strangers = Vec::new();
-        for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
-            let name = entry.map_err(Error::io("list", folder))?.file_name();
+    /// Says which tables the MANIFEST knows nothing of. One that is given up is removed soon; one with a number
+    /// that the MANIFEST does not know to be given away shows that the MANIFEST is not the newest one.
+    fn note_unlisted(&mut self, live: &LiveState) -> Result<()> {
+        let mut unlisted = Vec::new();
+        for (kind, path) in listed(&self.store.folder)? {
+            let FileKind::Table(number) = kind else { continue };
+            if number >= live.next_file && is_whole_table(&path) {
+                unlisted.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+            }
+        }
+        if !unlisted.is_empty() {
+            self.unusual.push(format!(
+                "tables that the MANIFEST does not list, so left out: {}; where no process had the \
+                 database open, its MANIFEST is not whole",
+                some_of(unlisted)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Copies the files in the store's folder that are not RocksDB's and that were asked for, and says which
+    /// are left out.
+    fn strangers(&mut self) -> Result<()> {
+        let mut left_out = Vec::new();
+        let folder = self.store.folder.clone();
+        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
+            let name = entry.map_err(Error::io("list", &folder))?.file_name();
             let name = name.to_string_lossy().into_owned();
             let ours = name == SIDECAR || name.contains(".keepsum-");
             if !ours && name != "archive" && FileKind::of(&name).is_none() {
-                strangers.push(name);
+                self.stranger(name, &mut left_out)?;
             }
         }
-        if !strangers.is_empty() {
-            strangers.sort();
-            let more = strangers.len().saturating_sub(SHOWN);
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let shown = strangers[..strangers.len().min(SHOWN)].join(", ");
-            self.notes.push(format!("not RocksDB's files, so left out: {shown}{rest}"));
+        if !left_out.is_empty() {
+            let rest = some_of(left_out);
+            self.unusual.push(format!("not RocksDB's files, so left out: {rest}"));
         }
         Ok(())
+    }
+
+    /// Copies a file, or what is in a folder, as far as it was asked for.
+    fn stranger(&mut self, name: String, left_out: &mut Vec<String>) -> Result<()> {
+        self.context.check()?;
+        let path = self.store.folder.join(&name);
+        let below = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() && !self.store.include.is_empty() => true,
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::io("look at", path)(error)),
+        };
+        if below {
+            for entry in fs::read_dir(&path).map_err(Error::io("list", &path))? {
+                let entry = entry.map_err(Error::io("list", &path))?;
+                let entry = entry.file_name().to_string_lossy().into_owned();
+                self.stranger(format!("{name}/{entry}"), left_out)?;
+            }
+            return Ok(());
+        }
+        if !self.store.include.is_match(&name) || !path.is_file() {
+            left_out.push(name);
+            return Ok(());
+        }
+        match self.placer.growing(&path, &name)? {
+            Some(stamp) => self.list(&name, stamp, None, FileNature::Changing),
+            None => Ok(()),
+        }
     }
 
     /// Copies a file that may be absent and is replaced as a whole.
@@ -393,6 +482,26 @@ impl Collector<'_> {
         self.files.push(FileInfo { path, bytes, identity, mode, owner, nature });
         Ok(())
     }
+}
+
+/// A few names, and how many more there are.
+fn some_of(mut names: Vec<String>) -> String {
+    names.sort();
+    let more = names.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", names[..names.len().min(SHOWN)].join(", "))
+}
+
+/// Whether a folder has a log that can hold writes no table has.
+fn has_logs(folder: &Path, live: &LiveState) -> Result<bool> {
+    let needed = |(kind, _): &(FileKind, PathBuf)| matches!(kind, FileKind::Wal(number) if live.needs_wal(*number));
+    Ok(listed(folder)?.iter().any(needed))
+}
+
+/// Whether a file ends as a table does.
+fn is_whole_table(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    file.metadata().is_ok_and(|found| TableProperties::read(&file, found.len()).is_ok())
 }
 
 /// RocksDB's unique id of a table, which stands for database, session and file number; and what

@@ -9,6 +9,7 @@
 mod attempt;
 pub(crate) mod encrypted;
 mod place;
+mod search;
 
 use std::ffi::OsString;
 use std::fs;
@@ -24,6 +25,7 @@ use backup_core::scratch::Scratch;
 use backup_core::source::FileInfo;
 use backup_core::staging::with_room;
 use backup_core::{Error, Result};
+use globset::GlobSet;
 
 use crate::format::file_name;
 use crate::format::log::End;
@@ -51,8 +53,12 @@ pub(crate) struct Whereabouts {
     pub(crate) folder: PathBuf,
     /// What its scratch folders are named after.
     pub(crate) name: String,
-    /// Further folders: `db_paths`, `cf_paths` and a `wal_dir` that OPTIONS does not say.
+    /// Further folders: `db_paths` and `cf_paths`, which OPTIONS does not say, and others with logs.
     pub(crate) also: Vec<PathBuf>,
+    /// Where the logs are, whatever OPTIONS says.
+    pub(crate) wal_dir: Option<PathBuf>,
+    /// Which files that are not RocksDB's are copied as well.
+    pub(crate) include: GlobSet,
     /// Where scratch folders are made, if not beside the store.
     pub(crate) scratch: Option<PathBuf>,
     /// Whether the default column family is a database even where it is empty, beside others.
@@ -86,6 +92,8 @@ pub(crate) struct Capture {
     /// The numbers of the writes in the logs.
     pub(crate) logged: Writes,
     pub(crate) notes: Vec<String>,
+    /// What a program may not find in a copy of the files: said again where they are restored.
+    pub(crate) unusual: Vec<String>,
 }
 
 impl Capture {
@@ -137,6 +145,7 @@ impl Capture {
             batches_in_wals: 0,
             logged: Writes::default(),
             notes,
+            unusual: Vec::new(),
         })
     }
 
@@ -176,8 +185,9 @@ impl Capture {
                 }
             }
         }
+        let mut unusual = attempt.unusual;
         if attempt.live.folders() > 1 {
-            notes.push(format!(
+            unusual.push(format!(
                 "tables of {} folders (db_paths) were taken; a files restore has them in one, so open \
                  it with db_paths that name that folder {0} times",
                 attempt.live.folders()
@@ -186,7 +196,17 @@ impl Capture {
         let Attempt { live, options, files, .. } = attempt;
         let sequence = live.last_sequence.max(logged.last.unwrap_or(0));
         let position = Position::RocksDb { sequence };
-        Ok(Self { scratch, live, options, files, position, batches_in_wals, logged, notes })
+        Ok(Self {
+            scratch,
+            live,
+            options,
+            files,
+            position,
+            batches_in_wals,
+            logged,
+            notes,
+            unusual,
+        })
     }
 
     /// Whether the files that a checkpoint made while others wrote show every write up to one moment.

@@ -64,6 +64,9 @@ impl Placer {
     pub(crate) fn growing(&mut self, from: &Path, name: &str) -> Result<Option<Stamp>> {
         let Some(stamp) = there(Stamp::of(from), from)? else { return Ok(None) };
         let to = self.folder.join(name);
+        if let Some(above) = to.parent() {
+            fs::create_dir_all(above).map_err(Error::io("make", above))?;
+        }
         remove(&to)?;
         let copied = there(copy(from, &to, stamp.bytes), from)?;
         Ok((copied == Some(stamp.bytes)).then_some(stamp))
@@ -76,6 +79,10 @@ impl Placer {
         for entry in listed {
             let path = entry.map_err(Error::io("list", &self.folder))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                // A folder has an application's files, which are copied anew by each try.
+                continue;
+            }
             if !wanted.contains(name.as_ref()) {
                 remove(&path)?;
             }

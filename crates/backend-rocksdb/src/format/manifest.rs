@@ -23,6 +23,8 @@ pub(crate) struct LiveState {
     pub(crate) database_id: Option<String>,
     /// Logs with a smaller number are not needed any more.
     pub(crate) min_log_to_keep: u64,
+    /// The first number that no file has, as far as the MANIFEST knows.
+    pub(crate) next_file: u64,
     /// The logs that must be there, with the length they must have; often none is tracked.
     pub(crate) tracked_wals: BTreeMap<u64, u64>,
 }
@@ -139,6 +141,7 @@ impl LiveState {
             self.database_id = String::from_utf8(id).ok();
         }
         self.last_sequence = self.last_sequence.max(edit.last_sequence.unwrap_or(0));
+        self.next_file = self.next_file.max(edit.next_file.unwrap_or(0));
         self.min_log_to_keep = self.min_log_to_keep.max(edit.min_log_to_keep.unwrap_or(0));
         for wal in edit.added_wals {
             let synced = self.tracked_wals.entry(wal.number).or_insert(0);

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::stores::{
-    creating, in_two_folders, noted, open, plain, records, records_of, restore_files, snapshot,
-    text,
+    creating, in_two_folders, noted, open, plain, records, records_of, restore_files, said,
+    snapshot, text,
 };
 use backend_rocksdb::rocksdb::{DB, DBCompressionType, DBPath, Options, WriteBatch, WriteOptions};
 use backend_rocksdb::{RocksSource, RocksStore};
@@ -113,7 +113,7 @@ fn files_that_are_not_rocksdbs_are_named() {
     usual(&folder);
     fs::write(folder.join("app.conf"), "mine").unwrap();
     let snapshot = snapshot(&folder, View::Files).unwrap();
-    assert!(noted(&snapshot.info().notes, "app.conf"), "{:?}", snapshot.info().notes);
+    assert!(noted(&said(snapshot.as_ref()), "app.conf"), "{:?}", said(snapshot.as_ref()));
     let listed = snapshot.files().unwrap().list();
     assert!(listed.iter().all(|file| file.path.as_str() != "app.conf"));
 }
@@ -204,7 +204,7 @@ fn logs_elsewhere_are_followed() {
     let expected = plain(&[("default", &[("flushed", "1"), ("in the log", "2")])]);
     let snapshot = snapshot(&folder, View::Both).unwrap();
     expected.assert_same(&records_of(snapshot.as_ref()), "with its wal_dir");
-    assert!(noted(&snapshot.info().notes, "wal_dir"), "{:?}", snapshot.info().notes);
+    assert!(noted(&said(snapshot.as_ref()), "wal_dir"), "{:?}", said(snapshot.as_ref()));
     let restored = parent.path().join("restored");
     restore_files(&folder, &restored).unwrap();
     expected.assert_same(&records(&restored).unwrap(), "restored files, in one folder");
@@ -252,7 +252,7 @@ fn tables_in_other_folders_are_found_where_named() {
     let source = RocksSource::path(&folder).unwrap().also_in(&second);
     let snapshot = source.snapshot(View::Both, &Context::default()).block_on().unwrap();
     assert_eq!(records_of(snapshot.as_ref()).records(), 300);
-    assert!(noted(&snapshot.info().notes, "db_paths"), "{:?}", snapshot.info().notes);
+    assert!(noted(&said(snapshot.as_ref()), "db_paths"), "{:?}", said(snapshot.as_ref()));
     let refused = RocksStore::open(&folder).err().unwrap();
     assert!(text(&refused).contains("db_paths"), "{refused}");
 }
@@ -339,7 +339,7 @@ fn scratch_on_another_file_system_copies_and_says_so() {
     };
     let source = RocksSource::path(&folder).unwrap().scratch_in(elsewhere.path());
     let snapshot = source.snapshot(View::Both, &Context::default()).block_on().unwrap();
-    assert!(noted(&snapshot.info().notes, "copied"), "{:?}", snapshot.info().notes);
+    assert!(noted(&said(snapshot.as_ref()), "copied"), "{:?}", said(snapshot.as_ref()));
     assert_eq!(records_of(snapshot.as_ref()), records(&folder).unwrap());
     drop(snapshot);
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);

@@ -13,8 +13,8 @@ use pollster::FutureExt as _;
 use testkit::tree::tree;
 
 use crate::stores::{
-    appending, noted, open, plain, records, records_of, restore_files, restore_records, snapshot,
-    text,
+    appending, noted, open, plain, records, records_of, restore_files, restore_records, said,
+    snapshot, text,
 };
 
 /// Records are refused with this name, and the files are still copied and restored.
@@ -335,5 +335,5 @@ fn the_options_file_may_be_gone() {
     let snapshot = snapshot(&folder, View::Records).unwrap();
     plain(&[("default", &[("key", "value")])])
         .assert_same(&records_of(snapshot.as_ref()), "records");
-    assert!(noted(&snapshot.info().notes, "no OPTIONS file"));
+    assert!(noted(&said(snapshot.as_ref()), "no OPTIONS file"));
 }

@@ -13,5 +13,6 @@ mod foreign;
 mod live;
 mod lock;
 mod open_database;
+mod places;
 mod restore;
 mod stores;

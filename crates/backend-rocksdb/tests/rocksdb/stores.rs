@@ -117,6 +117,12 @@ pub(crate) fn text(error: &Error) -> String {
     text
 }
 
+/// All that a snapshot says: its notes, and what is unusual in the store.
+pub(crate) fn said(snapshot: &dyn Snapshot) -> Vec<String> {
+    let info = snapshot.info();
+    [&info.notes[..], &info.unusual].concat()
+}
+
 /// Whether any note says this.
 pub(crate) fn noted(notes: &[String], words: &str) -> bool {
     notes.iter().any(|note| note.contains(words))

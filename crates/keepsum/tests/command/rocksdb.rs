@@ -145,3 +145,48 @@ fn a_table_cut_in_half_is_refused_as_records_by_its_name() {
     assert!(answer.stderr.contains(name.trim_start_matches('0')), "{answer:?}");
     assert_eq!(place.json(["snapshots"]), serde_json::json!([]));
 }
+
+/// What was left out at the backup, and what its program will not find, is said again by the restore.
+#[test]
+fn what_a_program_will_not_find_is_said_again_at_the_restore() {
+    let place = Place::new();
+    let source = store(&place, &sample(100));
+    std::fs::write(place.path("db/config.json"), "{}").unwrap();
+    for shape in ["--files", "--records"] {
+        let made = place.run(["backup", &source, shape]).done();
+        assert!(made.stderr.contains("left out: config.json"), "{made:?}");
+        let target = format!("rocksdb:{}", place.text(shape));
+        let restored = place.run(["restore", "latest", &target]).done();
+        assert!(restored.stderr.contains("left out: config.json"), "{restored:?}");
+        let planned = place.json(["restore", "latest", &target, "--dry-run", "--replace"]);
+        assert!(planned["unusual"].to_string().contains("config.json"), "{planned}");
+    }
+    place.run(["backup", &source, "--files", "--include", "*.json"]).done();
+    let target = format!("rocksdb:{}", place.text("carried"));
+    let restored = place.run(["restore", "latest", &target]).done();
+    assert!(!restored.stderr.contains("left out"), "{restored:?}");
+    assert_eq!(std::fs::read_to_string(place.path("carried/config.json")).unwrap(), "{}");
+}
+
+/// The command takes the folders that OPTIONS does not say.
+#[test]
+fn folders_of_logs_and_tables_are_named_by_options() {
+    let place = Place::new();
+    let source = store(&place, &sample(100));
+    std::fs::create_dir(place.path("disk")).unwrap();
+    for file in files_below(&place.path("db")) {
+        let is_moved = file.extension().is_some_and(|e| e == "sst" || e == "log");
+        if is_moved {
+            std::fs::rename(&file, place.path("disk").join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    assert!([3, 5].contains(&place.run(["backup", &source]).code));
+    let disk = place.text("disk");
+    for option in ["--db-path", "--cf-path"] {
+        place.run(["backup", &source, option, &disk, "--wal-dir", &disk]).done();
+    }
+    let of_files = format!("files:{}", place.text("db"));
+    for option in ["--db-path", "--cf-path", "--wal-dir"] {
+        assert_eq!(place.run(["backup", &of_files, option, &disk]).code, 2, "{option}");
+    }
+}

@@ -90,5 +90,7 @@ fn selection(selection: &Selection) -> SourceOptions {
         block_writers: selection.block_writers,
         scratch: selection.scratch.clone(),
         wait: None,
+        wal_dir: selection.wal_dir.clone(),
+        also_in: [&selection.db_path[..], &selection.cf_path].concat(),
     }
 }
