@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use archive::manifest::{Manifest, Shape};
 use archive::object::ObjectRef;
 use backend_memory::MemoryStore;
 use backup_core::kv::{Access, KeyValueStore, WriteBatch};
@@ -240,7 +239,7 @@ impl Ground {
         let state = self.repository.head().await.unwrap().state;
         let whole: Vec<ObjectRef> = state.snapshots.values().map(|live| live.manifest).collect();
         for pin in state.pins.values().filter(|pin| !whole.contains(&pin.manifest)) {
-            most = most.max(bytes(&self.repository.manifest(&pin.manifest).await.unwrap()));
+            most = most.max(self.repository.manifest(&pin.manifest).await.unwrap().bytes());
         }
         most
     }
@@ -290,7 +289,7 @@ impl Ground {
         let restored: PathBuf = self.folder.path().join("restored");
         let target: StoreLocation = format!("{engine}:{}", restored.display()).parse().unwrap();
         let options = RestoreOptions { replace: restored.exists(), ..RestoreOptions::default() };
-        let (latest, context) = (SnapshotSpec::Latest, Context::default());
+        let (latest, context) = (SnapshotSpec::latest(), Context::default());
         restore(&self.repository, &latest, &target, &options, &host(), &context).await.unwrap();
         if engine == "files" {
             for entry in fs::read_dir(self.source.path()).unwrap() {
@@ -305,15 +304,5 @@ impl Ground {
             testkit::contents::contents(source.as_ref()).await.unwrap()
         };
         contents(&self.source).await.assert_same(&contents(&target).await, "restored");
-    }
-}
-
-/// The bytes of a source that a manifest has.
-fn bytes(manifest: &Manifest) -> u64 {
-    match &manifest.shape {
-        Shape::Files { bytes, .. } => *bytes,
-        Shape::Records => {
-            manifest.databases.iter().filter_map(|d| d.sum.as_ref()).map(|sum| sum.bytes).sum()
-        }
     }
 }

@@ -274,6 +274,10 @@ impl Checkpoints for Often {
         true
     }
 
+    fn is_worth_it(&self) -> bool {
+        true
+    }
+
     async fn save(&self, so_far: SoFar) -> remote::Result<()> {
         let SoFar::Databases(written) = so_far else { panic!("{so_far:?}") };
         self.0.lock().unwrap().push(written);
