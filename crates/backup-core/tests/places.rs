@@ -109,7 +109,7 @@ fn a_link_stays_one_and_everything_lies_beside_what_it_leads_to() {
         assert!(is_link(&link) && is_link(&ground.given.join("other")));
         assert_eq!((found(&link, form), found(&aside, form)), ("new".into(), "old".into()));
         assert_eq!(names(&ground.given), ["other", "store"]);
-        assert_eq!(is_link(&real), false);
+        assert!(!is_link(&real));
         if let Form::File { .. } = form {
             assert!(ground.volume.join("real.keepsum").is_file());
             assert!(ground.volume.join("real.keepsum-old.keepsum").is_file());

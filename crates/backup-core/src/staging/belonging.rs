@@ -119,7 +119,7 @@ impl Belonging {
         }
         // Who restores a store of one's own may give it to a group that one is in.
         let refused = if self.is_root || own.0 == wish.numbers.0 {
-            self.try_owner(staging, wish.numbers)?
+            Self::try_owner(staging, wish.numbers)?
         } else {
             None
         };
@@ -144,7 +144,7 @@ impl Belonging {
     }
 
     /// Tries it on a file that becomes no part of the store; answers why it cannot be.
-    fn try_owner(&self, staging: &Staging, numbers: (u32, u32)) -> Result<Option<io::Error>> {
+    fn try_owner(staging: &Staging, numbers: (u32, u32)) -> Result<Option<io::Error>> {
         let (disk, probe) = (staging.disk.as_ref(), staging.folder.join(PROBE));
         drop(disk.create_file(&probe, PRIVATE)?);
         let tried = disk.set_access(&probe, Access { mode: PRIVATE, owner: Some(numbers) });
@@ -351,8 +351,8 @@ fn widest(folder: &Path, hidden: &Path) -> Result<u32> {
 /// The permission bits that a new folder gets here.
 fn new_folder(hidden: &Path) -> Result<u32> {
     let probe = hidden.join(PROBE);
-    let made = fs::create_dir(&probe).and_then(|()| fs::metadata(&probe));
-    let mode = made.map_err(Error::io("create the folder", &probe))?.mode();
+    let found = fs::create_dir(&probe).and_then(|()| fs::metadata(&probe));
+    let mode = found.map_err(Error::io("create the folder", &probe))?.mode();
     fs::remove_dir(&probe).map_err(Error::io("remove", &probe))?;
     Ok(mode & 0o777)
 }

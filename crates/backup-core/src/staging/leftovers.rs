@@ -46,7 +46,8 @@ pub(super) fn is_marked(folder: &Path, mark: &str) -> bool {
 pub(super) fn is_private(folder: &Path) -> Result<bool> {
     let found = fs::symlink_metadata(folder).map_err(Error::io("look at", folder))?;
     let own = rustix::process::geteuid().as_raw();
-    Ok(found.is_dir() && found.uid() == own && found.mode() & 0o077 == 0)
+    let for_others = found.mode() & 0o077;
+    Ok(found.is_dir() && found.uid() == own && for_others == 0)
 }
 
 /// Removes what has the name of the hidden folder and is a symbolic link: no restore makes one, and what it

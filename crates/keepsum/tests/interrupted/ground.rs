@@ -123,8 +123,8 @@ impl Ground {
             ("files", _) => {
                 fs::create_dir(&path).unwrap();
                 for number in 0..total / 100_000 {
-                    let content = testkit::noise(number, 100_000);
-                    fs::write(path.join(format!("{number:05}")), content).unwrap();
+                    let bytes = testkit::noise(number, 100_000);
+                    fs::write(path.join(format!("{number:05}")), bytes).unwrap();
                 }
             }
             _ => fill(&location, total).await,

@@ -67,12 +67,13 @@ pub async fn write_databases(
     context: &Context,
 ) -> Result<DirectoryWritten> {
     let writer = Mutex::new(DirectoryWriter::new(session, parents, Holding::Records));
-    match write_each(&writer, session, reading, parents, checkpoints, context).await {
+    let writing = write_each(&writer, session, reading, parents, checkpoints, context);
+    match Box::pin(writing).await {
         Ok(()) => writer.into_inner().finish().await,
         Err(error) => {
             if is_kept_after(&error) {
                 let writer = &mut *writer.lock().await;
-                keep(checkpoints, writer.rest()).await;
+                Box::pin(keep(checkpoints, writer.rest())).await;
             }
             Err(error)
         }

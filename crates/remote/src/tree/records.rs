@@ -87,12 +87,12 @@ pub async fn write_records(
     });
     let mut gathered = Gathered::new(TreeWriter::new(session, parents, true));
     // Whatever ends it, the readers have ended before the leaves that they stored are counted.
-    let read = read_ranges(writing, reading, &mut leaves, &mut gathered, checkpoints).await;
-    match read {
+    let read = read_ranges(writing, reading, &mut leaves, &mut gathered, checkpoints);
+    match Box::pin(read).await {
         Ok(()) => gathered.finish().await,
         Err(error) => {
             if is_kept_after(&error) {
-                keep(checkpoints, gathered.rest(&mut leaves)).await;
+                Box::pin(keep(checkpoints, gathered.rest(&mut leaves))).await;
             }
             Err(error)
         }
@@ -111,7 +111,7 @@ async fn read_ranges(
     let ranges = reading.database.estimated_bytes.unwrap_or(0).div_ceil(RANGE_BYTES);
     let ranges = usize::try_from(ranges).unwrap_or(usize::MAX).clamp(readers, MAX_RANGES);
     let cuts = reading.records.splits(reading.number, ranges).await?;
-    let mut ranges = stream::iter(ranges_between(cuts).into_iter().enumerate())
+    let mut ranges = stream::iter(ranges_between(cuts).enumerate())
         .map(|(number, (start, end))| {
             let batches = reading.records.scan(reading.number, start.as_ref());
             let range = Range { writing: Arc::clone(&writing), number, batches, start, end };

@@ -65,11 +65,11 @@ pub async fn write_files(
         placed: FilesWritten { tree: None, count: 0, bytes: 0 },
         lost: false,
     };
-    match writer.files(files, context).await {
+    match Box::pin(writer.files(files, context)).await {
         Ok(()) => writer.finish().await,
         Err(error) => {
             if is_kept_after(&error) {
-                keep(checkpoints, writer.rest()).await;
+                Box::pin(keep(checkpoints, writer.rest())).await;
             }
             Err(error)
         }
@@ -124,19 +124,16 @@ impl<'a> FilesWriter<'a> {
             let at = RecordKey::new(&path, &range.start.to_be_bytes());
             let length = range.end - range.start;
             let unread = self.unread(&mut unchanged, &meta, &at, length).await?;
-            let record = match unread {
-                Some(value) => {
-                    context.advance(length, 0);
-                    ready(Ok(FileRecord { path: at.root_key, key: at.key, value })).boxed()
-                }
-                None => {
-                    let known = match self.parents.value(&at).await? {
-                        Some(Found::Pieces(pieces)) if pieces.len() == 1 => pieces.first().copied(),
-                        _ => None,
-                    };
-                    let part = FilePart { number, range, at, known };
-                    store_part(self.session, files, part, context)
-                }
+            let record = if let Some(value) = unread {
+                context.advance(length, 0);
+                ready(Ok(FileRecord { path: at.root_key, key: at.key, value })).boxed()
+            } else {
+                let known = match self.parents.value(&at).await? {
+                    Some(Found::Pieces(pieces)) if pieces.len() == 1 => pieces.first().copied(),
+                    _ => None,
+                };
+                let part = FilePart { number, range, at, known };
+                store_part(self.session, files, part, context)
             };
             self.push(record).await?;
             self.save_if_due().await?;

@@ -9,8 +9,8 @@ use lthash::LtHash;
 
 use super::{Is, limit, malformed, mismatch, newer, refused};
 use crate::samples::{
-    directory_of, files_manifest, ownership, paged_manifest, records_manifest, small_records, sum_of,
-    tree_of,
+    directory_of, files_manifest, ownership, paged_manifest, records_manifest, small_records,
+    sum_of, tree_of,
 };
 
 /// A manifest's bytes without the checks of `encode`.
