@@ -2,7 +2,7 @@
 //! application's own files in them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::stores::{
     creating, noted, plain, records, records_of, restore_files, said, snapshot, text,
@@ -30,15 +30,26 @@ fn store(options: &Options, folder: &Path) {
     db.put(b"in the log", b"2").unwrap();
 }
 
+/// Makes the OPTIONS of a store name its own folder as the `wal_dir`, as releases up to 6.22 wrote them.
+fn write_wal_dir(folder: &Path) {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_options = |path: &PathBuf| path.to_str().unwrap().contains("/OPTIONS-");
+    for path in names.filter(is_options) {
+        let text = fs::read_to_string(&path).unwrap();
+        let (section, named) = ("[DBOptions]\n", format!("  wal_dir={}\n", folder.display()));
+        assert!(text.contains(section) && !text.contains("wal_dir="), "{text}");
+        fs::write(&path, text.replace(section, &format!("{section}{named}"))).unwrap();
+    }
+}
+
 /// Lost: every folder of RocksDB up to 6.22 that was moved, or mounted elsewhere in a container. Its OPTIONS
 /// name its own old place as the `wal_dir`.
 #[test]
 fn the_logs_of_a_store_that_moved_are_where_it_is_now() {
     let parent = tempfile::tempdir().unwrap();
     let (folder, moved) = (parent.path().join("db"), parent.path().join("moved"));
-    let mut options = creating();
-    options.set_db_paths(&[DBPath::new(&folder, 1 << 40).unwrap()]);
-    store(&options, &folder);
+    store(&creating(), &folder);
+    write_wal_dir(&folder);
     fs::rename(&folder, &moved).unwrap();
     let snapshot = snapshot(&moved, View::Both).unwrap();
     expected().assert_same(&records_of(snapshot.as_ref()), "moved");

@@ -17,6 +17,9 @@ use crate::{Error, Result};
 /// The longest name that file systems have, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
+/// The longest name of a file that is being built, in bytes.
+const MAX_BUILT_NAME_BYTES: usize = 64;
+
 /// How the name of what is kept aside goes on, and the longest that comes after it: a number, and what an
 /// engine keeps beside a file.
 const ASIDE: &str = ".keepsum-old";
@@ -61,9 +64,11 @@ pub(super) fn hidden_folder(target: &Path, inside: bool) -> Result<PathBuf> {
     Ok(if inside { target.join(hidden) } else { target.with_file_name(hidden) })
 }
 
-/// The name that the file has while it is built: an engine may need room for its own beside it.
+/// The name that the file has while it is built. It is short: SQLite opens no path of more than 512 bytes, and a
+/// long name would be in it twice.
 pub(super) fn built_file(folder: &Path, target: &Path) -> PathBuf {
-    folder.join(with_room(target.file_name().unwrap_or_default(), AFTER_ASIDE))
+    let room = MAX_NAME_BYTES - MAX_BUILT_NAME_BYTES;
+    folder.join(with_room(target.file_name().unwrap_or_default(), room))
 }
 
 /// The sidecar of a restored file: beside it, under its name and `.keepsum`. Where that is too long for a
