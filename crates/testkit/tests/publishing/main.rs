@@ -34,9 +34,22 @@ struct Tried {
     errors: u64,
 }
 
-/// What of the unsynced is left, for every operation.
-fn survivals() -> Vec<Survival> {
-    let some = (0..64).map(Survival::Some);
+/// In how many ways a part of what is not synced is left after a crash.
+const WAYS: u64 = 64;
+
+/// How many of them are tried where an operation failed before the crash. `KEEPSUM_PUBLISHING_EVERY` tries all.
+const WAYS_AFTER_A_FAILURE: u64 = 6;
+
+/// What of the unsynced is left: all ways, or some that a seed chooses.
+fn survivals(seed: Option<u64>) -> Vec<Survival> {
+    let some: Vec<u64> = match seed {
+        Some(seed) if std::env::var_os("KEEPSUM_PUBLISHING_EVERY").is_none() => {
+            let chosen = testkit::noise(seed, usize::try_from(WAYS_AFTER_A_FAILURE).unwrap());
+            chosen.into_iter().map(|byte| u64::from(byte) % WAYS).collect()
+        }
+        _ => (0..WAYS).collect(),
+    };
+    let some = some.into_iter().map(Survival::Some);
     [Survival::Synced, Survival::Everything].into_iter().chain(some).collect()
 }
 
@@ -48,7 +61,7 @@ fn crash_everywhere(case: &Case, tried: &mut Tried) {
     case.restore(&place, Arc::new(disk.clone())).unwrap();
     let journal = disk.journal();
     tried.operations += journal.len();
-    cut_off(case, &mut volume, &journal, case.name, tried);
+    cut_off(case, &mut volume, &journal, &survivals(None), case.name, tried);
     // What was said to be done is done, whatever comes.
     let left = volume.after_crash(Survival::Synced);
     let copy = Place::after(case, &left);
@@ -56,13 +69,20 @@ fn crash_everywhere(case: &Case, tried: &mut Tried) {
 }
 
 /// Follows a run, and looks at each state that a crash may leave after each of its operations.
-fn cut_off(case: &Case, volume: &mut Volume, journal: &[Op], what: &str, tried: &mut Tried) {
+fn cut_off(
+    case: &Case,
+    volume: &mut Volume,
+    journal: &[Op],
+    survivals: &[Survival],
+    what: &str,
+    tried: &mut Tried,
+) {
     for number in 0..=journal.len() {
         if let Some(op) = number.checked_sub(1).map(|last| &journal[last]) {
             volume.apply(op);
         }
-        for survival in survivals() {
-            let left = volume.after_crash(survival);
+        for survival in survivals {
+            let left = volume.after_crash(*survival);
             if tried.states.insert(left.fingerprint()) {
                 let what = format!("{what} after {number} operations, {survival:?}");
                 check_state(case, &left, &what);
@@ -91,13 +111,15 @@ fn check(case: &Case, place: &Place, what: &str) {
 
 /// Fails each operation of the restore, alone and with all that follow.
 fn fail_everywhere(case: &Case, tried: &mut Tried) {
+    let seed = testkit::seed::seed();
     for reach in [Reach::Once, Reach::Onwards] {
         for number in 0.. {
             let place = Place::with(case);
             let mut volume = Volume::read(place.home()).unwrap();
             let disk = case.disk(place.home(), Trigger::at(number, reach));
             let done = case.restore(&place, Arc::new(disk.clone()));
-            let what = format!("{}: operation {number} failed, {reach:?}: {done:?}", case.name);
+            let of = format!("{} ({}={seed})", case.name, testkit::seed::SEED);
+            let what = format!("{of}: operation {number} failed, {reach:?}: {done:?}");
             if !disk.trigger().has_struck() {
                 done.unwrap();
                 assert!(number > 5, "{what}");
@@ -108,7 +130,8 @@ fn fail_everywhere(case: &Case, tried: &mut Tried) {
                 assert_eq!(place.found(case), Some(NEW), "{what}");
             }
             check(case, &place, &what);
-            cut_off(case, &mut volume, &disk.journal(), &what, tried);
+            let survivals = survivals(Some(seed.wrapping_add(number)));
+            cut_off(case, &mut volume, &disk.journal(), &survivals, &what, tried);
             let left = volume.after_crash(Survival::Synced);
             let what = format!("{what}, then a crash");
             if done.is_ok() {
