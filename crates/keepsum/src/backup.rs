@@ -421,7 +421,8 @@ impl Taking<'_> {
             (Err(error), Ok(_)) => Err(error),
             (Ok((shape, _)), Err(error)) => {
                 began.shape = shape;
-                keep_after(&error, &Saving::new(session, pace, &began), SoFar::Finished).await;
+                keep_after(session, &error, &Saving::new(session, pace, &began), SoFar::Finished)
+                    .await;
                 Err(error)
             }
         }
@@ -447,7 +448,7 @@ impl Taking<'_> {
         match paged.proof(&shape, parents, self.host).await {
             Ok(proof) => Ok((shape, Some(proof))),
             Err(error) => {
-                keep_after(&error, &saving, SoFar::Files(written)).await;
+                keep_after(session, &error, &saving, SoFar::Files(written)).await;
                 Err(error)
             }
         }
@@ -477,7 +478,8 @@ async fn commit(session: &Session, pace: &Pace, manifest: &Manifest) -> Result<C
         Err(error) => {
             let error = error.into();
             // Its trees are finished already.
-            keep_after(&error, &Saving::new(session, pace, manifest), SoFar::Finished).await;
+            keep_after(session, &error, &Saving::new(session, pace, manifest), SoFar::Finished)
+                .await;
             Err(error)
         }
     }
@@ -485,10 +487,10 @@ async fn commit(session: &Session, pace: &Pace, manifest: &Manifest) -> Result<C
 
 /// Makes a checkpoint of what was stored before an error, unless the work starts over after it: what was stored
 /// may be condemned already, or is of a source that changed and is read anew at once.
-async fn keep_after(error: &Error, saving: &Saving<'_>, so_far: SoFar) {
+async fn keep_after(session: &Session, error: &Error, saving: &Saving<'_>, so_far: SoFar) {
     let starts_over = matches!(error, Error::Remote(remote::Error::StartOver { .. }));
     if !starts_over && !error.is_change() {
-        keep(saving, future::ready(Ok(Some(so_far)))).await;
+        keep(session, saving, future::ready(Ok(Some(so_far)))).await;
     }
 }
 

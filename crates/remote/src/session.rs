@@ -287,8 +287,10 @@ impl Session {
         self.progress.lock().await.checkpoint.is_some_and(|checkpoint| checkpoint.certain)
     }
 
-    /// Ends the session's pins, if it has any. What it stored is left for a collection.
+    /// Ends the session's pins, if it has any, also where its caller cancelled. What it stored is left for a
+    /// collection.
     pub async fn abandon(&self) -> Result<()> {
+        let _parting = self.repository.store().part();
         let mut progress = self.progress.lock().await;
         let unpin: Vec<Change> = progress.pins().map(Change::Unpin).collect();
         if unpin.is_empty() {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use archive::object::MAX_TAIL_BYTES;
 use backup_core::disk::{Disk, LocalDisk};
@@ -99,6 +100,8 @@ struct Shared {
     folder: Option<Folder>,
     host: Host,
     context: Context,
+    /// How many who end early still make requests, although the context may be cancelled.
+    parting: Arc<AtomicUsize>,
     patience: Patience,
     requests: usize,
     permits: Semaphore,
@@ -216,6 +219,7 @@ impl Store {
                 folder,
                 host: host.clone(),
                 context: context.clone(),
+                parting: Arc::default(),
                 patience: Patience::default(),
                 requests: REQUESTS,
                 permits: Semaphore::new(REQUESTS),
@@ -303,6 +307,7 @@ impl Store {
             folder: shared.folder.clone(),
             host: shared.host.clone(),
             context: shared.context.clone(),
+            parting: Arc::clone(&shared.parting),
             patience: shared.patience,
             requests: shared.requests,
             permits: Semaphore::new(shared.requests),

@@ -31,6 +31,7 @@ pub(crate) struct Ground {
     source: StoreLocation,
     shape: ShapeChoice,
     proof: ProofChoice,
+    location: RepositoryLocation,
     repository: Repository,
     /// About the bytes of the source.
     pub(crate) total: u64,
@@ -101,13 +102,9 @@ impl Ground {
         Self::over(source, shape, &RepositoryLocation::memory()).await
     }
 
-    pub(crate) async fn over(
-        source: &str,
-        shape: ShapeChoice,
-        location: &RepositoryLocation,
-    ) -> Self {
+    pub(crate) async fn over(source: &str, shape: ShapeChoice, at: &RepositoryLocation) -> Self {
         let (host, context) = (host(), Context::default());
-        let repository = Repository::init(location, &host, &context).await.unwrap();
+        let repository = Repository::init(at, &host, &context).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (engine, name) = source.split_once(':').unwrap();
         let path = folder.path().join(name);
@@ -130,7 +127,7 @@ impl Ground {
             _ => fill(&location, total).await,
         }
         let proof = ProofChoice::Physical;
-        Self { folder, source: location, shape, proof, repository, total }
+        Self { folder, source: location, shape, proof, location: at.clone(), repository, total }
     }
 
     /// What is backed up.
@@ -154,7 +151,9 @@ impl Ground {
         context: &Context,
     ) -> keepsum::Result<keepsum::report::BackupReport> {
         let source = self.source.source(&SourceOptions::default()).unwrap();
-        backup(&self.repository, source.as_ref(), options, &host(), context).await
+        // As in the command, who cancels the backup cancels the repository's requests.
+        let repository = Repository::open(&self.location, &host(), context).await?;
+        backup(&repository, source.as_ref(), options, &host(), context).await
     }
 
     pub(crate) async fn back_up(&self) -> Taken {

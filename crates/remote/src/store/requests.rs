@@ -1,9 +1,10 @@
 //! Requests: how many at a time, how often, how long, and until when.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backup_core::progress::Context;
 use tokio::time::Instant;
 
 use super::Store;
@@ -30,7 +31,7 @@ impl Store {
     async fn sleep(&self, pause: Duration) -> Result<()> {
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
-            error = cancelled(&self.shared.context) => Err(error),
+            error = self.cancelled() => Err(error),
         }
     }
 
@@ -77,7 +78,7 @@ impl Store {
         bytes: u64,
         attempt: impl Future<Output = Result<object_store::Result<T>>>,
     ) -> Result<object_store::Result<T>> {
-        self.shared.context.check()?;
+        self.check()?;
         let allowed = self.shared.patience.allowed(bytes);
         tokio::select! {
             // An answer that is there is taken, without a timer for each file of a listing.
@@ -86,20 +87,44 @@ impl Store {
                 Ok(answer) => answer,
                 Err(_) => Ok(Err(retry::own(TimedOut(allowed)))),
             },
-            error = cancelled(&self.shared.context) => Err(error),
+            error = self.cancelled() => Err(error),
         }
     }
 
     pub(super) async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.shared.permits.acquire().await.expect("the semaphore is never closed")
     }
+
+    /// Lets requests through although the caller cancelled, for as long as what it gives is there: who ends
+    /// early stores what it needs to keep what it has.
+    pub(crate) fn part(&self) -> Parting {
+        self.shared.parting.fetch_add(1, Ordering::AcqRel);
+        Parting(Arc::clone(&self.shared.parting))
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.shared.parting.load(Ordering::Acquire) == 0 {
+            self.shared.context.check()?;
+        }
+        Ok(())
+    }
+
+    async fn cancelled(&self) -> Error {
+        loop {
+            tokio::time::sleep(CANCEL_POLL).await;
+            if let Err(error) = self.check() {
+                return error;
+            }
+        }
+    }
 }
 
-async fn cancelled(context: &Context) -> Error {
-    loop {
-        tokio::time::sleep(CANCEL_POLL).await;
-        if let Err(error) = context.check() {
-            return error.into();
-        }
+/// While it is there, a store's requests are not cancelled.
+#[derive(Debug)]
+pub(crate) struct Parting(Arc<AtomicUsize>);
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{DirectoryWritten, FilesWritten, RecordsWritten};
-use crate::{Error, Result};
+use crate::{Error, Result, Session};
 
 /// How long a writer that ends early tries to keep what it stored: whoever asked it to stop waits for it, and
 /// the store may be what failed.
@@ -68,12 +68,14 @@ pub(super) fn is_kept_after(error: &Error) -> bool {
 ///
 /// Not for who is told to start over: what it stored may be condemned already.
 pub async fn keep(
+    session: &Session,
     checkpoints: &dyn Checkpoints,
     so_far: impl Future<Output = Result<Option<SoFar>>>,
 ) {
     if !checkpoints.is_worth_it() {
         return;
     }
+    let _parting = session.repository().store().part();
     let kept = async {
         match so_far.await? {
             Some(so_far) => checkpoints.save(so_far).await,

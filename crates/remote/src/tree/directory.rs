@@ -73,7 +73,7 @@ pub async fn write_databases(
         Err(error) => {
             if is_kept_after(&error) {
                 let writer = &mut *writer.lock().await;
-                Box::pin(keep(checkpoints, writer.rest())).await;
+                Box::pin(keep(session, checkpoints, writer.rest())).await;
             }
             Err(error)
         }

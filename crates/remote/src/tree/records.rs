@@ -92,7 +92,7 @@ pub async fn write_records(
         Ok(()) => gathered.finish().await,
         Err(error) => {
             if is_kept_after(&error) {
-                Box::pin(keep(checkpoints, gathered.rest(&mut leaves))).await;
+                Box::pin(keep(session, checkpoints, gathered.rest(&mut leaves))).await;
             }
             Err(error)
         }

@@ -69,7 +69,7 @@ pub async fn write_files(
         Ok(()) => writer.finish().await,
         Err(error) => {
             if is_kept_after(&error) {
-                Box::pin(keep(checkpoints, writer.rest())).await;
+                Box::pin(keep(session, checkpoints, writer.rest())).await;
             }
             Err(error)
         }
