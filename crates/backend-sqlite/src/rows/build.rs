@@ -20,8 +20,9 @@ use super::statement::{self, Kind};
 use super::table::quoted;
 use crate::ENGINE;
 
-/// How many tables are made in memory at a time.
-const REHEARSED: usize = 1000;
+/// How many tables SQLite knows at a time while they are made: it goes through all that it knows whenever one
+/// more is made.
+pub(super) const KNOWN: usize = 500;
 
 /// How much memory the pages of a database take while it is built, in KiB.
 const CACHE_KIB: i64 = 16 << 10;
@@ -191,6 +192,32 @@ impl Build {
         blueprint::read_again(connection).map(drop).map_err(failed)
     }
 
+    /// Has SQLite forget all that was made. Nothing of that is in the schema table.
+    pub(super) fn forget(&self) -> Result<()> {
+        let forgotten = blueprint::read_again(&self.connection);
+        forgotten.map(drop).map_err(Error::engine(ENGINE, "read the schema"))
+    }
+
+    /// Has SQLite know these bare tables, of which each has its number and its first page, and nothing else.
+    pub(super) fn know<'b>(
+        &self,
+        tables: impl Iterator<Item = (usize, i64, &'b Bare)>,
+    ) -> Result<()> {
+        let inserted = || -> rusqlite::Result<()> {
+            self.connection.execute_batch("BEGIN")?;
+            let sql = "INSERT INTO main.sqlite_schema(type, name, tbl_name, rootpage, sql) VALUES('table', ?1, ?1, ?2, ?3)";
+            let mut insert = self.connection.prepare_cached(sql)?;
+            for (number, root, bare) in tables {
+                let name = Self::bare_name(number);
+                insert.execute((&name, root, bare.statement(&name)))?;
+            }
+            self.connection.execute_batch("COMMIT")
+        };
+        inserted().map_err(Error::engine(ENGINE, "write the schema"))?;
+        self.forget()?;
+        self.empty()
+    }
+
     /// Empties the schema table. What SQLite has read of it, it knows.
     pub(super) fn empty(&self) -> Result<()> {
         let emptied = self.connection.execute_batch("DELETE FROM main.sqlite_schema");
@@ -291,7 +318,7 @@ pub(super) fn rehearse(
     }
     let own = own_objects(objects);
     let mut notes = Vec::new();
-    for some in tables.chunks(REHEARSED) {
+    for some in tables.chunks(KNOWN) {
         context.check()?;
         let build = Build::memory(pragmas.encoding)?;
         let mut filled = Filled::new();

@@ -1,6 +1,6 @@
 //! The end of a restore: the schema around the rows, and the checks.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backup_core::check::{CheckLevel, CheckReport};
 use backup_core::progress::Context;
@@ -129,43 +129,10 @@ fn schema(
         finished.not_carried.push(NotCarried { kind, name, why, records });
         Ok::<_, Error>(())
     };
-    let own = build::own_objects(&plan.objects);
-    let mut filled = Filled::new();
-    for table in plan.of(Kind::Table) {
-        context.check()?;
-        match plan.tables.get(&table.name) {
-            Some(made) => {
-                filled.add(build, table, (made.number, made.root), &made.bare, &own)?;
-            }
-            None => not_carried(table, ROWS_ABSENT.into())?,
-        }
-    }
-    let mut placed = filled.write(build)?;
     let absent = plan.absent();
     let lost = |object: &Object| absent.contains(&object.table.to_ascii_lowercase());
-    let made: HashSet<_> = placed.iter().map(|one| one.object.name.as_str()).collect();
-    for object in plan.of(Kind::OwnIndex).filter(|own| !made.contains(own.name.as_str())) {
-        let why = if lost(object) { ROWS_ABSENT } else { "the statement of its table makes none" };
-        not_carried(object, why.into())?;
-    }
-    for object in plan.of(Kind::Index) {
-        context.check()?;
-        if lost(object) {
-            not_carried(object, ROWS_ABSENT.into())?;
-            continue;
-        }
-        match build.index(object) {
-            Ok(root) => placed.push(Placed { object, root }),
-            Err(NoIndex::NotUnique(root)) => {
-                finished.notes.push(format!(
-                    "the index {:?} is unique, and rows of table {:?} are not: it came back with all of them",
-                    object.name, object.table
-                ));
-                placed.push(Placed { object, root });
-            }
-            Err(NoIndex::Refused(why)) => not_carried(object, why)?,
-        }
-    }
+    let notes = &mut finished.notes;
+    let mut placed = tables_and_indexes(build, plan, context, notes, &mut not_carried)?;
     let virtual_tables: Vec<_> = plan.of(Kind::VirtualTable).collect();
     for kind in [Kind::VirtualTable, Kind::View, Kind::Trigger] {
         for object in plan.of(kind) {
@@ -184,6 +151,100 @@ fn schema(
         "the virtual table {table:?} came back as it was, but nothing in it was checked: its module {module:?} is not here"
     )));
     Ok(())
+}
+
+/// What is told of an object that cannot be made.
+type Without<'f> = &'f mut dyn FnMut(&Object, String) -> Result<()>;
+
+/// Gives the tables their statements and makes their indexes, in rounds of some tables.
+fn tables_and_indexes<'p>(
+    build: &Build,
+    plan: &'p Plan,
+    context: &Context,
+    notes: &mut Vec<String>,
+    not_carried: Without<'_>,
+) -> Result<Vec<Placed<'p>>> {
+    let absent = plan.absent();
+    let lost = |object: &Object| absent.contains(&object.table.to_ascii_lowercase());
+    let mut tables = Vec::new();
+    for table in plan.of(Kind::Table) {
+        match plan.tables.get(&table.name) {
+            Some(made) => tables.push((table, made)),
+            None => not_carried(table, ROWS_ABSENT.into())?,
+        }
+    }
+    let mut indexes: BTreeMap<String, Vec<&Object>> = BTreeMap::new();
+    for object in plan.of(Kind::Index) {
+        if lost(object) {
+            not_carried(object, ROWS_ABSENT.into())?;
+        } else {
+            indexes.entry(object.table.to_ascii_lowercase()).or_default().push(object);
+        }
+    }
+    let own = build::own_objects(&plan.objects);
+    let mut names: HashSet<String> =
+        tables.iter().map(|(table, _)| table.name.to_ascii_lowercase()).collect();
+    let mut placed = Vec::new();
+    for some in tables.chunks(build::KNOWN) {
+        context.check()?;
+        placed.extend(filled(build, some, &own)?);
+        let theirs =
+            some.iter().filter_map(|(table, _)| indexes.remove(&table.name.to_ascii_lowercase()));
+        for object in theirs.flatten() {
+            context.check()?;
+            // SQLite knows the tables of this round alone.
+            if !names.insert(object.name.to_ascii_lowercase()) {
+                not_carried(object, "another object of the schema has its name".into())?;
+                continue;
+            }
+            match index(build, object, notes) {
+                Ok(index) => placed.push(index),
+                Err(why) => not_carried(object, why)?,
+            }
+        }
+    }
+    for object in indexes.into_values().flatten() {
+        not_carried(object, "it is of no table".into())?;
+    }
+    let made: HashSet<_> = placed.iter().map(|one| one.object.name.as_str()).collect();
+    for object in plan.of(Kind::OwnIndex).filter(|own| !made.contains(own.name.as_str())) {
+        let why = if lost(object) { ROWS_ABSENT } else { "the statement of its table makes none" };
+        not_carried(object, why.into())?;
+    }
+    Ok(placed)
+}
+
+/// Makes an index. Where that cannot be done, gives the reason.
+fn index<'a>(
+    build: &Build,
+    object: &'a Object,
+    notes: &mut Vec<String>,
+) -> Result<Placed<'a>, String> {
+    match build.index(object) {
+        Ok(root) => Ok(Placed { object, root }),
+        Err(NoIndex::NotUnique(root)) => {
+            notes.push(format!(
+                "the index {:?} is unique, and rows of table {:?} are not: it came back with all of them",
+                object.name, object.table
+            ));
+            Ok(Placed { object, root })
+        }
+        Err(NoIndex::Refused(why)) => Err(why),
+    }
+}
+
+/// Gives some tables their own indexes and their statements. SQLite knows these tables afterwards, and no others.
+fn filled<'a>(
+    build: &Build,
+    tables: &[(&'a Object, &TableMade)],
+    own: &HashMap<&str, &'a Object>,
+) -> Result<Vec<Placed<'a>>> {
+    build.know(tables.iter().map(|(_, made)| (made.number, made.root, &made.bare)))?;
+    let mut filled = Filled::new();
+    for (table, made) in tables {
+        filled.add(build, table, (made.number, made.root), &made.bare, own)?;
+    }
+    filled.write(build)
 }
 
 /// Writes a schema of tables alone, which may get other names than their statements say.
@@ -212,13 +273,11 @@ fn tables_alone(build: &Build, plan: &Plan) -> Result<()> {
     }
     let all: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
     let own = build::own_objects(&all);
-    let mut filled = Filled::new();
-    for (object, made) in &objects {
-        if let Some((_, made)) = made {
-            filled.add(build, object, (made.number, made.root), &made.bare, &own)?;
-        }
+    let tables = objects.iter().filter_map(|(object, made)| made.map(|(_, made)| (object, made)));
+    let mut placed = Vec::new();
+    for some in tables.collect::<Vec<_>>().chunks(build::KNOWN) {
+        placed.extend(filled(build, some, &own)?);
     }
-    let mut placed = filled.write(build)?;
     let counts = |made: &TableMade| made.sql.to_ascii_lowercase().contains("autoincrement");
     let last = i64::try_from(objects.len()).unwrap_or(i64::MAX).saturating_add(1);
     let sequence = table("sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)", last);

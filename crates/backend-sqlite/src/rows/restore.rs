@@ -13,7 +13,7 @@ use backup_core::target::Origin;
 use backup_core::{Error, Restore, Result};
 
 use super::blueprint::{Bare, Blueprint};
-use super::build::Build;
+use super::build::{self, Build};
 use super::finish::{self, Finished, Plan, TableMade};
 use super::load::{Loader, in_order};
 use super::schema::{self, Object};
@@ -75,6 +75,8 @@ struct Tables {
     databases: Vec<Planned>,
     objects: Vec<Object>,
     schema_came: bool,
+    /// How many tables SQLite knows.
+    known: usize,
 }
 
 /// A database of the plan.
@@ -119,7 +121,8 @@ impl Tables {
         let databases = planned.collect::<Result<_>>()?;
         let build = Build::file(path, &pragmas)?;
         run(&build, "BEGIN")?;
-        Ok(Self { build, pragmas, databases, objects: Vec::new(), schema_came: false })
+        let (objects, schema_came, known) = (Vec::new(), false, 0);
+        Ok(Self { build, pragmas, databases, objects, schema_came, known })
     }
 
     /// Fills the tables with what comes, database by database.
@@ -166,11 +169,19 @@ impl Tables {
         Ok(Written { build: self.build, plan })
     }
 
-    /// Makes the bare form of a table, unless that is there.
+    /// Makes the bare form of a table, unless that is there. Tables that came before are forgotten where they
+    /// are many: nothing more comes for them.
     fn make(&mut self, number: usize) -> Result<()> {
-        let Self { build, databases, .. } = self;
+        let Self { build, databases, known, .. } = self;
         if let Some(Planned::Table { bare, root: root @ None, .. }) = databases.get_mut(number) {
+            if *known == build::KNOWN {
+                run(build, "COMMIT")?;
+                build.forget()?;
+                run(build, "BEGIN")?;
+                *known = 0;
+            }
             *root = Some(build.bare(number, bare)?);
+            *known += 1;
         }
         Ok(())
     }
