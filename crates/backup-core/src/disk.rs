@@ -16,6 +16,7 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 use rustix::fs::Advice;
 use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
 
 use crate::{Error, Result};
 
@@ -67,6 +68,12 @@ pub struct Access {
     pub mode: u32,
     /// The numbers of its owner and its group; none leaves them as they are.
     pub owner: Option<(u32, u32)>,
+}
+
+/// Whether an error says that a file system keeps no owners or permission bits, or not for this process.
+pub(crate) fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [Errno::PERM, Errno::INVAL, Errno::NOTSUP, Errno::NOSYS];
+    refusals.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// A file being written.
@@ -126,8 +133,11 @@ impl Disk for LocalDisk {
             .open(path)
             .map_err(Error::io("create", path))?;
         // The process's umask took bits away when the file was made; the ones recorded are meant.
-        file.set_permissions(Permissions::from_mode(mode & 0o777))
-            .map_err(Error::io("set the permissions of", path))?;
+        match file.set_permissions(Permissions::from_mode(mode & 0o777)) {
+            // It has those that its file system gives.
+            Err(error) if is_refusal(&error) => {}
+            set => set.map_err(Error::io("set the permissions of", path))?,
+        }
         Ok(Box::new(LocalFile { file, path: path.to_owned() }))
     }
 

@@ -53,6 +53,9 @@ pub use placing::Placing;
 /// The permission bits of a file while it is built: its owner's alone.
 const PRIVATE: u32 = 0o600;
 
+/// How often a restore makes the folder it builds in, while others remove it or put theirs there.
+const MAX_BEGUN: u32 = 1000;
+
 /// The name of the sidecar in a restored folder.
 pub const SIDECAR: &str = "KEEPSUM_RESTORED";
 
@@ -179,20 +182,23 @@ impl Staging {
             check_free(&target, form, existing)?;
             leftovers::unmark(disk.as_ref(), &target)
         };
-        let (mut created, mut replaced) = (false, None);
+        let (mut created, mut replaced) = (0, None);
         let (lock, resumed) = loop {
             leftovers::remove_link(disk.as_ref(), &folder)?;
             if let Some(lock) = lock(&folder, &target)? {
                 leftovers::undo(disk.as_ref(), &target, &folder, form, inside)?;
                 replaced = mark::replaced(&folder).or(replaced);
                 if mark.is_some_and(|mark| leftovers::is_marked(&folder, mark))
-                    && leftovers::is_private(&folder)?
+                    && leftovers::is_private(disk.as_ref(), &folder)?
                 {
                     free()?;
                     break (lock, true);
                 }
                 if exists(&folder)? {
-                    if created && entries(&folder)?.is_empty() && leftovers::is_private(&folder)? {
+                    if created > 0
+                        && entries(&folder)?.is_empty()
+                        && leftovers::is_private(disk.as_ref(), &folder)?
+                    {
                         break (lock, false);
                     }
                     leftovers::sweep(disk.as_ref(), &folder)?;
@@ -202,7 +208,11 @@ impl Staging {
             // What is built may be for fewer eyes than what lies beside it.
             disk.create_private_folder(&folder)?;
             // Until it is locked, another restore that begins may sweep it, or build in it.
-            created = true;
+            created += 1;
+            if created > MAX_BEGUN {
+                let hint = "; another user or program puts folders of this name there".into();
+                return Err(Error::InUse { what: folder.display().to_string(), hint });
+            }
         };
         if !resumed {
             let mut file = disk.create_file(&folder.join(MARK), PRIVATE)?;

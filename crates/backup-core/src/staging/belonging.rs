@@ -10,12 +10,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::io::Errno;
-
 use super::mark;
 use super::names::{Found, entries, exists, is_aside, parent_of};
 use super::{Form, MARK, PRIVATE, SIDECAR, Staging};
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, is_refusal};
 use crate::ownership::{FILE_BITS, FOLDER_BITS, Owner, Ownership};
 use crate::source::FileInfo;
 use crate::target::Origin;
@@ -302,17 +300,19 @@ impl Belonging {
                     "the file system takes no permissions ({source}): the restored store has those \
                      that it gives"
                 ));
-                Ok(())
             }
-            given => given,
+            given => given?,
         }
+        // Some say that they took it.
+        let found = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
+        if !self.without_modes && found.mode() & 0o7777 != access.mode {
+            self.without_modes = true;
+            let note =
+                "the file system keeps no permissions: the restored store has those that it gives";
+            self.notes.push(note.into());
+        }
+        Ok(())
     }
-}
-
-/// Whether an error says that a file system keeps no owners or permission bits, or not for this process.
-fn is_refusal(error: &io::Error) -> bool {
-    let refusals = [Errno::PERM, Errno::INVAL, Errno::NOTSUP, Errno::NOSYS];
-    refusals.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// A user and a group of this host, in words.

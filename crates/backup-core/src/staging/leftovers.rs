@@ -1,6 +1,7 @@
 //! What an interrupted restore left: a store that was to be kept aside, or a half-built one.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -43,7 +44,24 @@ pub(super) fn is_marked(folder: &Path, mark: &str) -> bool {
 
 /// Whether nobody but this user can have put anything into a folder, or will. One that was about to be put
 /// in its place may be another user's already.
-pub(super) fn is_private(folder: &Path) -> Result<bool> {
+///
+/// A file system that keeps no owners or permissions shows no folder to be private, so that one is taken as it is.
+pub(super) fn is_private(disk: &dyn Disk, folder: &Path) -> Result<bool> {
+    Ok(looks_private(folder)? || !keeps_access(disk, parent_of(folder))?)
+}
+
+/// Whether a file system keeps to whom a new folder belongs, and who may use it.
+fn keeps_access(disk: &dyn Disk, parent: &Path) -> Result<bool> {
+    // A name that nobody can have made meanwhile.
+    let number = RandomState::new().hash_one(std::process::id());
+    let probe = parent.join(format!(".keepsum-probe-{number:016x}"));
+    disk.create_private_folder(&probe)?;
+    let keeps = looks_private(&probe);
+    disk.remove(&probe)?;
+    keeps
+}
+
+fn looks_private(folder: &Path) -> Result<bool> {
     let found = fs::symlink_metadata(folder).map_err(Error::io("look at", folder))?;
     let own = rustix::process::geteuid().as_raw();
     let for_others = found.mode() & 0o077;
