@@ -36,9 +36,9 @@ fn write_wal_dir(folder: &Path) {
     let is_options = |path: &PathBuf| path.to_str().unwrap().contains("/OPTIONS-");
     for path in names.filter(is_options) {
         let text = fs::read_to_string(&path).unwrap();
-        let (section, named) = ("[DBOptions]\n", format!("  wal_dir={}\n", folder.display()));
+        let (section, line) = ("[DBOptions]\n", format!("  wal_dir={}\n", folder.display()));
         assert!(text.contains(section) && !text.contains("wal_dir="), "{text}");
-        fs::write(&path, text.replace(section, &format!("{section}{named}"))).unwrap();
+        fs::write(&path, text.replace(section, &format!("{section}{line}"))).unwrap();
     }
 }
 
