@@ -164,18 +164,18 @@ impl Database {
     /// Reads a record of a directory that has `holding`. The records of a small database are a part
     /// of `leaf`, the content of the directory's leaf.
     ///
-    /// Whether a sum is that of the records is for who recomputes it.
+    /// Does not check the sum: the caller does.
     ///
     /// # Errors
     /// [`Error::Malformed`], [`Error::Mismatch`], [`Error::Limit`].
     pub fn parse(record: &LeafRecord<'_>, holding: Holding, leaf: &Bytes) -> Result<Self> {
         let LeafValue::Inline(value) = &record.value else {
-            return Err(Error::malformed(WHAT, 0, "what it is stands in pieces"));
+            return Err(Error::malformed(WHAT, 0, "its description is stored in pieces"));
         };
         let mut reader = Reader::new(WHAT, value);
         let name = std::str::from_utf8(record.key);
         let (Ok(name), true) = (name, record.root_key.is_empty()) else {
-            return Err(Error::malformed(WHAT, 0, "its name is no text, or has a root key"));
+            return Err(Error::malformed(WHAT, 0, "its name is not UTF-8, or has a root key"));
         };
         let tag = reader.bytes(MAX_NAME_BYTES)?.to_vec();
         check_names(name, &tag)?;
@@ -205,7 +205,7 @@ impl Database {
             (Content::Nothing, holding) => holding == Holding::Names,
         };
         if !is_held {
-            let detail = "it holds something else than its snapshot says";
+            let detail = "its form does not fit the shape and proof of its snapshot";
             return Err(mismatch(&database.described.name, detail));
         }
         database.check()?;
@@ -379,5 +379,5 @@ fn unknown(reader: &Reader<'_>, what: &str, found: u8) -> Error {
 }
 
 fn mismatch(name: &str, detail: &str) -> Error {
-    Error::mismatch(WHAT, format!("of database {name:?} {detail}"))
+    Error::mismatch(WHAT, format!("database {name:?}: {detail}"))
 }

@@ -44,7 +44,7 @@ pub const MAX_TREE_LEVELS: u8 = 12;
 /// Databases whose records take up to this many bytes in a leaf are stored in the directory itself.
 pub const INLINE_DATABASE_BYTES: usize = 16 << 10;
 
-/// The most databases of a store.
+/// The most databases of a snapshot.
 pub const MAX_DATABASES: u64 = 1_000_000;
 
 /// The most bytes of what an engine needs to make a database again.

@@ -275,7 +275,7 @@ impl Manifest {
     /// Whether the directory has the sum that is said, or that of nothing where there is none.
     fn check_databases(&self) -> Result<()> {
         let count = self.databases.as_ref().map_or(0, |tree| tree.root.records);
-        check_limit("a snapshot in databases", count, MAX_DATABASES)?;
+        check_limit("the number of databases of a snapshot", count, MAX_DATABASES)?;
         let claimed = self.databases.as_ref().map(|tree| tree.root.checksum);
         let agrees = match &self.sum {
             None => claimed.unwrap_or_default().is_none(),
@@ -295,14 +295,18 @@ impl Manifest {
 fn check_owner(owner: &Owner) -> Result<()> {
     for Account { name, .. } in [&owner.user, &owner.group] {
         let bytes = name.as_ref().map_or(0, String::len);
-        check_limit("the name of a user in bytes", bytes as u64, MAX_ACCOUNT_BYTES as u64)?;
+        check_limit(
+            "the name of a user or group in bytes",
+            bytes as u64,
+            MAX_ACCOUNT_BYTES as u64,
+        )?;
     }
     Ok(())
 }
 
 fn check_ownership(ownership: &Ownership) -> Result<()> {
     for mode in [Some(ownership.mode), ownership.files_mode].into_iter().flatten() {
-        check_limit("a store's permission bits", mode.into(), MAX_MODE.into())?;
+        check_limit("a store's mode", mode.into(), MAX_MODE.into())?;
     }
     check_owner(&ownership.owner)
 }

@@ -31,8 +31,8 @@ use crate::splits;
 const MAY_BE_OPEN: &str = "if a process has the database open, its writes that are not yet in the write-ahead log are absent";
 
 /// What a person should know who asks for an application's files beside records.
-const NOT_IN_RECORDS: &str =
-    "records alone were read, so none of the application's own files is in the snapshot";
+const NOT_IN_RECORDS: &str = "records were read, so the snapshot has none of the application's own files; back up with --files to \
+     carry them";
 
 /// Likewise who asks for them where this process has the database open.
 const NOT_OF_OPEN: &str = "a checkpoint of an open database has RocksDB's files alone, so none of the application's own is in the \
@@ -151,7 +151,7 @@ impl RocksSource {
         }
         let include = include
             .build()
-            .map_err(|error| Error::invalid("the patterns", error.kind().to_string()))?;
+            .map_err(|error| Error::invalid("the patterns together", error.kind().to_string()))?;
         let (also, scratch) = (self.also.clone(), self.scratch.clone());
         let (wal_dir, lists_default) = (self.wal_dir.clone(), self.lists_default);
         Ok(Whereabouts { folder, name, also, wal_dir, include, scratch, lists_default })

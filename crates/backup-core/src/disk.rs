@@ -29,7 +29,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Creates a folder and the folders above it.
     fn create_folder(&self, path: &Path) -> Result<()>;
 
-    /// Creates a folder in one that is there, which only its owner can enter.
+    /// Creates a folder of mode 0700, whose parent must exist. Where it exists already, nothing is done.
     fn create_private_folder(&self, path: &Path) -> Result<()>;
 
     /// Sets the permission bits of a file or folder, and before that its owner and group by their numbers.

@@ -107,7 +107,7 @@ pub enum Error {
         hint: String,
     },
     /// The caller cancelled.
-    #[error("cancelled; nothing was changed")]
+    #[error("cancelled; the target was not changed")]
     Cancelled,
 }
 

@@ -58,7 +58,8 @@ impl Context {
         Self { sink: Some(sink), ..Self::default() }
     }
 
-    /// A context for a part of the work: it says the same, ends with this one, and can be cancelled alone.
+    /// A context for a part of the work: it reports to the same sink, is cancelled with this one, and can be
+    /// cancelled alone.
     ///
     /// ```
     /// use backup_core::progress::Context;

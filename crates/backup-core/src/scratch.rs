@@ -2,7 +2,7 @@
 //!
 //! A scratch folder is hidden, its owner's alone, locked while it is used, and removed when dropped.
 //! What a crashed process left is found by its name and by its lock being free, and swept by the next
-//! one that makes a scratch folder of that name in that place, or that only asks for it ([`sweep`]).
+//! one that makes a scratch folder of that name in that place, or that calls [`sweep`].
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File};

@@ -210,7 +210,7 @@ impl Staging {
             // Until it is locked, another restore that begins may sweep it, or build in it.
             created += 1;
             if created > MAX_BEGUN {
-                let hint = "; another user or program puts folders of this name there".into();
+                let hint = "; another user or program keeps making a folder of this name; stop that, or restore to another path".into();
                 return Err(Error::InUse { what: folder.display().to_string(), hint });
             }
         };
@@ -248,8 +248,8 @@ impl Staging {
         &self.folder
     }
 
-    /// The file to build, for [`Form::File`]. It has the target's name, or a shorter one where that leaves no
-    /// room for what an engine puts beside it.
+    /// The file to build, for [`Form::File`]. Its name is the target's, cut to 64 bytes: SQLite opens no path of
+    /// more than 512 bytes.
     pub fn file(&self) -> PathBuf {
         built_file(&self.folder, &self.target)
     }
@@ -266,7 +266,8 @@ impl Staging {
     /// Only root gives a store to another user. What a person should know of it is among the notes.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] where a symbolic link leads elsewhere by now, with nothing changed. After one, the old store is in its place or aside, or the new one is in its place.
+    /// [`Error::Unsupported`] where a symbolic link leads elsewhere by now; nothing was changed. After any other
+    /// error the old store is in its place or aside, or the new one is in its place.
     pub fn publish(mut self, origin: &Origin) -> Result<Restored> {
         let mut belonging = Belonging::decide(&self, origin)?;
         let kept_aside = match self.form {

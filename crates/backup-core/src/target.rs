@@ -115,13 +115,14 @@ pub trait Target: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// Whether a store is there, or anything else that a restore must not replace unasked. An empty folder
-    /// and a file without a byte are nothing, unless a process has that file open; neither is a symbolic
-    /// link that leads to nothing.
+    /// does not count. A file of 0 bytes does not count, unless a process has it open or its log holds something.
+    /// A symbolic link that leads to nothing does not count.
     ///
     /// # Errors
     /// What [`begin`](Self::begin) would answer for a place where nothing can be restored:
     /// [`Invalid`](crate::Error::Invalid) where what is there is of another form,
-    /// [`Unsupported`](crate::Error::Unsupported) where a link leads into a folder that does not exist.
+    /// [`Unsupported`](crate::Error::Unsupported) where a link leads into a folder that does not exist, or an
+    /// empty file is mounted.
     async fn is_occupied(&self) -> Result<bool>;
 
     /// Begins a restore beside whatever is there, which stays as it is until

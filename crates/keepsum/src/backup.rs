@@ -29,7 +29,7 @@ use crate::{Error, Result, time};
 /// How many snapshots and interrupted backups a backup builds on.
 const MAX_PARENTS: usize = 3;
 
-/// How many of them are interrupted backups: a snapshot has what they did not come to.
+/// How many of them are interrupted backups at most: a snapshot covers what they had not reached.
 const MAX_INTERRUPTED: usize = 2;
 
 /// How often a backup starts over when a collection took away what it had reused or stored, and at least
@@ -287,12 +287,14 @@ impl Taking<'_> {
                 Ok(alike.then_some((root, manifest)))
             }
             Err(error) if error.is_damage() && !self.is_live(&root).await? => {
-                let why = "what it was to build on was removed meanwhile".to_owned();
+                let why = "the interrupted backup or snapshot whose data this backup reuses was removed meanwhile".to_owned();
                 Err(remote::Error::StartOver { why }.into())
             }
             // `verify` reports it. A backup without it is larger, and as good.
             Err(error) if error.is_damage() => {
-                self.context.note(format!("nothing is reused of a damaged snapshot: {error}"));
+                self.context.note(format!(
+                    "an earlier snapshot is damaged, so this backup reuses nothing of it: {error}"
+                ));
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -396,7 +398,7 @@ impl Taking<'_> {
         files: &dyn Files,
         manifest: &mut Manifest,
     ) -> Result<DirectoryWritten> {
-        // A copy under way is proved by nothing.
+        // The manifest of a checkpoint has no proof yet.
         let mut began = Manifest { proved_from: None, ..manifest.clone() };
         let with_sums = manifest.proved_from.is_some();
         let before = parents.iter().map(Manifest::directory);

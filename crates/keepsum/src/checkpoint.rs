@@ -85,15 +85,15 @@ impl fmt::Display for Kept {
         match self {
             Self::Bytes(bytes) => write!(
                 f,
-                "the {bytes} bytes that were stored so far are kept; the next backup of this source goes on \
-                 from there"
+                "{bytes} bytes of the source are kept in the repository; the next backup of this source goes \
+                 on from there"
             ),
             Self::Earlier => f.write_str(
-                "nothing more was kept; the next backup of this source goes on from what an earlier one \
-                 had stored",
+                "nothing more was kept; the next backup of this source goes on from what an earlier one had \
+                 stored",
             ),
             Self::Nothing => f.write_str(
-                "nothing of this backup was kept; the next one of this source begins where this one did",
+                "nothing of this backup was kept; the next one starts from the beginning",
             ),
         }
     }

@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// What leads to everything of a snapshot cannot be read.
     #[error(
-        "nothing of snapshot {snapshot} can be salvaged: its manifest, which leads to all of it, is \
+        "nothing of snapshot {snapshot} can be salvaged: its manifest, or every list of its databases, is \
          damaged or missing; restore another one that `keepsum snapshots` lists, or put the object \
          back from a copy of the repository"
     )]

@@ -559,7 +559,7 @@ fn prove_database(database: &Described, found: &DatabaseSum) -> Result<()> {
     let say = |proof: &Proof| format!("{} records with LtHash {}", proof.records, proof.checksum);
     let expected = database.proof.as_ref().map_or_else(|| "no proof".to_owned(), say);
     let detail =
-        format!("the snapshot has {expected}, read were {}; nothing was replaced", say(&found));
+        format!("the snapshot has {expected}, but {} were read; nothing was replaced", say(&found));
     Err(Error::NotProved { database: database.name.clone(), detail })
 }
 
@@ -570,14 +570,14 @@ fn prove_total(manifest: &Manifest, found: &DatabaseSum) -> Result<()> {
     }
     let found = found.lthash.checksum();
     let detail = format!(
-        "together they have the LtHash {found}, which is not the one of the snapshot; nothing was replaced"
+        "all databases together have the LtHash {found}, but the snapshot has another; nothing was replaced"
     );
     Err(Error::NotProved { database: "(all)".into(), detail })
 }
 
 /// A directory that is read twice says the same: its objects never change.
 pub(crate) fn changed(database: &Described) -> Error {
-    let detail = "the snapshot has it no more where it had it; nothing was replaced".into();
+    let detail = "its entry in the snapshot changed while it was read; nothing was replaced".into();
     Error::NotProved { database: database.name.clone(), detail }
 }
 

@@ -121,7 +121,9 @@ impl Session {
         let manifests: Option<Vec<ObjectRef>> =
             roots.iter().map(|root| root.manifest(&base.state)).collect();
         let Some(manifests) = manifests else {
-            return Err(start_over("what it was to build on is not in the repository any more"));
+            return Err(start_over(
+                "the interrupted backup or snapshot whose data this backup reuses is not in the repository any more",
+            ));
         };
         let resumed = roots.iter().filter_map(|root| match root {
             Root::Pin(id) => base.state.pins.get(id).filter(|pin| pin.source.host == source.host),
@@ -290,7 +292,7 @@ impl Session {
     /// Ends the session's pins, if it has any, also where its caller cancelled. What it stored is left for a
     /// collection.
     pub async fn abandon(&self) -> Result<()> {
-        let _parting = self.repository.store().part();
+        let _allowed = self.repository.store().allow_after_cancel();
         let mut progress = self.progress.lock().await;
         let unpin: Vec<Change> = progress.pins().map(Change::Unpin).collect();
         if unpin.is_empty() {
@@ -384,7 +386,9 @@ impl Session {
             if self.roots.iter().all(|root| is_live(state, root)) {
                 return Ok(pins.iter().cloned().map(Change::Pin).collect());
             }
-            Err(start_over("what it was to build on was removed as it began"))
+            Err(start_over(
+                "the interrupted backup or snapshot whose data this backup reuses was removed as it began",
+            ))
         };
         let recheck = self.recheck(&progress.base, plan);
         progress.base = self.repository.catalog().commit(&progress.base, recheck).await?;

@@ -298,50 +298,55 @@ impl Collector<'_> {
             // A store that was moved or copied still names its old place; the logs there belong to
             // the database that is there now.
             Some(folder) if fs::exists(folder.join(CURRENT)).unwrap_or(true) => {
-                let beside = self.logs_beside(named, live, &folders)?.unwrap_or_default();
-                self.unusual.push(format!(
-                    "OPTIONS says that the logs are in {named} (wal_dir), where another database is; they \
-                     were taken from {}",
-                    beside.first().unwrap_or(&self.store.folder).display()
-                ));
-                folders.extend(beside);
+                self.take_logs_beside(named, "where another database is", live, &mut folders)?;
             }
             Some(folder) => {
                 self.note_logs(&format!("{named} (wal_dir)"));
                 folders.push(folder);
             }
-            None => match self.logs_beside(named, live, &folders)? {
-                Some(beside) => {
-                    if let Some(folder) = beside.first() {
-                        let place = folder.display();
-                        self.note_logs(&format!("{place}, since {named} (wal_dir) is not there"));
-                    } else {
-                        self.unusual.push(format!(
-                            "OPTIONS says that the logs are in {named} (wal_dir), which is not there; \
-                             they were taken from where the store is"
-                        ));
-                    }
-                    folders.extend(beside);
-                }
-                None => {
-                    self.problem.get_or_insert(Error::unsupported(
-                        format!("copying {}", self.store.folder.display()),
-                        format!(
-                            "OPTIONS says that its logs are in {named} (wal_dir), which is not there, and \
-                             none are in the store's folder or beside it; say where they are (--wal-dir)"
-                        ),
-                    ));
-                }
-            },
+            None => self.take_logs_beside(named, "which is not there", live, &mut folders)?,
         }
         Ok(folders)
+    }
+
+    /// Takes the logs from where the store is now. `named` is where OPTIONS says that they are, and `but` why they
+    /// are not taken from there.
+    fn take_logs_beside(
+        &mut self,
+        named: &str,
+        but: &str,
+        live: &LiveState,
+        folders: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        let Some(beside) = self.logs_beside(named, live, folders)? else {
+            self.problem.get_or_insert(Error::unsupported(
+                format!("copying {}", self.store.folder.display()),
+                format!(
+                    "OPTIONS says that its logs are in {named} (wal_dir), {but}, and none are in the \
+                     store's folder or beside it; say where they are (--wal-dir)"
+                ),
+            ));
+            return Ok(());
+        };
+        match beside.first() {
+            Some(folder) => {
+                let place = folder.display();
+                self.note_logs(&format!("{place}; OPTIONS names {named} (wal_dir), {but}"));
+            }
+            None => self.unusual.push(format!(
+                "OPTIONS says that the logs are in {named} (wal_dir), {but}; they were taken from where \
+                 the store is"
+            )),
+        }
+        folders.extend(beside);
+        Ok(())
     }
 
     /// Says that the logs come from a folder of their own, which a restore does not make.
     fn note_logs(&mut self, place: &str) {
         self.unusual.push(format!(
-            "the logs were taken from {place}; a files restore has them in the store's folder, so move \
-             them or open it without wal_dir"
+            "the logs were taken from {place}; a files restore puts them into the store's folder: open the \
+             restored store without wal_dir, or move the logs there first"
         ));
     }
 
@@ -405,8 +410,8 @@ impl Collector<'_> {
         }
         if !unlisted.is_empty() {
             self.unusual.push(format!(
-                "tables that the MANIFEST does not list, so left out: {}; where no process had the \
-                 database open, its MANIFEST is not whole",
+                "tables that the MANIFEST does not list, so left out: {}; if no process had the database \
+                 open, the MANIFEST has lost its newest entries",
                 some_of(unlisted)
             ));
         }

@@ -73,7 +73,7 @@ fn logs_that_moved_with_their_store_are_found_in_it_and_beside_it() {
         expected().assert_same(&records_of(snapshot.as_ref()), logs);
         let notes = &said(snapshot.as_ref());
         assert!(noted(notes, new.join(logs).to_str().unwrap()), "{logs}: {notes:?}");
-        assert!(noted(notes, "open it without wal_dir"), "{logs}: {notes:?}");
+        assert!(noted(notes, "restored store without wal_dir"), "{logs}: {notes:?}");
     }
 }
 

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::encoding::Encoding;
+use super::key::Collation;
 use super::table::{Key, Table, quoted};
 use crate::ENGINE;
 
@@ -45,6 +46,8 @@ pub(super) struct OwnIndex {
     /// Its columns in the bare table, as SQL; none where one of them is computed at each reading, so that the
     /// bare table does not have it.
     pub(super) columns: Option<String>,
+    /// A collation of it that is not here, so that it cannot be filled.
+    pub(super) foreign: Option<String>,
 }
 
 /// What the bare table calls the column that is its rowid.
@@ -243,9 +246,19 @@ fn own_indexes(
     let others = found.into_iter().filter(|(_, origin)| !is_tree(origin));
     let index = |(name, _): (String, String)| {
         let columns = own_columns(connection, &name, stored)?;
-        Ok(OwnIndex { name, columns })
+        let foreign = foreign_collation(connection, &name)?;
+        Ok(OwnIndex { name, columns, foreign })
     };
     others.map(index).collect()
+}
+
+/// A collation of an index that this SQLite does not have. Its own list has every name that a schema says.
+fn foreign_collation(connection: &Connection, index: &str) -> rusqlite::Result<Option<String>> {
+    let sql = r#"SELECT coll FROM pragma_index_xinfo(?1, 'main') WHERE "key""#;
+    let mut statement = connection.prepare_cached(sql)?;
+    let names = statement.query_map([index], |row| row.get::<_, String>(0))?;
+    let names = names.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(names.into_iter().find(|name| Collation::named(name).is_none()))
 }
 
 fn own_columns(

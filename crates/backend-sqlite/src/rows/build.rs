@@ -115,9 +115,11 @@ impl Build {
     ) -> Result<i64> {
         let (table, name) = (Self::bare_name(number), format!("o{number}_{place}"));
         let statement = match &own.columns {
-            Some(columns) => format!("CREATE INDEX {name} ON {table}({columns})"),
-            // It is filled when its table is what it is to be.
-            None => format!("CREATE INDEX {name} ON {table}({}) WHERE 0", bare.any_column()),
+            Some(columns) if own.foreign.is_none() => {
+                format!("CREATE INDEX {name} ON {table}({columns})")
+            }
+            // It is filled when its table is what it is to be, if it can be.
+            _ => format!("CREATE INDEX {name} ON {table}({}) WHERE 0", bare.any_column()),
         };
         let made = self.made(&name, &statement);
         made.map_err(making(Kind::Index, &own.name))
@@ -255,11 +257,13 @@ pub(super) struct Filled<'a> {
     placed: Vec<Placed<'a>>,
     /// Indexes of columns that are computed at each reading.
     late: Vec<OwnIndex>,
+    /// Indexes that stay empty, each with its collation that is not here.
+    empty: Vec<(&'a Object, String)>,
 }
 
 impl<'a> Filled<'a> {
     pub(super) fn new() -> Self {
-        Self { placed: Vec::new(), late: Vec::new() }
+        Self { placed: Vec::new(), late: Vec::new(), empty: Vec::new() }
     }
 
     /// Adds the table of this number, with the indexes that it makes by itself.
@@ -276,11 +280,23 @@ impl<'a> Filled<'a> {
             let Some(object) = own_objects.get(own.name.as_str()) else { continue };
             let root = build.own_index(number, place, bare, own)?;
             self.placed.push(Placed { object, root });
-            if own.columns.is_none() {
-                self.late.push(own.clone());
+            match &own.foreign {
+                Some(collation) => self.empty.push((object, collation.clone())),
+                None if own.columns.is_none() => self.late.push(own.clone()),
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// The indexes that stay empty, each with the reason.
+    pub(super) fn empty(&self) -> impl Iterator<Item = (&'a Object, String)> {
+        self.empty.iter().map(|(object, collation)| {
+            let why = format!(
+                "its collation {collation:?} is not here; it is empty until a program that has the collation runs REINDEX"
+            );
+            (*object, why)
+        })
     }
 
     /// Gives the tables the statements that they are to have. What is placed is given back, to be written again
@@ -328,6 +344,7 @@ pub(super) fn rehearse(
             let added = filled.add(&build, table, (number, root), &bare, &own);
             added.map_err(|error| refused(table, error))?;
         }
+        notes.extend(filled.empty().map(|(index, why)| stays_empty(index, &why)));
         filled.write(&build).map_err(|error| refused(some[0], error))?;
         let theirs =
             some.iter().filter_map(|table| indexes.remove(&table.name.to_ascii_lowercase()));
@@ -337,7 +354,12 @@ pub(super) fn rehearse(
             }
         }
     }
-    notes.extend(indexes.into_values().flatten().map(|index| left_out(index, "it is of no table")));
+    notes.extend(
+        indexes
+            .into_values()
+            .flatten()
+            .map(|index| left_out(index, "it names a table that is not there")),
+    );
     let of_modules: Vec<_> = of(Kind::VirtualTable).collect();
     let missing = Build::memory(pragmas.encoding)?.missing_modules(&of_modules)?;
     let note = |(table, module): (String, String)| {
@@ -353,6 +375,14 @@ fn left_out(index: &Object, why: &str) -> String {
     let Object { name, table, .. } = index;
     format!(
         "the index {name:?} of table {table:?} cannot be made here ({why}): a restore of these records leaves it out"
+    )
+}
+
+/// What is said of an index that a table makes by itself, and that no restore can fill.
+pub(super) fn stays_empty(index: &Object, why: &str) -> String {
+    let Object { name, table, .. } = index;
+    format!(
+        "the index {name:?} of table {table:?} cannot be filled by a restore of these records: {why}"
     )
 }
 

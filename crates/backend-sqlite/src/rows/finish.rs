@@ -100,7 +100,7 @@ pub(super) fn finish(
         plan.check()?;
         schema(&build, plan, database, context, &mut finished)?;
     } else {
-        tables_alone(&build, plan)?;
+        tables_alone(&build, plan, &mut finished.notes)?;
         finished.notes.push("the schema was not restored with the tables: indexes, views, triggers and virtual tables are absent".into());
     }
     let pragmas = &plan.pragmas;
@@ -123,8 +123,12 @@ fn schema(
     context: &Context,
     finished: &mut Finished,
 ) -> Result<()> {
-    let mut not_carried = |object: &Object, why: String| {
-        let records = object_batch(object)?.into_iter().map(|batch| (database, batch)).collect();
+    let mut not_carried = |object: &Object, lack: Lack| {
+        let (batches, why) = match lack {
+            Lack::Absent(why) => (object_batch(object)?, why),
+            Lack::Empty(why) => (Vec::new(), why),
+        };
+        let records = batches.into_iter().map(|batch| (database, batch)).collect();
         let (kind, name) = (object.kind.word().to_owned(), object.name.clone());
         finished.not_carried.push(NotCarried { kind, name, why, records });
         Ok::<_, Error>(())
@@ -154,7 +158,21 @@ fn schema(
 }
 
 /// What is told of an object that cannot be made.
-type Without<'f> = &'f mut dyn FnMut(&Object, String) -> Result<()>;
+type Without<'f> = &'f mut dyn FnMut(&Object, Lack) -> Result<()>;
+
+/// How an object of the schema is not what it was, and why.
+enum Lack {
+    /// It is not there.
+    Absent(String),
+    /// It is there, and has no entries.
+    Empty(String),
+}
+
+impl<T: Into<String>> From<T> for Lack {
+    fn from(why: T) -> Self {
+        Self::Absent(why.into())
+    }
+}
 
 /// Gives the tables their statements and makes their indexes, in rounds of some tables.
 fn tables_and_indexes<'p>(
@@ -187,7 +205,9 @@ fn tables_and_indexes<'p>(
     let mut placed = Vec::new();
     for some in tables.chunks(build::KNOWN) {
         context.check()?;
-        placed.extend(filled(build, some, &own)?);
+        let (here, empty) = filled(build, some, &own)?;
+        placed.extend(here);
+        empty.into_iter().try_for_each(|(index, why)| not_carried(index, Lack::Empty(why)))?;
         let theirs =
             some.iter().filter_map(|(table, _)| indexes.remove(&table.name.to_ascii_lowercase()));
         for object in theirs.flatten() {
@@ -199,16 +219,17 @@ fn tables_and_indexes<'p>(
             }
             match index(build, object, notes) {
                 Ok(index) => placed.push(index),
-                Err(why) => not_carried(object, why)?,
+                Err(why) => not_carried(object, why.into())?,
             }
         }
     }
     for object in indexes.into_values().flatten() {
-        not_carried(object, "it is of no table".into())?;
+        not_carried(object, "it names a table that is not there".into())?;
     }
     let made: HashSet<_> = placed.iter().map(|one| one.object.name.as_str()).collect();
     for object in plan.of(Kind::OwnIndex).filter(|own| !made.contains(own.name.as_str())) {
-        let why = if lost(object) { ROWS_ABSENT } else { "the statement of its table makes none" };
+        let why =
+            if lost(object) { ROWS_ABSENT } else { "the statement of its table does not make it" };
         not_carried(object, why.into())?;
     }
     Ok(placed)
@@ -224,7 +245,7 @@ fn index<'a>(
         Ok(root) => Ok(Placed { object, root }),
         Err(NoIndex::NotUnique(root)) => {
             notes.push(format!(
-                "the index {:?} is unique, and rows of table {:?} are not: it came back with all of them",
+                "the index {:?} is unique, but table {:?} has duplicate rows: the index was restored with all of them",
                 object.name, object.table
             ));
             Ok(Placed { object, root })
@@ -233,22 +254,26 @@ fn index<'a>(
     }
 }
 
+/// An object of the schema, and why it is not what it was.
+type Reason<'a> = (&'a Object, String);
+
 /// Gives some tables their own indexes and their statements. SQLite knows these tables afterwards, and no others.
 fn filled<'a>(
     build: &Build,
     tables: &[(&'a Object, &TableMade)],
     own: &HashMap<&str, &'a Object>,
-) -> Result<Vec<Placed<'a>>> {
+) -> Result<(Vec<Placed<'a>>, Vec<Reason<'a>>)> {
     build.know(tables.iter().map(|(_, made)| (made.number, made.root, &made.bare)))?;
     let mut filled = Filled::new();
     for (table, made) in tables {
         filled.add(build, table, (made.number, made.root), &made.bare, own)?;
     }
-    filled.write(build)
+    let empty = filled.empty().collect();
+    Ok((filled.write(build)?, empty))
 }
 
 /// Writes a schema of tables alone, which may get other names than their statements say.
-fn tables_alone(build: &Build, plan: &Plan) -> Result<()> {
+fn tables_alone(build: &Build, plan: &Plan, notes: &mut Vec<String>) -> Result<()> {
     let mut objects = Vec::new();
     let table = |name: &str, sql: &str, rowid| Object {
         rowid,
@@ -276,7 +301,9 @@ fn tables_alone(build: &Build, plan: &Plan) -> Result<()> {
     let tables = objects.iter().filter_map(|(object, made)| made.map(|(_, made)| (object, made)));
     let mut placed = Vec::new();
     for some in tables.collect::<Vec<_>>().chunks(build::KNOWN) {
-        placed.extend(filled(build, some, &own)?);
+        let (here, empty) = filled(build, some, &own)?;
+        placed.extend(here);
+        notes.extend(empty.iter().map(|(index, why)| build::stays_empty(index, why)));
     }
     let counts = |made: &TableMade| made.sql.to_ascii_lowercase().contains("autoincrement");
     let last = i64::try_from(objects.len()).unwrap_or(i64::MAX).saturating_add(1);

@@ -1,6 +1,10 @@
 //! Schemas: what is built on tables comes back, and what cannot is named.
 
-use backup_core::Error;
+use backend_sqlite::SqliteSource;
+use backup_core::progress::Context;
+use backup_core::source::View;
+use backup_core::{Error, Source};
+use pollster::FutureExt as _;
 use rusqlite::Connection;
 
 use crate::ground::Ground;
@@ -156,16 +160,39 @@ fn of_the_application(sql: &str) -> Ground {
 }
 
 #[test]
-fn rows_that_cannot_be_read_or_brought_back_are_refused_by_their_table() {
-    for sql in [
-        "CREATE TABLE t(a TEXT PRIMARY KEY COLLATE \"BINARY\") WITHOUT ROWID;",
-        "CREATE TABLE t(a TEXT PRIMARY KEY COLLATE \"BINARY\");",
-    ] {
-        let error = of_the_application(sql).transfer().unwrap_err();
-        let text = error.to_string();
-        assert!(matches!(error, Error::Unsupported { .. }), "{sql}: {text}");
-        let words = ["\"t\"", "mine", "--files"];
-        assert!(words.iter().all(|word| text.contains(word)), "{sql}: {text}");
+fn rows_whose_order_only_their_program_knows_are_refused_by_their_table() {
+    let sql = "CREATE TABLE t(a TEXT PRIMARY KEY COLLATE \"BINARY\") WITHOUT ROWID;";
+    let error = of_the_application(sql).transfer().unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Unsupported { .. }), "{text}");
+    let words = ["\"t\"", "mine", "--files"];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+}
+
+/// Refused: rows of a table that is UNIQUE by a collation of the application.
+#[test]
+fn what_is_unique_by_a_collation_that_is_not_here_comes_back_with_an_empty_index() {
+    for constraint in ["PRIMARY KEY", "UNIQUE"] {
+        let ground = of_the_application(&format!(
+            "CREATE TABLE t(a TEXT {constraint} COLLATE \"BINARY\", b UNIQUE); INSERT INTO t VALUES('x', 1), ('y', 2);"
+        ));
+        let backed_up = SqliteSource::path(ground.original()).unwrap();
+        let snapshot = backed_up.snapshot(View::Records, &Context::default()).block_on().unwrap();
+        let notes = snapshot.info().notes.join(", ");
+        assert!(notes.contains("mine") && notes.contains("REINDEX"), "{notes}");
+        let not_carried = ground.assert_proved();
+        let [index] = not_carried.as_slice() else { panic!("{not_carried:?}") };
+        assert_eq!(index.name, "sqlite_autoindex_t_1");
+        assert!(index.why.contains("mine") && index.why.contains("REINDEX"), "{index:?}");
+        assert!(index.records.is_empty(), "the schema has it");
+        // Its program has the collation.
+        let copy = Connection::open(ground.copy()).unwrap();
+        copy.create_collation("mine", |a, b| b.cmp(a)).unwrap();
+        copy.execute_batch("REINDEX").unwrap();
+        let ask = |sql: &str| copy.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(ask("PRAGMA integrity_check"), "ok");
+        assert_eq!(ask("SELECT group_concat(b) FROM t WHERE a = 'y'"), "2");
+        assert!(copy.execute("INSERT INTO t VALUES('x', 3)", []).is_err(), "it is unique again");
     }
 }
 

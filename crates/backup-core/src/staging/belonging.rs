@@ -129,8 +129,8 @@ impl Belonging {
             (Some(_), Some(error)) => {
                 self.owner = None;
                 self.notes.push(format!(
-                    "the owner of {of} was {whose}, to whom this system does not let it be given \
-                     ({error}): the restored store belongs to {own}"
+                    "the owner of {of} was {whose}, but the system refused to set that owner ({error}): the \
+                     restored store belongs to {own}"
                 ));
             }
             (None, _) => self.notes.push(format!(
@@ -297,8 +297,8 @@ impl Belonging {
             Err(Error::Io { source, .. }) if is_refusal(&source) => {
                 self.without_modes = true;
                 self.notes.push(format!(
-                    "the file system takes no permissions ({source}): the restored store has those \
-                     that it gives"
+                    "the file system keeps no permissions ({source}): the restored store has those that \
+                     it gives"
                 ));
             }
             given => given?,

@@ -42,8 +42,8 @@ pub(super) fn is_marked(folder: &Path, mark: &str) -> bool {
     super::mark::read(folder).is_some_and(|(built, _)| built == mark)
 }
 
-/// Whether nobody but this user can have put anything into a folder, or will. One that was about to be put
-/// in its place may be another user's already.
+/// Whether only this user has been able to write into a folder. One that was about to be put in its place may be
+/// another user's already.
 ///
 /// A file system that keeps no owners or permissions shows no folder to be private, so that one is taken as it is.
 pub(super) fn is_private(disk: &dyn Disk, folder: &Path) -> Result<bool> {
@@ -52,7 +52,7 @@ pub(super) fn is_private(disk: &dyn Disk, folder: &Path) -> Result<bool> {
 
 /// Whether a file system keeps to whom a new folder belongs, and who may use it.
 fn keeps_access(disk: &dyn Disk, parent: &Path) -> Result<bool> {
-    // A name that nobody can have made meanwhile.
+    // A random name, which nobody can guess.
     let number = RandomState::new().hash_one(std::process::id());
     let probe = parent.join(format!(".keepsum-probe-{number:016x}"));
     disk.create_private_folder(&probe)?;

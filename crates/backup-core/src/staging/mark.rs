@@ -16,8 +16,7 @@ use crate::ownership::{Owner, Ownership};
 const BEGIN: &str = "replaced ";
 const END: &str = " end\n";
 
-/// What the mark says is being built, and what that replaces. A line that is not whole was never acted on,
-/// and is taken for a part of the first.
+/// What the mark says is being built, and what that replaces. An incomplete last line is ignored.
 pub(super) fn read(folder: &Path) -> Option<(String, Option<Ownership>)> {
     let text = fs::read_to_string(folder.join(MARK)).ok()?;
     let replaced = text.strip_suffix(END).and_then(|rest| {

@@ -28,8 +28,8 @@ const AFTER_ASIDE: usize = "-9999".len() + "-journal".len();
 /// What the name of the folder begins and ends with in which a store is built.
 const HIDDEN: (&str, &str) = (".", ".keepsum-restoring");
 
-/// A name that has room for so many bytes more: itself, or where it is too long its beginning, `~` and 16
-/// hexadecimal digits that are those of the whole name.
+/// Shortens a name so that `room` more bytes fit into the 255 of a file system. A name that fits is returned as it
+/// is; else it is its beginning, `~` and 16 hexadecimal digits of the whole name.
 ///
 /// The digits are FNV-1a with 64 bits of the name's bytes.
 pub fn with_room(name: &OsStr, room: usize) -> OsString {
@@ -213,7 +213,7 @@ pub(super) fn parent_of(path: &Path) -> &Path {
 }
 
 fn no_name(path: &Path) -> Error {
-    Error::invalid(path.display().to_string(), "is no name of a file or folder")
+    Error::invalid(path.display().to_string(), "does not end in the name of a file or folder")
 }
 
 pub(super) fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {

@@ -50,8 +50,11 @@ fn no_folder(given: &Path, above: &Path, through_link: bool) -> Error {
         |folder: &Path| fs::symlink_metadata(folder).is_ok_and(|found| found.is_symlink());
     let above = above.display();
     if through_link || folders.next().is_some_and(is_link) {
-        let what = format!("restoring through the symbolic link {}", given.display());
-        let why = format!("it leads into {above}, which does not exist: is the volume mounted?");
+        let what = format!("restoring to {}", given.display());
+        let why = format!(
+            "a symbolic link in this path leads into {above}, which does not exist: mount the volume, or \
+             create the folder"
+        );
         return Error::unsupported(what, why);
     }
     let hint = "; create it first, or name another target".into();

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::place::Place;
 
-const STOPPING: &str = "stopping; nothing is half-written; a second signal ends it at once";
+const STOPPING: &str = "stopping; nothing is half-written; press Ctrl-C again to stop at once";
 
 fn application(place: &Place) -> String {
     fs::create_dir(place.path("app")).unwrap();

@@ -327,7 +327,7 @@ fn a_volume_that_is_not_mounted_is_asked_for_and_never_made() {
         for options in [&["--if-missing"][..], &["--replace"], &[]] {
             let given = store.at(&place, "link");
             let args = ["restore", &id, &given].into_iter().chain(options.iter().copied());
-            place.run(args).fails(5, &["is the volume mounted?"]);
+            place.run(args).fails(5, &["mount the volume"]);
         }
         assert!(!place.path("volume").exists());
     }

@@ -40,7 +40,7 @@ async fn a_cancelled_backup_makes_a_checkpoint_as_it_ends() {
         let notes = ground.cancelled(NEVER, ground.total * 2 / 3).await;
         let kept = ground.kept().await;
         assert!(kept + under_way >= ground.total * 2 / 3, "{what}: {kept} kept, {notes:?}");
-        let said = format!("the {kept} bytes that were stored so far are kept");
+        let said = format!("{kept} bytes of the source are kept in the repository");
         assert!(notes.iter().any(|note| note.starts_with(&said)), "{what}: {notes:?}");
         ground.assert_sound().await;
         ground.goes_on(kept, &what).await;

@@ -95,11 +95,11 @@ impl Store {
         self.shared.permits.acquire().await.expect("the semaphore is never closed")
     }
 
-    /// Lets requests through although the caller cancelled, for as long as what it gives is there: who ends
-    /// early stores what it needs to keep what it has.
-    pub(crate) fn part(&self) -> Parting {
+    /// While the returned guard lives, requests run although the caller cancelled, so that a checkpoint can be
+    /// stored.
+    pub(crate) fn allow_after_cancel(&self) -> AllowedAfterCancel {
         self.shared.parting.fetch_add(1, Ordering::AcqRel);
-        Parting(Arc::clone(&self.shared.parting))
+        AllowedAfterCancel(Arc::clone(&self.shared.parting))
     }
 
     fn check(&self) -> Result<()> {
@@ -121,9 +121,9 @@ impl Store {
 
 /// While it is there, a store's requests are not cancelled.
 #[derive(Debug)]
-pub(crate) struct Parting(Arc<AtomicUsize>);
+pub(crate) struct AllowedAfterCancel(Arc<AtomicUsize>);
 
-impl Drop for Parting {
+impl Drop for AllowedAfterCancel {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

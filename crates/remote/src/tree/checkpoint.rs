@@ -75,7 +75,7 @@ pub async fn keep(
     if !checkpoints.is_worth_it() {
         return;
     }
-    let _parting = session.repository().store().part();
+    let _allowed = session.repository().store().allow_after_cancel();
     let kept = async {
         match so_far.await? {
             Some(so_far) => checkpoints.save(so_far).await,

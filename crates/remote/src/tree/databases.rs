@@ -88,7 +88,11 @@ pub(crate) fn parse_leaf(
     let leaf = checked_leaf(child, content)?;
     let parse = || {
         if leaf.sum.is_some() != holding.is_summed() {
-            let detail = "it has a sum and should have none, or the other way round";
+            let detail = if holding.is_summed() {
+                "it has no sum, and its snapshot has a logical proof"
+            } else {
+                "it has a sum, and its snapshot has no logical proof"
+            };
             return Err(archive::Error::mismatch("a directory", detail));
         }
         let parsed = leaf.iter().map(|record| Database::parse(&record, holding, content));

@@ -231,8 +231,8 @@ pub(crate) struct Remarks {
 /// How a store is read: which files of a folder, and what a database's writers bear.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// files: only those that match; rocksdb: an application's files in the folder, too; `*` stays in a
-    /// folder, `**` does not; may be repeated
+    /// files: only those that match; rocksdb: an application's files in the folder, too; `*` matches within one
+    /// folder, `**` across folders; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
     /// files: without those that match; may be repeated
@@ -247,13 +247,14 @@ pub(crate) struct Selection {
     /// sqlite: where scratch copies are made
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) scratch: Option<PathBuf>,
-    /// rocksdb: the folder of its write-ahead logs, where they are not where OPTIONS says, nor beside
+    /// rocksdb: the folder of its write-ahead logs, if they are neither where OPTIONS says nor in or beside the
+    /// store
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) wal_dir: Option<PathBuf>,
-    /// rocksdb: a folder of its db_paths, which it does not write down; may be repeated
+    /// rocksdb: one folder of its db_paths, which RocksDB does not record; may be repeated
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) db_path: Vec<PathBuf>,
-    /// rocksdb: a folder of its cf_paths, likewise
+    /// rocksdb: one folder of its cf_paths; may be repeated
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     pub(crate) cf_path: Vec<PathBuf>,
 }

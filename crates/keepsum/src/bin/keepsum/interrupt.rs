@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::progress::Reporter;
 
-const STOPPING: &str = "stopping; nothing is half-written; a second signal ends it at once";
+const STOPPING: &str = "stopping; nothing is half-written; press Ctrl-C again to stop at once";
 
 /// Watches for SIGINT and SIGTERM until the runtime ends.
 ///
