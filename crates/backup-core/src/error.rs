@@ -107,7 +107,7 @@ pub enum Error {
         hint: String,
     },
     /// The caller cancelled.
-    #[error("cancelled; the target was not changed")]
+    #[error("cancelled; no snapshot was made, and no store was replaced")]
     Cancelled,
 }
 

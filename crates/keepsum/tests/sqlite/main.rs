@@ -6,6 +6,7 @@
 #![cfg(all(target_os = "linux", feature = "cli", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
+mod every_way;
 mod fossil;
 mod killed;
 mod large;
