@@ -30,6 +30,16 @@ pub struct Call {
     pub conditional: bool,
 }
 
+impl Call {
+    fn writes(&self) -> bool {
+        !["GET", "HEAD"].contains(&self.method.as_str())
+    }
+
+    fn lists(&self) -> bool {
+        self.path.contains("list-type=")
+    }
+}
+
 /// What the proxy does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -100,8 +110,9 @@ impl Proxy {
         Self::start(server, None)
     }
 
-    /// As [`new`](Self::new), and lets conditional creates through one at a time: for a server that
-    /// looks whether a name is taken, and only later takes it.
+    /// As [`new`](Self::new), and lets writes and listings through one at a time: for a server that looks
+    /// whether a name is taken, and only later takes it, and for moto, which answers 500 to a listing while
+    /// something is written.
     pub fn gated(server: SocketAddr) -> io::Result<Self> {
         Self::start(server, Some(Mutex::new(())))
     }
@@ -246,7 +257,8 @@ fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
         _ => Duration::ZERO,
     };
     let bytes = {
-        let gate = shared.gate.as_ref().filter(|_| call.conditional);
+        let passes_gate = call.conditional || (pause.is_zero() && (call.writes() || call.lists()));
+        let gate = shared.gate.as_ref().filter(|_| passes_gate);
         let _turn = gate.map(|gate| gate.lock().unwrap_or_else(PoisonError::into_inner));
         ask(shared.server, &request, pause)?
     };
