@@ -5,6 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use serde_json::Value;
 use testkit::seed;
 
@@ -78,6 +79,9 @@ fn make(path: &Path, unsound: &Unsound) {
 /// Every column of every row with its class, by a scan of the table's own tree.
 fn rows(path: &Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
+    // A schema that SQLite cannot read as a whole is read as far as it can be, at the second question.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true).unwrap();
+    let _ = connection.prepare("SELECT 1 FROM sqlite_schema");
     let columns = ["a", "b", "c"].map(|column| format!("typeof({column}), quote({column})"));
     let sql = format!("SELECT rowid, {} FROM t NOT INDEXED", columns.join(", "));
     let mut statement = connection.prepare(&sql).unwrap();
@@ -107,15 +111,18 @@ fn whatever_rows_there_are_come_back_by_every_way() {
         let at = |name: &str| format!("sqlite:{}", place.path(name).display());
         let original = format!("sqlite:{}", original.display());
         let hashed = say(&place, &["hash", &original])["databases"].clone();
+        let alike = |one: &str, other: &str| {
+            let found = say(&place, &["diff", one, other]);
+            for database in found["databases"].as_array().unwrap() {
+                for count in ["added", "removed", "changed"] {
+                    assert_eq!(database[count], 0, "{one} and {other}: {database}");
+                }
+            }
+        };
         let same = |name: &str| {
             assert_eq!(rows(&place.path(name)), held, "{name}: {unsound:?}");
             assert_eq!(say(&place, &["hash", &at(name)])["databases"], hashed, "{name}");
-            let found = say(&place, &["diff", &original, &at(name)]);
-            for database in found["databases"].as_array().unwrap() {
-                for count in ["added", "removed", "changed"] {
-                    assert_eq!(database[count], 0, "{name}: {database}");
-                }
-            }
+            alike(&original, &at(name));
         };
         let back_up = |shape: &str| {
             let report = say(&place, &["backup", &original, shape]);
@@ -131,9 +138,11 @@ fn whatever_rows_there_are_come_back_by_every_way() {
         let exported = place.path("exported");
         let exported = exported.to_str().unwrap();
         say(&place, &["export", &records, exported]);
+        // Portable files hold records, and not the statements of tables.
+        let portable = format!("memory:{exported}");
+        assert_eq!(say(&place, &["hash", &portable])["databases"], hashed, "exported");
         let imported = say(&place, &["import", exported])["snapshot"].clone();
-        say(&place, &["restore", imported.as_str().unwrap(), &at("imported.db")]);
-        same("imported.db");
+        alike(&records, imported.as_str().unwrap());
         Ok(())
     });
 }
