@@ -1,20 +1,20 @@
 //! Placing files, interrupted and gone on with.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use backup_core::disk::LocalDisk;
 use backup_core::path::FilePath;
 use backup_core::progress::{Context, Event, ProgressSink};
 use backup_core::source::{FileInfo, FileNature};
-use backup_core::staging::{Form, MARK, Placing, SIDECAR};
-use backup_core::target::{Existing, Origin};
+use backup_core::staging::{MARK, Placing, SIDECAR};
+use backup_core::target::Existing;
 use bytes::Bytes;
 use pollster::FutureExt as _;
+
+use super::{FOLDER, names, origin};
 
 const FILES: [(&str, &str); 3] =
     [("CURRENT", "current"), ("deep/er", "deeper"), ("table", "a table")];
@@ -62,7 +62,7 @@ impl Ground {
             owner: None,
             nature: FileNature::Changing,
         };
-        let (disk, form) = (Arc::new(LocalDisk), Form::Folder { last: Some("CURRENT") });
+        let (disk, form) = (Arc::new(LocalDisk), FOLDER);
         let files = FILES.map(info).to_vec();
         let existing = Existing::Refuse;
         Placing::begin(disk, &self.target(), form, files, existing, &origin(), &self.context)
@@ -111,26 +111,8 @@ impl Ground {
     }
 }
 
-fn origin() -> Origin {
-    Origin {
-        snapshot: "abc".into(),
-        position: "sequence 1".into(),
-        taken: "then".into(),
-        salvaged: false,
-        ownership: None,
-    }
-}
-
 fn place(placing: &mut Placing, file: usize, offset: u64, text: &str) -> backup_core::Result<()> {
     placing.place(file, offset, Bytes::copy_from_slice(text.as_bytes())).block_on()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[test]

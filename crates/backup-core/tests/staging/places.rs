@@ -1,35 +1,18 @@
 //! Where a restore goes: links, mounts, empty files and long names.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
-
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use backup_core::disk::LocalDisk;
 use backup_core::staging::{Form, SIDECAR, Staging, is_occupied, sidecar_of};
-use backup_core::target::{Existing, Origin};
+use backup_core::target::Existing;
 use backup_core::{Error, Result};
 
-const FOLDER: Form = Form::Folder { last: Some("CURRENT") };
+use super::{FOLDER, begin, names, origin};
+
 const FILE: Form =
     Form::File { companions: &["-wal", "-shm", "-journal"], logs: &["-wal", "-journal"] };
-
-fn begin(target: &Path, form: Form, existing: Existing) -> Result<Staging> {
-    Staging::begin(Arc::new(LocalDisk), target, form, existing)
-}
-
-fn origin() -> Origin {
-    Origin {
-        snapshot: "abc".into(),
-        position: "sequence 1".into(),
-        taken: "then".into(),
-        salvaged: false,
-        ownership: None,
-    }
-}
 
 fn write(staging: &Staging, form: Form, content: &str) {
     match form {
@@ -57,13 +40,6 @@ fn found(target: &Path, form: Form) -> String {
         Form::Folder { .. } => target.join("CURRENT"),
     };
     fs::read_to_string(file).unwrap()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string();
-    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|e| name(e).unwrap()).collect();
-    names.sort();
-    names
 }
 
 /// Two folders: one with the names that users know, one with the data.

@@ -1,39 +1,14 @@
 //! Publishing a store beside its target: at once, or not at all.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use backup_core::disk::LocalDisk;
-use backup_core::staging::{Form, MARK, SIDECAR, Staging};
-use backup_core::target::{Existing, Origin};
+use backup_core::staging::{Form, MARK, SIDECAR};
+use backup_core::target::Existing;
 use backup_core::{Error, Result};
 
-const FOLDER: Form = Form::Folder { last: Some("CURRENT") };
-
-fn begin(target: &Path, form: Form, existing: Existing) -> Result<Staging> {
-    Staging::begin(Arc::new(LocalDisk), target, form, existing)
-}
-
-fn origin() -> Origin {
-    Origin {
-        snapshot: "abc".into(),
-        position: "sequence 1".into(),
-        taken: "then".into(),
-        salvaged: false,
-        ownership: None,
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string();
-    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(|e| name(e).unwrap()).collect();
-    names.sort();
-    names
-}
+use super::{FOLDER, begin, names, origin};
 
 /// Restores a folder with two files that say `content`.
 fn restore_folder(target: &Path, existing: Existing, content: &str) -> Result<Option<String>> {

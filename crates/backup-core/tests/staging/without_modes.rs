@@ -1,7 +1,5 @@
 //! File systems that keep no owners and permissions: FAT, many network shares, NFS for a root that is nobody.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -13,6 +11,8 @@ use backup_core::ownership::{Owner, Ownership};
 use backup_core::staging::{Form, Staging};
 use backup_core::target::{Existing, Origin};
 use backup_core::{Error, Result};
+
+use super::{FOLDER, origin};
 
 /// A disk on which every file and folder may be read by everybody, whatever was asked for.
 #[derive(Debug)]
@@ -73,10 +73,7 @@ impl Disk for Open {
 /// No folder is private there, so a restore that waits for one never begins.
 #[test]
 fn a_restore_goes_on_where_nothing_is_private_and_says_so() {
-    for form in [
-        Form::Folder { last: Some("CURRENT") },
-        Form::File { companions: &["-wal"], logs: &["-wal"] },
-    ] {
+    for form in [FOLDER, Form::File { companions: &["-wal"], logs: &["-wal"] }] {
         for refuses in [true, false] {
             let home = tempfile::tempdir().unwrap();
             let target = home.path().join("store");
@@ -89,7 +86,7 @@ fn a_restore_goes_on_where_nothing_is_private_and_says_so() {
                     Form::Folder { .. } => staging.file().with_file_name("CURRENT"),
                 };
                 disk.create_file(&file, 0o600).unwrap().write_at(0, content.as_bytes()).unwrap();
-                let restored = staging.publish(&origin()).unwrap();
+                let restored = staging.publish(&origin_for_its_owner()).unwrap();
                 let said = restored.notes.join(", ");
                 // The second one gets what the first one has, and there is nothing to say.
                 assert!(content == "two" || said.contains("the file system"), "{refuses}: {said}");
@@ -104,14 +101,9 @@ fn a_restore_goes_on_where_nothing_is_private_and_says_so() {
 }
 
 /// The source was its owner's alone.
-fn origin() -> Origin {
+fn origin_for_its_owner() -> Origin {
     let owner =
         Owner::of_numbers(rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    Origin {
-        snapshot: "abc".into(),
-        position: "sequence 1".into(),
-        taken: "then".into(),
-        salvaged: false,
-        ownership: Some(Ownership { owner, mode: 0o700, files_mode: Some(0o600) }),
-    }
+    let ownership = Some(Ownership { owner, mode: 0o700, files_mode: Some(0o600) });
+    Origin { ownership, ..origin() }
 }

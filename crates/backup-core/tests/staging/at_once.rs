@@ -1,7 +1,5 @@
 //! Restores into one target that begin at the same time.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
-
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,24 +8,10 @@ use std::thread;
 
 use backup_core::disk::{Access, Disk, DiskFile, LocalDisk};
 use backup_core::staging::{Form, Staging};
-use backup_core::target::{Existing, Origin};
+use backup_core::target::Existing;
 use backup_core::{Error, Result};
 
-const FOLDER: Form = Form::Folder { last: Some("CURRENT") };
-
-fn begin(disk: Arc<dyn Disk>, target: &Path, form: Form) -> Result<Staging> {
-    Staging::begin(disk, target, form, Existing::KeepAside)
-}
-
-fn origin() -> Origin {
-    Origin {
-        snapshot: "abc".into(),
-        position: "sequence 1".into(),
-        taken: "then".into(),
-        salvaged: false,
-        ownership: None,
-    }
-}
+use super::{FOLDER, begin, origin};
 
 /// The lock of a folder that its holder removes, or puts in place, is no lock of the next folder of that name:
 /// two restores had one each, and one of them its folder swept under it.
@@ -38,7 +22,7 @@ fn of_many_that_begin_at_once_one_builds_at_a_time() {
         let home = tempfile::tempdir().unwrap();
         let (target, building) = (home.path().join("store"), AtomicUsize::new(0));
         let restore = |number: usize| -> Result<()> {
-            let staging = begin(Arc::new(LocalDisk), &target, form)?;
+            let staging = begin(&target, form, Existing::KeepAside)?;
             assert_eq!(building.fetch_add(1, Ordering::SeqCst), 0, "two have the lock");
             fs::write(staging.file(), "data").unwrap();
             let end = if number.is_multiple_of(3) { None } else { Some(staging) };
@@ -104,7 +88,7 @@ impl Disk for AnotherBegins {
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         LocalDisk.rename(from, to)?;
         if to.ends_with("store") {
-            let another = begin(Arc::new(LocalDisk), to, FOLDER)?;
+            let another = begin(to, FOLDER, Existing::KeepAside)?;
             fs::write(another.file(), "another's").unwrap();
             *self.staging.lock().unwrap() = Some(another);
         }
@@ -126,7 +110,7 @@ fn who_is_done_leaves_what_the_next_one_builds() {
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("store");
     let disk = Arc::new(AnotherBegins::default());
-    let first = begin(disk.clone(), &target, FOLDER).unwrap();
+    let first = Staging::begin(disk.clone(), &target, FOLDER, Existing::KeepAside).unwrap();
     fs::write(first.file(), "the first").unwrap();
     first.publish(&origin()).unwrap();
     let another = disk.staging.lock().unwrap().take().unwrap();
