@@ -39,9 +39,6 @@ const ATTEMPTS: u32 = 5;
 /// How often it starts over at most, whatever the clock says.
 const MOST_ATTEMPTS: u32 = 2000;
 
-/// How long a backup that ends early takes at most to end its pins.
-const PARTING: Duration = Duration::from_secs(30);
-
 /// A shape that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShapeChoice {
@@ -239,7 +236,7 @@ impl Taking<'_> {
                 committed.map(|committed| Stored { manifest, databases, committed })
             }
             Err(error) => {
-                end_early(&session).await;
+                session.end_early().await;
                 Err(error)
             }
         };
@@ -487,26 +484,10 @@ async fn commit(session: &Session, pace: &Pace, manifest: &Manifest) -> Result<C
     }
 }
 
-/// Makes a checkpoint of what was stored before an error, unless the work starts over after it: what was stored
-/// may be condemned already, or is of a source that changed and is read anew at once.
+/// Makes a checkpoint of what was stored before an error, unless the work starts over after it.
 async fn keep_after(session: &Session, error: &Error, saving: &Saving<'_>, so_far: SoFar) {
-    let starts_over = matches!(error, Error::Remote(remote::Error::StartOver { .. }));
-    if !starts_over && !error.is_change() {
+    if !error.starts_over() {
         keep(session, saving, future::ready(Ok(Some(so_far)))).await;
-    }
-}
-
-/// Ends a session whose work ended early: a checkpoint stays, and pins of what it built on go.
-async fn end_early(session: &Session) {
-    // A session that is dropped leaves its checkpoint, from which the next one goes on.
-    if session.has_checkpoint().await {
-        return;
-    }
-    // The first error is the one to tell; a pin that stays is shown by `status`.
-    match tokio::time::timeout(PARTING, session.abandon()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the pins of a failed backup were not removed"),
-        Err(_) => tracing::warn!("the pins of a failed backup were not removed in time"),
     }
 }
 

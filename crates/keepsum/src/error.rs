@@ -127,6 +127,11 @@ impl Error {
         )
     }
 
+    /// Whether the work is begun anew after it, so that what it stored is not worth keeping.
+    pub(crate) fn starts_over(&self) -> bool {
+        self.is_change() || matches!(self, Self::Remote(error) if error.starts_over())
+    }
+
     /// Whether the work was asked to stop.
     pub(crate) fn is_cancellation(&self) -> bool {
         matches!(

@@ -170,4 +170,10 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
     }
+
+    /// Whether the work is begun anew after it. What it stored is not worth keeping then: it may be condemned
+    /// already, or is of a source that changed and is read again at once, time and again.
+    pub fn starts_over(&self) -> bool {
+        matches!(self, Self::StartOver { .. } | Self::Core(backup_core::Error::Changed { .. }))
+    }
 }

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use archive::catalog::{Change, Entry, Pin, PinId, SnapshotEntry, SourceId, State};
 use archive::manifest::{Manifest, SnapshotId};
@@ -21,6 +22,10 @@ use crate::names;
 use crate::objects::{Objects, Stored};
 use crate::repository::Repository;
 use crate::{Error, Result};
+
+/// How long what ends early tries to keep what it stored, or to end its pins: whoever asked it to stop waits for it,
+/// and the store may be what failed.
+pub(crate) const PARTING: Duration = Duration::from_secs(30);
 
 /// With more damaged objects than this, a session reuses nothing rather than remember them all.
 const MAX_DAMAGED: usize = 1_000_000;
@@ -316,6 +321,21 @@ impl Session {
         };
         *progress = Progress { base: head, parents: Vec::new(), checkpoint: None };
         Ok(())
+    }
+
+    /// Ends a session whose work ended early. A checkpoint stays, from which the next one goes on; without one the
+    /// pins of what it built on go, in bounded time. That they stay is no error, and shown by `status`.
+    pub async fn end_early(&self) {
+        if self.has_checkpoint().await {
+            return;
+        }
+        match tokio::time::timeout(PARTING, self.abandon()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the pins of a failed backup were not removed");
+            }
+            Err(_) => tracing::warn!("the pins of a failed backup were not removed in time"),
+        }
     }
 
     /// Commits changes that are neither a snapshot nor a pin, as `plan` makes them of the newest state.

@@ -1,15 +1,10 @@
 //! Saying in between what is stored so far, so that an interrupted backup goes on from there.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
 use super::{DirectoryWritten, FilesWritten, RecordsWritten};
+use crate::session::PARTING;
 use crate::{Error, Result, Session};
-
-/// How long a writer that ends early tries to keep what it stored: whoever asked it to stop waits for it, and
-/// the store may be what failed.
-const PARTING: Duration = Duration::from_secs(30);
 
 /// What a tree under way would be if it ended here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,16 +52,22 @@ impl Checkpoints for Unsaved {
     }
 }
 
-/// Whether what was stored before an error is worth keeping. Not where the work starts over: what was stored may
-/// be condemned already, or is of a source that changed and is read anew at once, time and again.
-pub(super) fn is_kept_after(error: &Error) -> bool {
-    !matches!(error, Error::StartOver { .. } | Error::Core(backup_core::Error::Changed { .. }))
+/// Makes a checkpoint as a writer ends with an error, unless the work starts over after it.
+pub(super) async fn keep_after(
+    error: &Error,
+    session: &Session,
+    checkpoints: &dyn Checkpoints,
+    so_far: impl Future<Output = Result<Option<SoFar>>>,
+) {
+    if !error.starts_over() {
+        Box::pin(keep(session, checkpoints, so_far)).await;
+    }
 }
 
 /// Makes a checkpoint as a writer ends early, in bounded time and if there is anything to keep. That it could
 /// not be made is no error: the one to tell is that which ended the work.
 ///
-/// Not for who is told to start over: what it stored may be condemned already.
+/// Not where the work starts over ([`Error::starts_over`]).
 pub async fn keep(
     session: &Session,
     checkpoints: &dyn Checkpoints,

@@ -19,7 +19,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lthash::LtHash;
 use tokio::sync::Mutex;
 
-use super::checkpoint::{Checkpoints, SoFar, is_kept_after, keep};
+use super::checkpoint::{Checkpoints, SoFar, keep_after};
 use super::databases::DirectoryReader;
 use super::records::{Reading, RecordsWritten, unsorted, write_records};
 use super::write::{Parents, TreeWriter, or_nothing, store_leaf};
@@ -71,10 +71,8 @@ pub async fn write_databases(
     match Box::pin(writing).await {
         Ok(()) => writer.into_inner().finish().await,
         Err(error) => {
-            if is_kept_after(&error) {
-                let writer = &mut *writer.lock().await;
-                Box::pin(keep(session, checkpoints, writer.rest())).await;
-            }
+            let writer = &mut *writer.lock().await;
+            keep_after(&error, session, checkpoints, writer.rest()).await;
             Err(error)
         }
     }

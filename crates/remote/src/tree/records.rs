@@ -20,7 +20,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use lthash::LtHash;
 use tokio::sync::{Mutex, mpsc};
 
-use super::checkpoint::{Checkpoints, SoFar, is_kept_after, keep};
+use super::checkpoint::{Checkpoints, SoFar, keep_after};
 use super::read::Found;
 use super::write::{Parents, TreeWriter, store_leaf};
 use crate::objects::Stored;
@@ -91,9 +91,7 @@ pub async fn write_records(
     match Box::pin(read).await {
         Ok(()) => gathered.finish().await,
         Err(error) => {
-            if is_kept_after(&error) {
-                Box::pin(keep(session, checkpoints, gathered.rest(&mut leaves))).await;
-            }
+            keep_after(&error, session, checkpoints, gathered.rest(&mut leaves)).await;
             Err(error)
         }
     }

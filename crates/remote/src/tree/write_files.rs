@@ -14,7 +14,7 @@ use backup_core::source::{FileInfo, FileNature, Files};
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
-use super::checkpoint::{Checkpoints, SoFar, is_kept_after, keep};
+use super::checkpoint::{Checkpoints, SoFar, keep_after};
 use super::read::Found;
 use super::write::{Parents, TreeWriter, store_leaf};
 use crate::session::Session;
@@ -68,9 +68,7 @@ pub async fn write_files(
     match Box::pin(writer.files(files, context)).await {
         Ok(()) => writer.finish().await,
         Err(error) => {
-            if is_kept_after(&error) {
-                Box::pin(keep(session, checkpoints, writer.rest())).await;
-            }
+            keep_after(&error, session, checkpoints, writer.rest()).await;
             Err(error)
         }
     }
