@@ -8,7 +8,6 @@ use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::source::{DatabaseInfo, SnapshotInfo};
 use backup_core::{Error, Result};
-use globset::GlobSet;
 use rocksdb::{ErrorKind, SnapshotWithThreadMode};
 
 use crate::ENGINE;
@@ -140,10 +139,11 @@ impl<D: OpenDatabase> Caller<D> {
         let name = store.name.clone();
         let checkpoint = Whereabouts {
             folder,
+            in_use: store.in_use.clone(),
             name,
             also: Vec::new(),
             wal_dir: None,
-            include: GlobSet::empty(),
+            include: store.include.clone(),
             scratch: beside,
             lists_default: false,
         };

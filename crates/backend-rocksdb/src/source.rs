@@ -34,10 +34,6 @@ const MAY_BE_OPEN: &str = "if a process has the database open, its writes that a
 const NOT_IN_RECORDS: &str = "records were read, so the snapshot has none of the application's own files; back up with --files to \
      carry them";
 
-/// Likewise who asks for them where this process has the database open.
-const NOT_OF_OPEN: &str = "a checkpoint of an open database has RocksDB's files alone, so none of the application's own is in the \
-     snapshot; back it up by its path";
-
 /// A RocksDB store that is backed up.
 #[derive(Clone)]
 pub struct RocksSource {
@@ -106,7 +102,8 @@ impl RocksSource {
 
     /// Copies files of the store's folder that are not RocksDB's as well, an application's own: those that the
     /// pattern matches. `*` and `?` stay within one name, `**` goes over several. A restore of the files puts
-    /// them back; records have none.
+    /// them back; records have none. Without it, only files are copied without which their program does not open
+    /// the database: `rocksdict-config.json` of rocksdict, `db_version` of Substrate and OpenEthereum.
     ///
     /// # Errors
     /// [`Error::Invalid`] for what is no pattern.
@@ -154,32 +151,31 @@ impl RocksSource {
             .map_err(|error| Error::invalid("the patterns together", error.kind().to_string()))?;
         let (also, scratch) = (self.also.clone(), self.scratch.clone());
         let (wal_dir, lists_default) = (self.wal_dir.clone(), self.lists_default);
-        Ok(Whereabouts { folder, name, also, wal_dir, include, scratch, lists_default })
+        let in_use = folder.clone();
+        Ok(Whereabouts { folder, in_use, name, also, wal_dir, include, scratch, lists_default })
     }
 
     pub(crate) fn take(&self, view: View, context: &Context) -> Result<RocksSnapshot> {
         context.check()?;
         let store = self.whereabouts()?;
-        match &self.origin {
+        let mut snapshot = match &self.origin {
             Origin::Path(_) => {
                 let mut capture = Capture::take(&store, context)?;
                 if store.folder.join(LOCK).exists() {
                     capture.notes.push(MAY_BE_OPEN.into());
                 }
-                if !self.include.is_empty() && !view.files() {
-                    capture.unusual.push(NOT_IN_RECORDS.into());
-                }
-                of_capture(capture, view, &store, Consistency::Crash, context)
+                of_capture(capture, view, &store, Consistency::Crash, context)?
             }
             Origin::Open(db) if view.files() => {
-                let (mut capture, consistency) = db.checkpoint(&store, context)?;
-                if !self.include.is_empty() {
-                    capture.unusual.push(NOT_OF_OPEN.into());
-                }
-                of_capture(capture, view, &store, consistency, context)
+                let (capture, consistency) = db.checkpoint(&store, context)?;
+                of_capture(capture, view, &store, consistency, context)?
             }
-            Origin::Open(db) => db.snapshot(&store, context),
+            Origin::Open(db) => db.snapshot(&store, context)?,
+        };
+        if !self.include.is_empty() && !view.files() {
+            snapshot.info.unusual.push(NOT_IN_RECORDS.into());
         }
+        Ok(snapshot)
     }
 }
 

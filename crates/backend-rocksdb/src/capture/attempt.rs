@@ -28,6 +28,10 @@ pub(super) const MAX_CURRENT: u64 = 8192;
 /// How often the MANIFEST of an open database is read before an error counts.
 const READINGS: u32 = 20;
 
+/// Files that programs keep among RocksDB's and without which they do not open the database, or take it for one
+/// of another version: rocksdict's kinds of keys, and the version of Substrate and OpenEthereum.
+const NEEDED: [&str; 2] = ["rocksdict-config.json", "db_version"];
+
 /// How many names of files that were left out are shown.
 const SHOWN: usize = 5;
 
@@ -418,13 +422,13 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// Copies the files in the store's folder that are not RocksDB's and that were asked for, and says which
-    /// are left out.
+    /// Copies the files in the store's folder that are not RocksDB's and that were asked for or are needed, and
+    /// says which are left out.
     fn strangers(&mut self) -> Result<()> {
         let mut left_out = Vec::new();
-        let folder = self.store.folder.clone();
-        for entry in fs::read_dir(&folder).map_err(Error::io("list", &folder))? {
-            let name = entry.map_err(Error::io("list", &folder))?.file_name();
+        let folder = &self.store.in_use;
+        for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+            let name = entry.map_err(Error::io("list", folder))?.file_name();
             let name = name.to_string_lossy().into_owned();
             let ours = name == SIDECAR || name.contains(".keepsum-");
             if !ours && name != "archive" && FileKind::of(&name).is_none() {
@@ -441,7 +445,7 @@ impl Collector<'_> {
     /// Copies a file, or what is in a folder, as far as it was asked for.
     fn stranger(&mut self, name: String, left_out: &mut Vec<String>) -> Result<()> {
         self.context.check()?;
-        let path = self.store.folder.join(&name);
+        let path = self.store.in_use.join(&name);
         let below = match fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() && !self.store.include.is_empty() => true,
             Ok(_) => false,
@@ -456,7 +460,8 @@ impl Collector<'_> {
             }
             return Ok(());
         }
-        if !self.store.include.is_match(&name) || !path.is_file() {
+        let is_wanted = NEEDED.contains(&name.as_str()) || self.store.include.is_match(&name);
+        if !is_wanted || !path.is_file() {
             left_out.push(name);
             return Ok(());
         }

@@ -51,6 +51,8 @@ const WAIT: Duration = Duration::from_millis(2);
 pub(crate) struct Whereabouts {
     /// The store's folder, without symbolic links.
     pub(crate) folder: PathBuf,
+    /// Where an application's own files are, which differs from `folder` where that is a checkpoint.
+    pub(crate) in_use: PathBuf,
     /// What its scratch folders are named after.
     pub(crate) name: String,
     /// Further folders: `db_paths` and `cf_paths`, which OPTIONS does not say, and others with logs.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::stores::{
     creating, noted, plain, records, records_of, restore_files, said, snapshot, text,
@@ -151,6 +152,32 @@ fn tables_that_the_manifest_does_not_list_are_named() {
     assert!(!noted(&notes, "001000.sst"), "{notes:?}");
 }
 
+/// Lost: rocksdict's `rocksdict-config.json`, without which the restored database does not open with its program.
+#[test]
+fn files_without_which_a_program_does_not_open_the_database_come_unasked() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("db");
+    store(&creating(), &folder);
+    for name in ["rocksdict-config.json", "db_version", "other.json"] {
+        fs::write(folder.join(name), name).unwrap();
+    }
+    let source = RocksSource::path(&folder).unwrap();
+    let snapshot = source.snapshot(View::Files, &Context::default()).block_on().unwrap();
+    assert!(
+        noted(&said(snapshot.as_ref()), "left out: other.json"),
+        "{:?}",
+        said(snapshot.as_ref())
+    );
+    drop(snapshot);
+    let restored = parent.path().join("restored");
+    let target = RocksTarget::path(&restored).unwrap();
+    transfer_files(&source, &target, Existing::Refuse).block_on().unwrap();
+    for name in ["rocksdict-config.json", "db_version"] {
+        assert_eq!(fs::read_to_string(restored.join(name)).unwrap(), name);
+    }
+    assert!(!restored.join("other.json").exists());
+}
+
 #[test]
 fn an_applications_files_are_carried_where_they_are_asked_for() {
     let parent = tempfile::tempdir().unwrap();
@@ -178,6 +205,22 @@ fn an_applications_files_are_carried_where_they_are_asked_for() {
     let records = source.snapshot(View::Records, &Context::default()).block_on().unwrap();
     assert!(noted(&said(records.as_ref()), "none of the application's own files"));
     assert!(RocksSource::path(&folder).unwrap().include("[").is_err());
+    // A program that has the database open carries its own files as well.
+    let open = Arc::new(DB::open(&Options::default(), &folder).unwrap());
+    let source = RocksSource::open_db(open).unwrap().include("*.json").unwrap();
+    let snapshot = source.snapshot(View::Files, &Context::default()).block_on().unwrap();
+    assert!(noted(&said(snapshot.as_ref()), "left out: app/"), "{:?}", said(snapshot.as_ref()));
+    drop(snapshot);
+    let restored = parent.path().join("of an open one");
+    transfer_files(&source, &RocksTarget::path(&restored).unwrap(), Existing::Refuse)
+        .block_on()
+        .unwrap();
+    assert_eq!(fs::read_to_string(restored.join("config.json")).unwrap(), "1");
+    assert!(!restored.join("z").exists());
+    let records = source.snapshot(View::Records, &Context::default()).block_on().unwrap();
+    assert!(noted(&said(records.as_ref()), "none of the application's own files"));
+    drop((records, source));
+    let source = RocksSource::path(&folder).unwrap();
     transfer(&source, &RocksTarget::path(parent.path().join("copy")).unwrap(), Existing::Refuse)
         .block_on()
         .unwrap();
