@@ -126,18 +126,24 @@ fn a_writer_between_each_two_slices() {
 fn what_was_spoiled_goes_on_with_the_time_that_is_left() {
     let (_folder, path) = place();
     drop(make(&path, "PRAGMA journal_mode=delete"));
-    let options = Options { patience: Patience::of(Duration::from_secs(2)), ..options() };
-    let first = capture(&path, &options, &Context::default()).unwrap();
     let connection = Connection::open(&path).unwrap();
-    connection.execute_batch("UPDATE accounts SET balance = balance").unwrap();
-    first.read(0, 0..4096).block_on().unwrap_err();
-    drop(first);
-    thread::sleep(Duration::from_millis(1500));
+    // Too large to be copied under one lock, so that the second snapshot can be spoiled as well.
+    let large = "CREATE TABLE large(x); INSERT INTO large VALUES(zeroblob(70000000))";
+    connection.execute_batch(large).unwrap();
+    let options = Options { patience: Patience::of(Duration::from_secs(4)), ..options() };
+    let spoil = || {
+        let snapshot = capture(&path, &options, &Context::default()).unwrap();
+        connection.execute_batch("UPDATE accounts SET balance = balance").unwrap();
+        snapshot.read(0, 0..4096).block_on().unwrap_err();
+    };
+    spoil();
+    thread::sleep(Duration::from_secs(3));
+    spoil();
     let writer = locked(&path, 6.0);
     let begun = now();
     let error = capture(&path, &options, &Context::default()).unwrap_err();
     let took = now().duration_since(begun).unwrap();
     assert!(matches!(error, Error::InUse { .. }), "{}", chain(&error));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
     writer.join().unwrap();
 }
