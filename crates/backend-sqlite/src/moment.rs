@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use backup_core::position::Position;
@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::ENGINE;
 use crate::file::header::{HEADER_BYTES, Header};
 use crate::file::{descriptors, locks, read_up_to};
+use crate::pages::image::Image;
 use crate::pages::still::Still;
 use crate::pages::{Options, state};
 
@@ -49,6 +50,8 @@ pub(crate) struct Moment {
     is_wal: bool,
     /// How many bytes at the end of each page are reserved. No pragma tells.
     reserved: u8,
+    /// The pages that the connection sees, where they are known.
+    image: OnceLock<Arc<Image>>,
     /// What holds the file that the connection reads, where it is not the database's own.
     _scratch: Option<Arc<Scratch>>,
 }
@@ -92,7 +95,8 @@ impl Moment {
         let reserved = header.map_or(0, |header| header[RESERVED_AT]);
         let connection = Mutex::new(connection);
         let unusual = Vec::new();
-        Self { connection, position, notes, unusual, still: None, is_wal, reserved, _scratch: None }
+        let (still, image) = (None, OnceLock::new());
+        Self { connection, position, notes, unusual, still, is_wal, reserved, image, _scratch: None }
     }
 
     /// The state of a database that was built and lies where nobody else looks. No descriptor of it is kept
@@ -100,7 +104,13 @@ impl Moment {
     pub(crate) fn of_built(main: &Path) -> Result<Self> {
         let file = File::open(main).map_err(Error::io("open", main))?;
         let header = header_of(&file, main)?;
-        Self::of_files(main, &header, None, None, Position::Unknown, Vec::new())
+        let moment = Self::of_files(main, &header, None, None, Position::Unknown, Vec::new())?;
+        let bytes = file.metadata().map_err(Error::io("look at", main))?.len();
+        if bytes > 0 {
+            let parsed = Header::parse(main, &header)?;
+            moment.shows(Arc::new(Image::of_main(main, &Arc::new(file), &parsed, bytes)?.0));
+        }
+        Ok(moment)
     }
 
     /// A moment of files that do not change: SQLite is told so, takes no locks, looks for no log and
@@ -143,6 +153,7 @@ impl Moment {
             still,
             is_wal,
             reserved,
+            image: OnceLock::new(),
             _scratch: scratch,
         })
     }
@@ -170,6 +181,17 @@ impl Moment {
     /// How many bytes at the end of each page are reserved for a checksum or a cipher.
     pub(crate) fn reserved(&self) -> u8 {
         self.reserved
+    }
+
+    /// Tells which pages the connection sees.
+    pub(crate) fn shows(&self, image: Arc<Image>) {
+        // They are of one moment, whoever tells of them first.
+        let _ = self.image.set(image);
+    }
+
+    /// The pages that the connection sees, where they are known.
+    pub(crate) fn image(&self) -> Option<Arc<Image>> {
+        self.image.get().cloned()
     }
 
     /// Where in the database's history it stands.

@@ -22,6 +22,31 @@ pub(crate) fn be32(bytes: &[u8], at: usize) -> u32 {
     found.map_or(0, |number| u32::from_be_bytes(*number))
 }
 
+/// As [`be32`], of two bytes.
+pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
+    let found = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>());
+    found.map_or(0, |number| u16::from_be_bytes(*number))
+}
+
+/// A number of 1 to 9 bytes, as a b-tree's cells have them, and what follows it.
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0_u64;
+    for (at, byte) in bytes.iter().enumerate().take(9) {
+        if at == 8 {
+            return Some((number << 8 | u64::from(*byte), &bytes[9..]));
+        }
+        number = number << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            return Some((number, &bytes[at + 1..]));
+        }
+    }
+    None
+}
+
+/// The kinds of pages that the b-tree of a table with rowids has.
+pub(crate) const INNER_PAGE: u8 = 5;
+pub(crate) const LEAF_PAGE: u8 = 13;
+
 /// Whether a page can have this size.
 fn is_page_size(bytes: u32) -> bool {
     bytes.is_power_of_two() && (512..=65_536).contains(&bytes)

@@ -154,7 +154,7 @@ fn copied(asked: &Asked<'_>, state: State) -> Result<Option<State>> {
         }
         Err(error) => return Err(error),
     };
-    let image = Image::of_copy(main, &state.image);
+    let image = Arc::new(Image::of_copy(main, &state.image));
     Ok(Some(State { image, kept: Kept::Scratch(scratch), ..state }))
 }
 

@@ -47,7 +47,7 @@ impl Recovered {
             .and_then(|header| identity(seen, &header, &position, log, &options.clock))
             .filter(|_| sure);
         State {
-            image,
+            image: Arc::new(image),
             kept: Kept::Still(still),
             position,
             pause: None,
@@ -106,7 +106,7 @@ pub(crate) fn empty(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>
     };
     let still = Still::new(place, &seen);
     Ok(still.check().is_ok().then(|| State {
-        image,
+        image: Arc::new(image),
         kept: Kept::Still(Arc::new(still)),
         position: Position::Log(0),
         pause: None,
@@ -153,7 +153,7 @@ pub(crate) fn hidden(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State
     };
     let still = Still::new(place, &seen);
     Ok(still.check().is_ok().then(|| State {
-        image,
+        image: Arc::new(image),
         kept: Kept::Still(Arc::new(still)),
         position: Position::Unknown,
         pause: None,

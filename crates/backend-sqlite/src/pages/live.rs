@@ -70,7 +70,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
     let notes: Vec<_> = note.into_iter().collect();
     let moment = Arc::new(Moment::of_live(begun.connection, position.clone(), notes.clone()));
     Ok(Some(State {
-        image,
+        image: Arc::new(image),
         moment: asked.want.records().then(|| Arc::clone(&moment)),
         kept: Kept::Transaction(moment),
         position,

@@ -24,7 +24,7 @@
 mod changed;
 mod held;
 mod identity;
-mod image;
+pub(crate) mod image;
 mod left;
 mod live;
 mod rollback;
@@ -118,5 +118,6 @@ pub(crate) fn capture_both(
         Some(moment) => moment,
         None => state.beside(options, context)?,
     };
+    moment.shows(Arc::clone(&state.image));
     Ok((PageSnapshot::new(state, &options.patience, context)?, moment))
 }

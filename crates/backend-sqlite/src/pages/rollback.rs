@@ -92,6 +92,7 @@ pub(crate) fn find(asked: &Asked<'_>, main: &Arc<File>) -> Result<Option<State>>
         }))
     };
     let mode = seen.main.mode;
+    let image = Arc::new(image);
     Ok(Some(State { image, kept, position, pause, notes, identity, mode, moment: given }))
 }
 

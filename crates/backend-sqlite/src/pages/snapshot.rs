@@ -40,7 +40,7 @@ pub struct PageSnapshot {
 /// What is read, and what keeps it as it is.
 #[derive(Debug)]
 struct Pages {
-    image: Image,
+    image: Arc<Image>,
     kept: Kept,
 }
 

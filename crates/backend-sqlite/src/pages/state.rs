@@ -48,7 +48,7 @@ impl Want {
 /// A state of a database, and what keeps it.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) image: Image,
+    pub(crate) image: Arc<Image>,
     pub(crate) kept: Kept,
     pub(crate) position: Position,
     /// How long a writer had to wait for it at most.
@@ -97,11 +97,12 @@ pub(crate) fn records(path: &Path, options: &Options, context: &Context) -> Resu
         Some(moment) => moment,
         None => state.beside(options, context)?,
     };
-    let unusual = state.unusual(context)?;
+    let (unusual, image) = (state.unusual(context)?, Arc::clone(&state.image));
     drop(state);
     let moment = Arc::into_inner(moment).ok_or_else(|| {
         Error::engine(crate::ENGINE, format!("read {}", path.display()))("it is read twice at once")
     })?;
+    moment.shows(image);
     Ok(moment.of_unusual(unusual))
 }
 
@@ -309,7 +310,7 @@ impl State {
             },
             kept => scratch::copy(&self.image, kept, options, context)?,
         };
-        self.image = Image { database, ..Image::of_copy(main, &self.image) };
+        self.image = Arc::new(Image { database, ..Image::of_copy(main, &self.image) });
         self.kept = Kept::Scratch(Arc::clone(&scratch));
         Moment::of_still(&path, None, Some(scratch), position, notes).map(Arc::new)
     }

@@ -242,7 +242,7 @@ fn own_indexes(
     let both = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
     let found = statement.query_map([table.name.as_str()], both)?;
     let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
-    let is_tree = |origin: &str| table.rowid.is_none() && origin == "pk";
+    let is_tree = |origin: &str| matches!(table.key, Key::Primary { .. }) && origin == "pk";
     let others = found.into_iter().filter(|(_, origin)| !is_tree(origin));
     let index = |(name, _): (String, String)| {
         let columns = own_columns(connection, &name, stored)?;

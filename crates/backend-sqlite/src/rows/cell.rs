@@ -1,6 +1,7 @@
 //! Between SQLite's values, a row's columns and a key's.
 
 use rusqlite::Row;
+use rusqlite::functions::Context as Call;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
 use super::encoding::Encoding;
@@ -32,14 +33,28 @@ pub(super) fn read<'row>(
     } else {
         (row.get_ref(first + column)?, false)
     };
-    Ok(match value {
+    Ok(of(value, is_wide_text, encoding))
+}
+
+/// As [`read`], of the columns that a function is called with.
+pub(super) fn argument<'a>(call: &'a Call<'_>, column: usize, encoding: Encoding) -> Cell<'a> {
+    if encoding.is_wide() {
+        let at = 2 * column;
+        of(call.get_raw(at + 1), call.get_raw(at) == ValueRef::Integer(1), encoding)
+    } else {
+        of(call.get_raw(column), false, encoding)
+    }
+}
+
+fn of(value: ValueRef<'_>, is_wide_text: bool, encoding: Encoding) -> Cell<'_> {
+    match value {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(number) => Cell::Integer(number),
         ValueRef::Real(number) => Cell::Real(number),
         ValueRef::Text(text) => Cell::Text(text.into()),
         ValueRef::Blob(bytes) if is_wide_text => wide_text(bytes, encoding),
         ValueRef::Blob(bytes) => Cell::Blob(bytes),
-    })
+    }
 }
 
 /// Text of a database in UTF-16, by its bytes.
@@ -50,7 +65,7 @@ pub(super) fn wide_text(bytes: &[u8], encoding: Encoding) -> Cell<'_> {
     }
 }
 
-/// A column as a collation sees it. None for text in UTF-16 that NOCASE and RTRIM would see changed.
+/// A column as a collation sees it. None for text that is no UTF-16, which NOCASE and RTRIM would see changed.
 pub(super) fn compared<'a>(
     cell: &'a Cell<'_>,
     encoding: Encoding,

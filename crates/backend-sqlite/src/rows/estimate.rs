@@ -44,6 +44,9 @@ impl Stretch {
 
 /// About how many records and bytes a table has.
 pub(super) fn size(connection: &Connection, table: &Table) -> Result<(u64, u64)> {
+    if table.is_apart() {
+        return estimate_keys::size_apart(connection, table);
+    }
     if table.rowid.is_none() {
         return estimate_keys::size(connection, table);
     }
@@ -64,7 +67,8 @@ pub(super) fn splits(
     table: &Table,
     parts: usize,
 ) -> Result<Vec<RecordKey>> {
-    if parts < 2 {
+    // A copy of a table comes as one.
+    if parts < 2 || table.is_apart() {
         return Ok(Vec::new());
     }
     if table.rowid.is_none() {

@@ -1,4 +1,5 @@
-//! About how large a table WITHOUT ROWID is, and where to cut it: by the keys of a few rows.
+//! About how large a table WITHOUT ROWID is, and where to cut it: by the keys of a few rows. And about how large one
+//! is of which no row can be looked for.
 
 use backup_core::Result;
 use backup_core::record::RecordKey;
@@ -7,9 +8,9 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::cell;
 use super::read::{LONGEST_COLUMN, limited, reading};
 use super::seek::{self, Place, Range};
-use super::table::{Table, quoted};
+use super::table::{Finder, Key, Table, quoted};
 use crate::splits::{self, LOOK, Question};
-use crate::tree;
+use crate::tree::{self, Rows};
 
 /// How many rows are gone past to come to a place that SQL names only by one before it.
 const PASSED: u32 = 256;
@@ -19,18 +20,39 @@ const MEASURED: u32 = 64;
 
 /// About how many records and bytes a table has: as if rows were as long as those at both ends.
 pub(super) fn size(connection: &Connection, table: &Table) -> Result<(u64, u64)> {
-    let records = tree::records(connection, &table.name).map_err(reading(table))?;
+    let records = tree::records(connection, &table.name, Rows::Everywhere).map_err(reading(table))?;
+    let start = Place::default();
+    let ends = [seek::ranges(table, &start), seek::ranges_below(table, &start)];
+    let ends = ends.into_iter().flatten().map(|range| range.sql);
+    Ok((records, records.saturating_mul(measured(connection, table, ends)?)))
+}
+
+/// About how many records and bytes a table has of which no row can be looked for.
+pub(super) fn size_apart(connection: &Connection, table: &Table) -> Result<(u64, u64)> {
+    let rows_are = match table.key {
+        Key::Primary { .. } => Rows::Everywhere,
+        Key::Rowid | Key::Copied => Rows::AtLeaves,
+    };
+    let records = tree::records(connection, &table.name, rows_are).map_err(reading(table))?;
+    let bytes = measured(connection, table, [seek::everything(table)].into_iter())?;
+    Ok((records, records.saturating_mul(bytes)))
+}
+
+/// About how many bytes a row has: as many as the first ones of some ranges.
+fn measured(
+    connection: &Connection,
+    table: &Table,
+    ranges: impl Iterator<Item = String>,
+) -> Result<u64> {
     // Lengths are read without what they are of.
     let lengths = table.columns.iter().map(|column| {
         let name = quoted(&column.name);
         format!("coalesce(octet_length({name}), 0)")
     });
     let sum = lengths.collect::<Vec<_>>().join(" + ");
-    let start = Place::default();
-    let ends = [seek::ranges(table, &start), seek::ranges_below(table, &start)];
     let (mut bytes, mut rows) = (0, 0);
-    for range in ends.into_iter().flatten() {
-        let sql = format!("SELECT {sum}{} LIMIT {MEASURED}", range.sql);
+    for range in ranges {
+        let sql = format!("SELECT {sum}{range} LIMIT {MEASURED}");
         let mut statement = connection.prepare(&sql).map_err(reading(table))?;
         let found = statement.query_map([], |row| row.get::<_, i64>(0)).map_err(reading(table))?;
         for length in found {
@@ -38,7 +60,7 @@ pub(super) fn size(connection: &Connection, table: &Table) -> Result<(u64, u64)>
             rows += 1;
         }
     }
-    Ok((records, records.saturating_mul(bytes / rows.max(1))))
+    Ok(bytes / rows.max(1))
 }
 
 /// Keys that cut a table into at most so many ranges of similar size.
@@ -93,7 +115,7 @@ fn find(
     let select = names.collect::<Vec<_>>().join(", ");
     let made = |row: &Row<'_>| {
         let mut key = Vec::new();
-        table.push_key(&mut key, 0, |column| {
+        table.push_key(&mut key, &Finder::Columns, |column| {
             let at = columns.iter().position(|found| *found == column).unwrap_or_default();
             cell::read(row, 0, at, table.encoding).map_err(reading(table))
         })?;

@@ -24,7 +24,7 @@ pub(super) fn notes(
         return Ok(Vec::new());
     }
     let way = match &table.key {
-        Key::Rowid => "NOT INDEXED".to_owned(),
+        Key::Rowid | Key::Copied => "NOT INDEXED".to_owned(),
         Key::Primary { index, .. } => format!("INDEXED BY {}", quoted(index)),
     };
     let rows = count(connection, table, &way).map_err(reading(table))?;
@@ -52,7 +52,7 @@ fn names(connection: &Connection, table: &Table) -> rusqlite::Result<Vec<String>
     let both = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
     let found = statement.query_map([table.name.as_str()], both)?;
     let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
-    let is_tree = |origin: &str| table.rowid.is_none() && origin == "pk";
+    let is_tree = |origin: &str| matches!(table.key, Key::Primary { .. }) && origin == "pk";
     Ok(found.into_iter().filter(|(_, origin)| !is_tree(origin)).map(|(name, _)| name).collect())
 }
 

@@ -9,6 +9,8 @@ const NULL: u8 = 1;
 const NUMBER: u8 = 2;
 const TEXT: u8 = 3;
 const BLOB: u8 = 4;
+/// Text that is no UTF-16, under a collation that would see it changed.
+const RAW_TEXT: u8 = 5;
 
 /// How a text or a blob ends, and how a zero byte within it is written: what goes on sorts after what ends.
 const END: [u8; 2] = [0, 0];
@@ -83,6 +85,13 @@ pub(super) fn push(key: &mut Vec<u8>, part: &Part<'_>, collation: Collation) {
             key.extend(END);
         }
     }
+}
+
+/// Adds text to a key that is no UTF-16, and that its collation would see changed: as it is stored.
+pub(super) fn push_raw(key: &mut Vec<u8>, text: &[u8]) {
+    key.push(RAW_TEXT);
+    push_bytes(key, text.iter().copied());
+    key.extend(END);
 }
 
 /// Adds a rowid to a key.

@@ -7,7 +7,7 @@ use rusqlite::{CachedStatement, Connection, MAIN_DB};
 
 use super::blueprint::{Bare, value_column};
 use super::key;
-use super::table::{Key, Table};
+use super::table::{Finder, Key, Table};
 use super::value::{Cell, Cells, LastBlob};
 use crate::ENGINE;
 
@@ -185,7 +185,7 @@ impl<'c> Loader<'c> {
     fn rowid(&self, key: &[u8]) -> Result<i64> {
         match &self.table.key {
             Key::Rowid => key::rowid(key).ok_or_else(|| self.damaged("its key is no rowid".into())),
-            Key::Primary { .. } => Ok(0),
+            Key::Primary { .. } | Key::Copied => Ok(0),
         }
     }
 
@@ -210,7 +210,7 @@ impl<'c> Loader<'c> {
         made.clear();
         // A column that is not there makes a key that is not this one.
         let cell = |column| Ok(cells.get(column).cloned().unwrap_or(Cell::Null));
-        table.push_key(made, rowid, cell)?;
+        table.push_key(made, &Finder::Columns, cell)?;
         if made == key { Ok(()) } else { Err(self.damaged("its key is another row's".into())) }
     }
 

@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use backup_core::record::{MAX_WHOLE_VALUE, PART_BYTES, Record};
 use backup_core::{Error, Result};
 use rusqlite::blob::Blob;
-use rusqlite::{Connection, MAIN_DB, OptionalExtension, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::cell;
 use super::read::{Batches, reading};
 use super::seek::{self, Place};
-use super::table::{Table, quoted};
+use super::table::{Finder, Table, quoted};
 use super::value::{self, Cell, Entry};
 
 /// The longest column that is read at once when a long row begins, in bytes.
@@ -20,7 +20,7 @@ const SHORT_COLUMN: u64 = 64 << 10;
 /// A row of which a part was given.
 pub(super) struct LongRow {
     key: Vec<u8>,
-    rowid: i64,
+    finder: Finder,
     /// Where the next part begins, and the length of the value.
     offset: u64,
     total: u64,
@@ -40,8 +40,12 @@ enum Segment {
 type OpenColumn<'c> = Option<(usize, Blob<'c>)>;
 
 impl LongRow {
-    /// The first row from a place on.
-    pub(super) fn find(connection: &Connection, table: &Table, place: &Place) -> Result<Self> {
+    /// The first row from a place on. None where SQLite does not find it by its key.
+    pub(super) fn find(
+        connection: &Connection,
+        table: &Table,
+        place: &Place,
+    ) -> Result<Option<Self>> {
         let select = overview(table);
         for range in seek::ranges(table, place) {
             let sql = format!("{select}{} LIMIT 1", range.sql);
@@ -56,22 +60,25 @@ impl LongRow {
         Err(Error::damaged(what, "a row with a long column is there and not there"))
     }
 
-    fn begin(connection: &Connection, table: &Table, row: &Row<'_>) -> Result<Self> {
-        let first = usize::from(table.rowid.is_some());
-        let rowid = if first == 1 { row.get(0).map_err(reading(table))? } else { 0 };
+    fn begin(connection: &Connection, table: &Table, row: &Row<'_>) -> Result<Option<Self>> {
+        let first = usize::from(table.finder().is_some());
+        let finder = table.found_by(row).map_err(reading(table))?;
         let keys = table.key_columns();
         let mut key = Vec::new();
-        table.push_key(&mut key, rowid, |column| {
+        let is_found = table.push_key(&mut key, &finder, |column| {
             let at = keys.iter().position(|found| *found == column).unwrap_or_default();
             cell::read(row, first, at, table.encoding).map_err(reading(table))
         })?;
+        if !is_found {
+            return Ok(None);
+        }
         let kinds = first + keys.len() * if table.encoding.is_wide() { 2 } else { 1 };
-        let mut this = Self { key, rowid, offset: 0, total: 0, segments: VecDeque::new() };
+        let mut this = Self { key, finder, offset: 0, total: 0, segments: VecDeque::new() };
         this.plan(connection, table, |column| {
             let kind: String = row.get(kinds + 2 * column)?;
             Ok((kind, row.get(kinds + 2 * column + 1)?))
         })?;
-        Ok(this)
+        Ok(Some(this))
     }
 
     /// Makes the head of the value, and the plan of what comes behind it.
@@ -164,11 +171,13 @@ impl LongRow {
                     self.segments.pop_front();
                 }
             }
-            Some(Segment::Column { column, length, offset }) if in_pieces(table) => {
+            Some(Segment::Column { column, length, offset })
+                if let Some(rowid) = in_pieces(table, &self.finder) =>
+            {
                 let left = usize::try_from(*length - *offset).unwrap_or(wanted);
                 let (start, taken) = (part.len(), left.min(wanted));
                 part.resize(start + taken, 0);
-                let blob = opened(connection, table, *column, self.rowid, open)?;
+                let blob = opened(connection, table, *column, rowid, open)?;
                 let at = usize::try_from(*offset).unwrap_or(usize::MAX);
                 let into = part.get_mut(start..).unwrap_or_default();
                 blob.read_at_exact(into, at).map_err(reading(table))?;
@@ -203,11 +212,14 @@ impl LongRow {
         let name = table.columns.get(column).map(|column| quoted(&column.name)).unwrap_or_default();
         let select = format!("SELECT {}", cell::selected(&name, table.encoding));
         let read = |row: &Row<'_>| cell::read(row, 0, 0, table.encoding).map(|cell| found(&cell));
-        let answer = if let Some(rowid) = &table.rowid {
-            let from = table.sql_name();
-            let sql = format!("{select} FROM {from} NOT INDEXED WHERE {rowid} = ?");
+        let answer = if let Some(finder) = table.finder() {
+            let sql = format!("{select}{} WHERE {finder} = ?", seek::everything(table));
             let statement = connection.prepare_cached(&sql);
-            statement.and_then(|mut statement| statement.query_row([self.rowid], read).optional())
+            statement.and_then(|mut statement| match &self.finder {
+                Finder::Rowid(rowid) => statement.query_row([rowid], read).optional(),
+                Finder::Key(key) => statement.query_row([key], read).optional(),
+                Finder::Columns => Ok(None),
+            })
         } else {
             let place = Place::of(table, &self.key);
             let range = seek::exactly(table, &place);
@@ -223,9 +235,12 @@ impl LongRow {
     }
 }
 
-/// Whether SQLite gives the columns of a table in pieces.
-fn in_pieces(table: &Table) -> bool {
-    table.rowid.is_some() && !table.is_generated && !table.encoding.is_wide()
+/// The rowid by which SQLite gives the columns of a row in pieces, where it does.
+fn in_pieces(table: &Table, finder: &Finder) -> Option<i64> {
+    match finder {
+        Finder::Rowid(rowid) if !table.is_generated && !table.encoding.is_wide() => Some(*rowid),
+        _ => None,
+    }
 }
 
 fn opened<'a, 'c>(
@@ -237,8 +252,9 @@ fn opened<'a, 'c>(
 ) -> Result<&'a Blob<'c>> {
     if open.as_ref().is_none_or(|(other, _)| *other != column) {
         let name = table.columns.get(column).map(|column| column.name.as_str()).unwrap_or_default();
+        let (schema, stored) = &table.read_from;
         let blob = connection
-            .blob_open(MAIN_DB, table.name.as_str(), name, rowid, true)
+            .blob_open(*schema, stored.as_str(), name, rowid, true)
             .map_err(reading(table))?;
         *open = Some((column, blob));
     }
@@ -257,6 +273,7 @@ fn overview(table: &Table) -> String {
         let name = quoted(&column.name);
         format!("typeof({name}), octet_length({name})")
     });
-    let all: Vec<_> = table.rowid.iter().cloned().chain(keys).chain(kinds).collect();
+    let finder = table.finder().map(str::to_owned);
+    let all: Vec<_> = finder.into_iter().chain(keys).chain(kinds).collect();
     format!("SELECT {}", all.join(", "))
 }

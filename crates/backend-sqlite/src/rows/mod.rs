@@ -9,6 +9,7 @@
 //! let anything in, and the schema is written around them. What of it a restore could not make again is told
 //! by the backup, which makes it in memory first, by the same code.
 
+mod apart;
 mod blueprint;
 mod build;
 mod cell;
@@ -26,6 +27,7 @@ mod long;
 mod read;
 mod records;
 mod restore;
+mod rowids;
 mod schema;
 mod seek;
 mod settings;

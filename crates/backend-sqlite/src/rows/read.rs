@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use backup_core::progress::Context;
 use backup_core::record::{MAX_KEY_BYTES, Record, RecordBatch, parts};
 use backup_core::{Error, Result};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, Row, params_from_iter};
 
+use super::apart;
 use super::cell;
 use super::long::LongRow;
 use super::seek::{self, Place};
@@ -39,6 +41,7 @@ pub(super) struct Reader {
     long: Option<LongRow>,
     batches: Batches,
     is_done: bool,
+    context: Context,
 }
 
 /// Batches being filled.
@@ -72,19 +75,16 @@ enum Ended {
     Batch,
     /// The next row has a long column.
     LongRow,
+    /// The next row cannot be looked for.
+    Apart,
 }
 
 impl Reader {
     /// A scan from a key on, of which any bytes may be given.
-    pub(super) fn new(table: Arc<Table>, from: Option<Vec<u8>>) -> Self {
-        let names = table.columns.iter().map(|column| quoted(&column.name));
-        let columns = names.map(|name| cell::selected(&name, table.encoding));
-        let all: Vec<_> = table.rowid.iter().cloned().chain(columns).collect();
-        // A table of nothing but its rowid has that; one WITHOUT ROWID has a column.
-        let select = format!("SELECT {}", all.join(", "));
+    pub(super) fn new(table: Arc<Table>, from: Option<Vec<u8>>, context: &Context) -> Self {
         Self {
+            select: select(&table),
             table,
-            select,
             from,
             last: None,
             key: Vec::new(),
@@ -92,6 +92,7 @@ impl Reader {
             long: None,
             batches: Batches { full: Vec::new(), open: RecordBatch::new() },
             is_done: false,
+            context: context.clone(),
         }
     }
 
@@ -108,6 +109,7 @@ impl Reader {
                 Ended::Batch => {}
                 Ended::Table => self.is_done = true,
                 Ended::LongRow => self.begin_long(connection)?,
+                Ended::Apart => self.read_copy(connection)?,
             }
         }
         let mut batches = std::mem::take(&mut self.batches.full);
@@ -134,7 +136,8 @@ impl Reader {
             let mut rows = statement.query(params_from_iter(range.parameters)).map_err(failed)?;
             loop {
                 match rows.next() {
-                    Ok(Some(row)) => self.push(row)?,
+                    Ok(Some(row)) if self.push(row)? => {}
+                    Ok(Some(_)) => return Ok(Ended::Apart),
                     Ok(None) => break,
                     Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig) => {
                         return Ok(Ended::LongRow);
@@ -149,19 +152,19 @@ impl Reader {
         Ok(Ended::Table)
     }
 
-    fn push(&mut self, row: &Row<'_>) -> Result<()> {
+    /// Takes a row. False for one that cannot be looked for.
+    fn push(&mut self, row: &Row<'_>) -> Result<bool> {
         let table = &*self.table;
-        let rowid = match &table.rowid {
-            Some(_) => row.get(0).map_err(reading(table))?,
-            None => 0,
-        };
-        let first = usize::from(table.rowid.is_some());
+        let finder = table.found_by(row).map_err(reading(table))?;
+        let first = usize::from(table.finder().is_some());
         let cell = |column| cell::read(row, first, column, table.encoding).map_err(reading(table));
         self.key.clear();
-        table.push_key(&mut self.key, rowid, cell)?;
+        if !table.push_key(&mut self.key, &finder, cell)? {
+            return Ok(false);
+        }
         advance(table, &mut self.last, &self.key)?;
         if is_below(&self.key, self.from.as_deref()) {
-            return Ok(());
+            return Ok(true);
         }
         self.value.begin(table.value_columns());
         for column in 0..table.columns.len() {
@@ -171,16 +174,35 @@ impl Reader {
         for part in parts(&[], &self.key, value) {
             self.batches.push(part)?;
         }
+        Ok(true)
+    }
+
+    /// Goes on in the copy of a table of which no row can be looked for.
+    fn read_copy(&mut self, connection: &Connection) -> Result<()> {
+        self.table = apart::copied(connection, &self.table, None, &self.context)?;
+        self.select = select(&self.table);
         Ok(())
     }
 
     /// Goes on with the row after the last one, which has a long column.
     fn begin_long(&mut self, connection: &Connection) -> Result<()> {
-        let row = LongRow::find(connection, &self.table, &self.place())?;
+        let Some(row) = LongRow::find(connection, &self.table, &self.place())? else {
+            return self.read_copy(connection);
+        };
         advance(&self.table, &mut self.last, row.key())?;
         self.long = (!is_below(row.key(), self.from.as_deref())).then_some(row);
         Ok(())
     }
+}
+
+/// What is asked for of each row.
+fn select(table: &Table) -> String {
+    let names = table.columns.iter().map(|column| quoted(&column.name));
+    let columns = names.map(|name| cell::selected(&name, table.encoding));
+    let finder = table.finder().map(str::to_owned);
+    // A table of nothing but its rowid has that; one WITHOUT ROWID has a column.
+    let all: Vec<_> = finder.into_iter().chain(columns).collect();
+    format!("SELECT {}", all.join(", "))
 }
 
 fn is_below(key: &[u8], from: Option<&[u8]>) -> bool {

@@ -12,10 +12,12 @@ use backup_core::{Error, Records, Result, thread};
 use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 
+use super::apart;
 use super::build;
 use super::estimate;
 use super::indexes;
 use super::read::Reader;
+use super::rowids::Pages;
 use super::schema::{Object, Schema};
 use super::settings::{SCHEMA, Settings};
 use super::statement::Kind;
@@ -94,6 +96,7 @@ impl RowRecords {
             let encoding = schema.pragmas.encoding;
             let (table, info) = moment.with(|connection| {
                 let table = Table::read(connection, &object.name, !without_rowid, encoding)?;
+                apart::stand_in(connection, &table)?;
                 let info = info(connection, &table, object)?;
                 Ok((table, info))
             })?;
@@ -159,8 +162,9 @@ impl Records for RowRecords {
             return stream::empty().boxed();
         }
         let moment = Arc::clone(&self.moment);
-        let mut reader = Reader::new(table, from.map(|from| from.key.clone()));
+        let from = from.map(|from| from.key.clone());
         thread::stream("sqlite rows", AHEAD, move |batches| {
+            let mut reader = Reader::new(ready(&moment, table, &context)?, from, &context);
             loop {
                 context.check()?;
                 // Handed over when the connection is free again: whoever waits may read another table.
@@ -172,6 +176,14 @@ impl Records for RowRecords {
             }
         })
     }
+}
+
+/// The table that rows are read from: a copy, where none of them can be looked for.
+fn ready(moment: &Moment, table: Arc<Table>, context: &Context) -> Result<Arc<Table>> {
+    if !table.is_apart() {
+        return Ok(table);
+    }
+    moment.with(|connection| apart::copied(connection, &table, Pages::of(moment), context))
 }
 
 fn unread(table: &Object) -> Error {

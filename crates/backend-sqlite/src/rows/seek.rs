@@ -24,6 +24,8 @@ impl Place {
         match &table.key {
             Key::Rowid => place.of_rowid(key),
             Key::Primary { parts, .. } => place.of_columns(table, parts, key),
+            Key::Copied if key.is_empty() => {}
+            Key::Copied => place.parts.push(Part::Blob(key.to_vec().into())),
         }
         place
     }
@@ -118,6 +120,11 @@ pub(super) fn ranges_below<'a>(table: &Table, place: &'a Place) -> Vec<Range<'a>
     (0..=last).rev().map(range).collect()
 }
 
+/// What comes behind what is selected of all rows, in the order of the table's own tree.
+pub(super) fn everything(table: &Table) -> String {
+    Builder::new(table).sql
+}
+
 /// The one row, or none, at a whole key of a table WITHOUT ROWID.
 pub(super) fn exactly<'a>(table: &Table, place: &'a Place) -> Range<'a> {
     let mut builder = Builder::new(table);
@@ -129,8 +136,8 @@ pub(super) fn exactly<'a>(table: &Table, place: &'a Place) -> Range<'a> {
 
 fn terms(table: &Table) -> Vec<Term> {
     let Key::Primary { parts, .. } = &table.key else {
-        let rowid = table.rowid.clone();
-        return rowid.map(|sql| Term { sql, collation: Collation::Binary }).into_iter().collect();
+        let finder = table.finder().map(str::to_owned);
+        return finder.map(|sql| Term { sql, collation: Collation::Binary }).into_iter().collect();
     };
     let column = |part: &KeyColumn| {
         let name = quoted(&table.columns.get(part.column)?.name);
@@ -155,6 +162,8 @@ impl<'a> Builder<'a> {
         let way = match &table.key {
             Key::Rowid => "NOT INDEXED".to_owned(),
             Key::Primary { index, .. } => format!("INDEXED BY {}", quoted(index)),
+            // It has no other index.
+            Key::Copied => String::new(),
         };
         let sql = format!(" FROM {} {way}", table.sql_name());
         Self { encoding: table.encoding, sql, conditions: 0, parameters: Vec::new() }

@@ -1,9 +1,10 @@
 //! A table as a database of records: its columns, and what its rows are found by.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 use backup_core::{Error, Result};
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use super::cell;
 use super::encoding::Encoding;
@@ -16,9 +17,13 @@ use crate::ENGINE;
 pub(super) struct Table {
     /// Its name.
     pub(super) name: String,
+    /// The schema that it is read from, and its name there.
+    pub(super) read_from: (&'static str, String),
+    /// The copy that it is read from, once that was made.
+    pub(super) copy: Arc<OnceLock<Arc<Table>>>,
     /// The encoding of its database.
     pub(super) encoding: Encoding,
-    /// What SQL calls its rowid; none WITHOUT ROWID.
+    /// What SQL calls its rowid; none WITHOUT ROWID, and where it has no name.
     pub(super) rowid: Option<String>,
     /// The columns that a value holds: those that are stored, but for the one that is the rowid. One that is
     /// computed when a row is written is stored.
@@ -49,7 +54,20 @@ pub(super) enum Key {
         index: String,
         /// The columns.
         parts: Vec<KeyColumn>,
+        /// The collations among theirs that only its program has.
+        foreign: Vec<String>,
     },
+    /// The key of its record, which is a column of a copy.
+    Copied,
+}
+
+/// What finds a row, beside the columns of its value.
+#[derive(Debug)]
+pub(super) enum Finder {
+    Rowid(i64),
+    Key(Vec<u8>),
+    /// They alone.
+    Columns,
 }
 
 /// A column of a primary key.
@@ -57,7 +75,7 @@ pub(super) enum Key {
 pub(super) struct KeyColumn {
     /// Its index in [`Table::columns`].
     pub(super) column: usize,
-    /// How its text is compared.
+    /// How its text is compared in the keys of records: as BINARY does where only its program knows.
     pub(super) collation: Collation,
     /// Whether the tree has it from the last to the first.
     pub(super) is_descending: bool,
@@ -140,7 +158,7 @@ impl Table {
         let rowid = match (has_rowid, alias) {
             (false, _) => None,
             (true, Some(alias)) => Some(quoted(&alias.column.name)),
-            (true, None) => Some(free_rowid(name, &found)?.to_owned()),
+            (true, None) => free_rowid(&found).map(str::to_owned),
         };
         let alias = alias.map(|alias| alias.column.name.clone());
         let is_generated = found.iter().any(|column| column.is_generated);
@@ -154,7 +172,59 @@ impl Table {
             None => Key::Rowid,
             Some(index) => primary_key(connection, name, index, &columns)?,
         };
-        Ok(Self { name: name.to_owned(), encoding, rowid, columns, key, is_generated })
+        let (name, copy) = (name.to_owned(), Arc::default());
+        let read_from = ("main", name.clone());
+        Ok(Self { name, read_from, copy, encoding, rowid, columns, key, is_generated })
+    }
+
+    /// Whether no row of it can be looked for, whatever its key holds.
+    pub(super) fn is_apart(&self) -> bool {
+        match &self.key {
+            Key::Rowid => self.rowid.is_none(),
+            Key::Primary { foreign, .. } => !foreign.is_empty(),
+            Key::Copied => false,
+        }
+    }
+
+    /// The table that its rows are copied into to be read: it has their keys, and columns that change nothing.
+    pub(super) fn apart(&self) -> Self {
+        let (rowid, key) = match self.key {
+            Key::Rowid => (Some(quoted("id")), Key::Rowid),
+            Key::Primary { .. } | Key::Copied => (None, Key::Copied),
+        };
+        let column = |number: usize| Column {
+            name: format!("v{number}"),
+            affinity: Affinity::None,
+            is_real: false,
+        };
+        Self {
+            name: self.name.clone(),
+            read_from: ("temp", format!("keepsum rows of {}", self.name)),
+            copy: Arc::default(),
+            encoding: self.encoding,
+            rowid,
+            columns: (0..self.columns.len()).map(column).collect(),
+            key,
+            is_generated: false,
+        }
+    }
+
+    /// What is asked for before the columns, where they alone do not find a row.
+    pub(super) fn finder(&self) -> Option<&str> {
+        match &self.key {
+            Key::Rowid => self.rowid.as_deref(),
+            Key::Primary { .. } => None,
+            Key::Copied => Some("\"key\""),
+        }
+    }
+
+    /// Reads what was asked for by [`finder`](Self::finder).
+    pub(super) fn found_by(&self, row: &Row<'_>) -> rusqlite::Result<Finder> {
+        match &self.key {
+            Key::Rowid => row.get(0).map(Finder::Rowid),
+            Key::Primary { .. } => Ok(Finder::Columns),
+            Key::Copied => row.get(0).map(Finder::Key),
+        }
     }
 
     /// The number of columns of a value.
@@ -164,7 +234,8 @@ impl Table {
 
     /// Its name as it stands in SQL.
     pub(super) fn sql_name(&self) -> String {
-        format!("\"main\".{}", quoted(&self.name))
+        let (schema, name) = &self.read_from;
+        format!("\"{schema}\".{}", quoted(name))
     }
 
     /// The columns of the key, each once, by their index in [`columns`](Self::columns); none for a rowid.
@@ -183,7 +254,7 @@ impl Table {
     /// What its settings say of the key.
     pub(super) fn key_line(&self) -> String {
         match &self.key {
-            Key::Rowid => "rowid".to_owned(),
+            Key::Rowid | Key::Copied => "rowid".to_owned(),
             Key::Primary { parts, .. } => {
                 let mut line = "primary".to_owned();
                 for part in parts {
@@ -195,42 +266,42 @@ impl Table {
         }
     }
 
-    /// Makes the key of a row.
+    /// Makes the key of a row. Gives whether SQLite finds the row by it: not where a column of it has NULL, or what
+    /// the column's type or collation would change.
     pub(super) fn push_key<'a>(
         &self,
         into: &mut Vec<u8>,
-        rowid: i64,
+        finder: &Finder,
         cell: impl Fn(usize) -> Result<Cell<'a>>,
-    ) -> Result<()> {
-        let Key::Primary { parts, .. } = &self.key else {
-            key::push_rowid(into, rowid);
-            return Ok(());
-        };
+    ) -> Result<bool> {
+        match finder {
+            Finder::Rowid(rowid) => key::push_rowid(into, *rowid),
+            Finder::Key(key) => into.extend_from_slice(key),
+            Finder::Columns => {}
+        }
+        let Key::Primary { parts, .. } = &self.key else { return Ok(true) };
+        let mut is_found = true;
         for part in parts {
             let cell = cell(part.column)?;
-            let compared = cell::compared(&cell, self.encoding, part.collation)
-                .ok_or_else(|| self.has_odd_key())?;
-            let is_kept =
-                self.columns.get(part.column).is_some_and(|at| at.affinity.keeps(&compared));
-            // SQLite lets no NULL into such a key, so none could come back.
-            if !is_kept || compared == Part::Null {
-                return Err(self.has_odd_key());
+            match cell::compared(&cell, self.encoding, part.collation) {
+                Some(compared) => {
+                    is_found &= compared != Part::Null && self.key_keeps(*part, &compared);
+                    key::push(into, &compared, part.collation);
+                }
+                None => {
+                    is_found = false;
+                    if let Cell::RawText(bytes) = cell {
+                        key::push_raw(into, bytes);
+                    }
+                }
             }
-            key::push(into, &compared, part.collation);
         }
-        Ok(())
+        Ok(is_found)
     }
 
     /// Whether a column of the key keeps such a value as it is.
     pub(super) fn key_keeps(&self, part: KeyColumn, value: &Part<'_>) -> bool {
         self.columns.get(part.column).is_some_and(|column| column.affinity.keeps(value))
-    }
-
-    fn has_odd_key(&self) -> Error {
-        Error::unsupported(
-            format!("reading rows of table {:?}", self.name),
-            "its primary key holds a value that its column's type or collation would change; back up the files (--files)",
-        )
     }
 }
 
@@ -266,15 +337,10 @@ fn primary_index(connection: &Connection, table: &str) -> rusqlite::Result<Optio
 }
 
 /// A name of the rowid that no column has taken.
-fn free_rowid(table: &str, columns: &[Found]) -> Result<&'static str> {
+fn free_rowid(columns: &[Found]) -> Option<&'static str> {
     let taken: BTreeSet<_> =
         columns.iter().map(|found| found.column.name.to_ascii_lowercase()).collect();
-    ["_rowid_", "rowid", "oid"].into_iter().find(|name| !taken.contains(*name)).ok_or_else(|| {
-        Error::unsupported(
-            format!("reading rows of table {table:?}"),
-            "its columns have taken all three names of the rowid; back up the files (--files)",
-        )
-    })
+    ["_rowid_", "rowid", "oid"].into_iter().find(|name| !taken.contains(*name))
 }
 
 fn primary_key(
@@ -283,26 +349,24 @@ fn primary_key(
     index: String,
     columns: &[Column],
 ) -> Result<Key> {
-    let mut parts = Vec::new();
+    let (mut parts, mut foreign) = (Vec::new(), Vec::new());
     for (name, collation, is_descending) in
         index_columns(connection, &index).map_err(looking(table))?
     {
         let column = columns.iter().position(|column| column.name == name);
-        let collation = Collation::named(&collation).ok_or_else(|| {
-            Error::unsupported(
-                format!("reading rows of table {table:?}"),
-                format!(
-                    "its primary key is sorted by the collation {collation:?}, which only its own program has; back up the files (--files)"
-                ),
-            )
-        })?;
         let column = column.ok_or_else(|| {
             let what = format!("the primary key of table {table:?}");
             Error::damaged(what, format!("it names a column {name:?} that is not stored"))
         })?;
-        parts.push(KeyColumn { column, collation, is_descending });
+        let known = Collation::named(&collation);
+        parts.push(KeyColumn {
+            column,
+            collation: known.unwrap_or(Collation::Binary),
+            is_descending,
+        });
+        foreign.extend(known.is_none().then_some(collation));
     }
-    Ok(Key::Primary { index, parts })
+    Ok(Key::Primary { index, parts, foreign })
 }
 
 fn index_columns(

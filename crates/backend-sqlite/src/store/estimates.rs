@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::failure::failed;
 use super::table::Table;
-use crate::tree;
+use crate::tree::{self, Rows};
 
 /// How many records are looked at for their length, at each end of the database.
 const LOOK: u32 = 100;
@@ -21,7 +21,7 @@ pub(super) struct Estimate {
 /// Estimates a database: as if its records were as long as those at both ends.
 pub(super) fn estimate(connection: &Connection, table: &Table) -> Result<Estimate> {
     let id = table.id();
-    let records = tree::records(connection, &format!("records_{id}"))
+    let records = tree::records(connection, &format!("records_{id}"), Rows::Everywhere)
         .map_err(failed("look at", table.what()))?;
     let length = "length(root_key) + length(key) + coalesce(length, length(value)) AS bytes";
     let mean = format!(

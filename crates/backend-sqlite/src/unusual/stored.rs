@@ -8,15 +8,11 @@ use std::collections::HashSet;
 
 use backup_core::Result;
 
-use crate::file::be32;
 use crate::file::header::HEADER_BYTES;
+use crate::file::{INNER_PAGE as INNER, LEAF_PAGE as LEAF, be16, be32, varint};
 
 /// How much of a schema is read: there are none near it, but of damage.
 const MOST_BYTES: usize = 64 << 20;
-
-/// The kinds of pages that a table's b-tree has.
-const INNER: u8 = 5;
-const LEAF: u8 = 13;
 
 /// A row of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,26 +199,6 @@ fn record(payload: &[u8], encoding: TextEncoding) -> Option<Stored> {
     }
     let [kind, name, table, _root, sql] = columns;
     Some(Stored { kind: kind?, name: name?, table: table?, sql })
-}
-
-/// A number of 1 to 9 bytes, and what follows it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0_u64;
-    for (at, byte) in bytes.iter().enumerate().take(9) {
-        if at == 8 {
-            return Some((number << 8 | u64::from(*byte), &bytes[9..]));
-        }
-        number = number << 7 | u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            return Some((number, &bytes[at + 1..]));
-        }
-    }
-    None
-}
-
-fn be16(bytes: &[u8], at: usize) -> u16 {
-    let two = bytes.get(at..at + 2).and_then(|two| two.try_into().ok());
-    u16::from_be_bytes(two.unwrap_or_default())
 }
 
 #[cfg(test)]
