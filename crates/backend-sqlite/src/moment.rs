@@ -96,7 +96,17 @@ impl Moment {
         let connection = Mutex::new(connection);
         let unusual = Vec::new();
         let (still, image) = (None, OnceLock::new());
-        Self { connection, position, notes, unusual, still, is_wal, reserved, image, _scratch: None }
+        Self {
+            connection,
+            position,
+            notes,
+            unusual,
+            still,
+            is_wal,
+            reserved,
+            image,
+            _scratch: None,
+        }
     }
 
     /// The state of a database that was built and lies where nobody else looks. No descriptor of it is kept

@@ -131,8 +131,10 @@ fn rowids(connection: &Connection, table: &Table, pages: Option<Pages>) -> Resul
             "its columns have taken all three names of the rowid, and its pages are not known; back up the files (--files)",
         )
     })?;
-    let sql = "SELECT rootpage FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
-    let root = connection.query_row(sql, [&table.name], |row| row.get(0)).map_err(reading(table))?;
+    let sql =
+        "SELECT rootpage FROM main.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE";
+    let root =
+        connection.query_row(sql, [&table.name], |row| row.get(0)).map_err(reading(table))?;
     Ok(Rowids::new(pages, &table.name, root))
 }
 

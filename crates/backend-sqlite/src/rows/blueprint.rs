@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 
 use super::encoding::Encoding;
 use super::key::Collation;
-use super::table::{Key, Table, quoted};
+use super::table::{Key, KeyColumn, Table, quoted, value_column};
 use crate::ENGINE;
 
 /// A database of statements, which no row was ever put into.
@@ -30,8 +30,9 @@ pub(super) struct Blueprint {
 pub(super) struct Bare {
     /// The table as its records see it.
     pub(super) table: Table,
-    /// What is between the parentheses of the statement that makes it, and what comes behind them.
-    body: String,
+    /// The columns in the statement that makes it, and what comes behind them.
+    columns: String,
+    behind: String,
     /// What SQL calls its rowid, where it has one.
     pub(super) rowid: Option<&'static str>,
     /// The indexes that the original table makes by itself.
@@ -52,11 +53,6 @@ pub(super) struct OwnIndex {
 
 /// What the bare table calls the column that is its rowid.
 const ALIAS: &str = "\"id\"";
-
-/// What the bare table calls a column of the values.
-pub(super) fn value_column(column: usize) -> String {
-    format!("v{column}")
-}
 
 impl Blueprint {
     /// Reads statements of tables, each with the table's name.
@@ -91,14 +87,14 @@ impl Blueprint {
             .and_then(|stored| Ok((own_indexes(&self.connection, &table, &stored)?, stored)));
         let (own, stored) =
             looked.map_err(Error::engine(ENGINE, format!("look at table {name:?}")))?;
-        let body = body(&table, &stored);
+        let (columns, behind) = body(&table, &stored);
         let has_alias = stored.iter().any(|stored| matches!(stored.is, Is::Rowid));
         let rowid = match (without_rowid, has_alias) {
             (true, _) => None,
             (false, true) => Some(ALIAS),
             (false, false) => Some("rowid"),
         };
-        Ok(Bare { table, body, rowid, own })
+        Ok(Bare { table, columns, behind, rowid, own })
     }
 
     /// Whether SQLite takes the statement of a table, alone.
@@ -114,7 +110,20 @@ impl Blueprint {
 impl Bare {
     /// The statement that makes it under a name.
     pub(super) fn statement(&self, name: &str) -> String {
-        format!("CREATE TABLE {}{}", quoted(name), self.body)
+        format!("CREATE TABLE {}({}{}", quoted(name), self.columns, self.behind)
+    }
+
+    /// As [`statement`](Self::statement), with one column more behind the others.
+    pub(super) fn statement_with(&self, name: &str, column: &str) -> String {
+        format!("CREATE TABLE {}({}, {column}{}", quoted(name), self.columns, self.behind)
+    }
+
+    /// A collation that is not here, of a table that is sorted by it.
+    pub(super) fn foreign(&self) -> Option<&str> {
+        match &self.table.key {
+            Key::Primary { foreign, .. } => foreign.first().map(String::as_str),
+            Key::Rowid | Key::Copied => None,
+        }
     }
 
     /// One of its columns, as SQL. There is no table without any.
@@ -213,21 +222,16 @@ impl Stored {
     }
 }
 
-/// What stands behind the name in the statement of the bare table.
-fn body(table: &Table, stored: &[Stored]) -> String {
+/// The columns in the statement of the bare table, and what stands behind them.
+fn body(table: &Table, stored: &[Stored]) -> (String, String) {
     let column = |stored: &Stored| match stored.is {
         Is::Rowid => format!("{ALIAS} INTEGER PRIMARY KEY"),
         Is::Value(_) => stored.sql(),
     };
     let columns = stored.iter().map(column).collect::<Vec<_>>().join(", ");
-    let Key::Primary { parts, .. } = &table.key else { return format!("({columns})") };
-    let part = |part: &super::table::KeyColumn| {
-        let (name, collation) = (quoted(&value_column(part.column)), part.collation.name());
-        let direction = if part.is_descending { " DESC" } else { "" };
-        format!("{name} COLLATE {collation}{direction}")
-    };
-    let key = parts.iter().map(part).collect::<Vec<_>>().join(", ");
-    format!("({columns}, PRIMARY KEY({key})) WITHOUT ROWID")
+    let Key::Primary { parts, .. } = &table.key else { return (columns, ")".to_owned()) };
+    let key = parts.iter().map(KeyColumn::sql).collect::<Vec<_>>().join(", ");
+    (columns, format!(", PRIMARY KEY({key})) WITHOUT ROWID"))
 }
 
 /// The indexes that a table makes by itself, but for the one that it is.
@@ -254,7 +258,8 @@ fn own_indexes(
 
 /// A collation of an index that this SQLite does not have. Its own list has every name that a schema says.
 fn foreign_collation(connection: &Connection, index: &str) -> rusqlite::Result<Option<String>> {
-    let sql = r#"SELECT coll FROM pragma_index_xinfo(?1, 'main') WHERE "key""#;
+    // WITHOUT ROWID, it has the columns of the primary key behind its own.
+    let sql = "SELECT coll FROM pragma_index_xinfo(?1, 'main')";
     let mut statement = connection.prepare_cached(sql)?;
     let names = statement.query_map([index], |row| row.get::<_, String>(0))?;
     let names = names.collect::<rusqlite::Result<Vec<_>>>()?;

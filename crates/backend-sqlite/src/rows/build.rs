@@ -7,12 +7,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use backup_core::progress::Context;
 use backup_core::{Error, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use super::blueprint::{self, Bare, Blueprint, OwnIndex};
+use super::blueprint::{self, Bare, OwnIndex};
 use super::encoding::Encoding;
 use super::schema::Object;
 use super::settings::Pragmas;
@@ -133,7 +132,7 @@ impl Build {
 
     /// Makes an object and takes it out of the schema table. SQLite knows it as long as it does not read the
     /// schema again.
-    fn made(&self, name: &str, statement: &str) -> rusqlite::Result<i64> {
+    pub(super) fn made(&self, name: &str, statement: &str) -> rusqlite::Result<i64> {
         self.connection.execute_batch(statement)?;
         self.taken_out(name)
     }
@@ -252,149 +251,8 @@ fn making(kind: Kind, name: &str) -> impl FnOnce(rusqlite::Error) -> Error + use
     move |error| Error::engine(ENGINE, format!("make the {} {name:?}", kind.word()))(error)
 }
 
-/// Tables with their rows, before any of the schema is written.
-pub(super) struct Filled<'a> {
-    placed: Vec<Placed<'a>>,
-    /// Indexes of columns that are computed at each reading.
-    late: Vec<OwnIndex>,
-    /// Indexes that stay empty, each with its collation that is not here.
-    empty: Vec<(&'a Object, String)>,
-}
-
-impl<'a> Filled<'a> {
-    pub(super) fn new() -> Self {
-        Self { placed: Vec::new(), late: Vec::new(), empty: Vec::new() }
-    }
-
-    /// Adds the table of this number, with the indexes that it makes by itself.
-    pub(super) fn add(
-        &mut self,
-        build: &Build,
-        table: &'a Object,
-        (number, root): (usize, i64),
-        bare: &Bare,
-        own_objects: &HashMap<&str, &'a Object>,
-    ) -> Result<()> {
-        self.placed.push(Placed { object: table, root });
-        for (place, own) in bare.own.iter().enumerate() {
-            let Some(object) = own_objects.get(own.name.as_str()) else { continue };
-            let root = build.own_index(number, place, bare, own)?;
-            self.placed.push(Placed { object, root });
-            match &own.foreign {
-                Some(collation) => self.empty.push((object, collation.clone())),
-                None if own.columns.is_none() => self.late.push(own.clone()),
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The indexes that stay empty, each with the reason.
-    pub(super) fn empty(&self) -> impl Iterator<Item = (&'a Object, String)> {
-        self.empty.iter().map(|(object, collation)| {
-            let why = format!(
-                "its collation {collation:?} is not here; it is empty until a program that has the collation runs REINDEX"
-            );
-            (*object, why)
-        })
-    }
-
-    /// Gives the tables the statements that they are to have. What is placed is given back, to be written again
-    /// with all else.
-    pub(super) fn write(self, build: &Build) -> Result<Vec<Placed<'a>>> {
-        build.write(&self.placed)?;
-        build.empty()?;
-        self.late.iter().try_for_each(|own| build.fill(own))?;
-        Ok(self.placed)
-    }
-}
-
 /// The indexes that tables make by themselves, by their names.
 pub(super) fn own_objects(objects: &[Object]) -> HashMap<&str, &Object> {
     let own = objects.iter().filter(|object| object.kind == Kind::OwnIndex);
     own.map(|object| (object.name.as_str(), object)).collect()
-}
-
-/// Makes a schema in memory, without rows. Notes say what a restore could not make again.
-///
-/// # Errors
-/// [`Error::Unsupported`] for a table whose rows a restore could not bring back.
-pub(super) fn rehearse(
-    objects: &[Object],
-    pragmas: &Pragmas,
-    context: &Context,
-) -> Result<Vec<String>> {
-    let of = |kind| objects.iter().filter(move |object| object.kind == kind);
-    let tables: Vec<_> = of(Kind::Table).collect();
-    let statements = tables.iter().map(|table| (table.name.as_str(), table.sql.as_str()));
-    let blueprint = Blueprint::of(pragmas.encoding, statements)?;
-    let mut indexes: HashMap<String, Vec<&Object>> = HashMap::new();
-    for index in of(Kind::Index) {
-        indexes.entry(index.table.to_ascii_lowercase()).or_default().push(index);
-    }
-    let own = own_objects(objects);
-    let mut notes = Vec::new();
-    for some in tables.chunks(KNOWN) {
-        context.check()?;
-        let build = Build::memory(pragmas.encoding)?;
-        let mut filled = Filled::new();
-        for (number, table) in some.iter().copied().enumerate() {
-            let bare = blueprint.bare(&table.name).map_err(|error| refused(table, error))?;
-            let root = build.bare(number, &bare).map_err(|error| refused(table, error))?;
-            let added = filled.add(&build, table, (number, root), &bare, &own);
-            added.map_err(|error| refused(table, error))?;
-        }
-        notes.extend(filled.empty().map(|(index, why)| stays_empty(index, &why)));
-        filled.write(&build).map_err(|error| refused(some[0], error))?;
-        let theirs =
-            some.iter().filter_map(|table| indexes.remove(&table.name.to_ascii_lowercase()));
-        for index in theirs.flatten() {
-            if let Err(NoIndex::Refused(why)) = build.index(index) {
-                notes.push(left_out(index, &why));
-            }
-        }
-    }
-    notes.extend(
-        indexes
-            .into_values()
-            .flatten()
-            .map(|index| left_out(index, "it names a table that is not there")),
-    );
-    let of_modules: Vec<_> = of(Kind::VirtualTable).collect();
-    let missing = Build::memory(pragmas.encoding)?.missing_modules(&of_modules)?;
-    let note = |(table, module): (String, String)| {
-        format!(
-            "the virtual table {table:?} is of the module {module:?}, which is not here: its statement and the tables it keeps are read as they are"
-        )
-    };
-    notes.extend(missing.into_iter().map(note));
-    Ok(notes)
-}
-
-fn left_out(index: &Object, why: &str) -> String {
-    let Object { name, table, .. } = index;
-    format!(
-        "the index {name:?} of table {table:?} cannot be made here ({why}): a restore of these records leaves it out"
-    )
-}
-
-/// What is said of an index that a table makes by itself, and that no restore can fill.
-pub(super) fn stays_empty(index: &Object, why: &str) -> String {
-    let Object { name, table, .. } = index;
-    format!(
-        "the index {name:?} of table {table:?} cannot be filled by a restore of these records: {why}"
-    )
-}
-
-/// The refusal of a table that a restore could not make, which says what can be done.
-fn refused(table: &Object, error: Error) -> Error {
-    if matches!(error, Error::Unsupported { .. }) {
-        return error;
-    }
-    let said = match std::error::Error::source(&error) {
-        Some(source) => source.to_string(),
-        None => error.to_string(),
-    };
-    let what = format!("making the table {:?} again", table.name);
-    Error::unsupported(what, format!("SQLite says: {said}; back up the files (--files)"))
 }

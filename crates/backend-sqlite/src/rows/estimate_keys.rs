@@ -20,7 +20,8 @@ const MEASURED: u32 = 64;
 
 /// About how many records and bytes a table has: as if rows were as long as those at both ends.
 pub(super) fn size(connection: &Connection, table: &Table) -> Result<(u64, u64)> {
-    let records = tree::records(connection, &table.name, Rows::Everywhere).map_err(reading(table))?;
+    let records =
+        tree::records(connection, &table.name, Rows::Everywhere).map_err(reading(table))?;
     let start = Place::default();
     let ends = [seek::ranges(table, &start), seek::ranges_below(table, &start)];
     let ends = ends.into_iter().flatten().map(|range| range.sql);

@@ -8,7 +8,9 @@ use backup_core::target::NotCarried;
 use backup_core::{Error, Result};
 
 use super::blueprint::Bare;
-use super::build::{self, Build, Filled, NoIndex, Placed};
+use super::build::{self, Build, NoIndex, Placed};
+use super::filled::{Filled, Unsorted};
+use super::nulls;
 use super::schema::{Object, object_batch};
 use super::settings::Pragmas;
 use super::statement::{self, Kind};
@@ -96,6 +98,9 @@ pub(super) fn finish(
     context: &Context,
 ) -> Result<Finished> {
     let mut finished = Finished::default();
+    for made in plan.tables.values() {
+        nulls::put_back(&build, made.number, made.root, &made.bare)?;
+    }
     if let Some(database) = plan.schema {
         plan.check()?;
         schema(&build, plan, database, context, &mut finished)?;
@@ -124,12 +129,12 @@ fn schema(
     finished: &mut Finished,
 ) -> Result<()> {
     let mut not_carried = |object: &Object, lack: Lack| {
-        let (batches, why) = match lack {
-            Lack::Absent(why) => (object_batch(object)?, why),
-            Lack::Empty(why) => (Vec::new(), why),
+        let (batches, kind, why) = match lack {
+            Lack::Absent(why) => (object_batch(object)?, object.kind.word(), why),
+            Lack::Unsorted(kind, why) => (Vec::new(), kind, why),
         };
         let records = batches.into_iter().map(|batch| (database, batch)).collect();
-        let (kind, name) = (object.kind.word().to_owned(), object.name.clone());
+        let (kind, name) = (kind.to_owned(), object.name.clone());
         finished.not_carried.push(NotCarried { kind, name, why, records });
         Ok::<_, Error>(())
     };
@@ -164,8 +169,8 @@ type Without<'f> = &'f mut dyn FnMut(&Object, Lack) -> Result<()>;
 enum Lack {
     /// It is not there.
     Absent(String),
-    /// It is there, and has no entries.
-    Empty(String),
+    /// It is there, and has no entries, or its own ones in another order: what it is, and why.
+    Unsorted(&'static str, String),
 }
 
 impl<T: Into<String>> From<T> for Lack {
@@ -205,9 +210,11 @@ fn tables_and_indexes<'p>(
     let mut placed = Vec::new();
     for some in tables.chunks(build::KNOWN) {
         context.check()?;
-        let (here, empty) = filled(build, some, &own)?;
+        let (here, unsorted) = filled(build, some, &own)?;
         placed.extend(here);
-        empty.into_iter().try_for_each(|(index, why)| not_carried(index, Lack::Empty(why)))?;
+        for one in unsorted {
+            not_carried(one.object, Lack::Unsorted(one.kind(), one.why()))?;
+        }
         let theirs =
             some.iter().filter_map(|(table, _)| indexes.remove(&table.name.to_ascii_lowercase()));
         for object in theirs.flatten() {
@@ -254,22 +261,19 @@ fn index<'a>(
     }
 }
 
-/// An object of the schema, and why it is not what it was.
-type Reason<'a> = (&'a Object, String);
-
 /// Gives some tables their own indexes and their statements. SQLite knows these tables afterwards, and no others.
 fn filled<'a>(
     build: &Build,
     tables: &[(&'a Object, &TableMade)],
     own: &HashMap<&str, &'a Object>,
-) -> Result<(Vec<Placed<'a>>, Vec<Reason<'a>>)> {
+) -> Result<(Vec<Placed<'a>>, Vec<Unsorted<'a>>)> {
     build.know(tables.iter().map(|(_, made)| (made.number, made.root, &made.bare)))?;
     let mut filled = Filled::new();
     for (table, made) in tables {
         filled.add(build, table, (made.number, made.root), &made.bare, own)?;
     }
-    let empty = filled.empty().collect();
-    Ok((filled.write(build)?, empty))
+    let unsorted = filled.take_unsorted();
+    Ok((filled.write(build)?, unsorted))
 }
 
 /// Writes a schema of tables alone, which may get other names than their statements say.
@@ -301,9 +305,9 @@ fn tables_alone(build: &Build, plan: &Plan, notes: &mut Vec<String>) -> Result<(
     let tables = objects.iter().filter_map(|(object, made)| made.map(|(_, made)| (object, made)));
     let mut placed = Vec::new();
     for some in tables.collect::<Vec<_>>().chunks(build::KNOWN) {
-        let (here, empty) = filled(build, some, &own)?;
+        let (here, unsorted) = filled(build, some, &own)?;
         placed.extend(here);
-        notes.extend(empty.iter().map(|(index, why)| build::stays_empty(index, why)));
+        notes.extend(unsorted.iter().map(Unsorted::note));
     }
     let counts = |made: &TableMade| made.sql.to_ascii_lowercase().contains("autoincrement");
     let last = i64::try_from(objects.len()).unwrap_or(i64::MAX).saturating_add(1);

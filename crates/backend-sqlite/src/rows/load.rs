@@ -5,9 +5,10 @@ use backup_core::{Error, Result};
 use rusqlite::blob::{Blob, ZeroBlob};
 use rusqlite::{CachedStatement, Connection, MAIN_DB};
 
-use super::blueprint::{Bare, value_column};
+use super::blueprint::Bare;
 use super::key;
-use super::table::{Finder, Key, Table};
+use super::nulls;
+use super::table::{Finder, Key, Table, value_column};
 use super::value::{Cell, Cells, LastBlob};
 use crate::ENGINE;
 
@@ -168,11 +169,18 @@ impl<'c> Loader<'c> {
         zeros: Option<Zeros>,
     ) -> Result<i64> {
         let rowid = self.rowid(key)?;
-        self.check(rowid, key, cells)?;
+        self.check(key, cells)?;
         let raw: Vec<_> = (0..cells.len())
             .filter(|at| matches!(cells.get(*at), Some(Cell::RawText(_))))
             .collect();
-        if raw.is_empty() {
+        if let Key::Primary { parts, .. } = &self.table.key
+            && nulls::are_in(parts, cells)
+        {
+            let make = nulls::make_aside(&self.into, self.table.columns.len());
+            self.connection.execute_batch(&make).map_err(|error| self.failed(error))?;
+            let mut insert = self.insert_into(&nulls::aside(&self.into), &raw)?;
+            self.execute(&mut insert, rowid, cells, zeros)?;
+        } else if raw.is_empty() {
             self.execute(insert, rowid, cells, zeros)?;
         } else {
             let mut insert = self.insert(&raw)?;
@@ -190,7 +198,7 @@ impl<'c> Loader<'c> {
     }
 
     /// Checks that SQLite will keep each column as it is, and that the key is this row's.
-    fn check(&mut self, rowid: i64, key: &[u8], cells: &[Cell<'_>]) -> Result<()> {
+    fn check(&mut self, key: &[u8], cells: &[Cell<'_>]) -> Result<()> {
         let encoding = self.table.encoding;
         for cell in cells {
             let fits = match cell {
@@ -260,6 +268,10 @@ impl<'c> Loader<'c> {
 
     /// The statement that inserts a row, in which the columns `raw` are text given as bytes.
     fn insert(&self, raw: &[usize]) -> Result<CachedStatement<'c>> {
+        self.insert_into(&format!("main.{}", self.into), raw)
+    }
+
+    fn insert_into(&self, into: &str, raw: &[usize]) -> Result<CachedStatement<'c>> {
         let columns = 0..self.table.columns.len();
         let names = self.rowid.map(str::to_owned).into_iter();
         let names: Vec<_> = names.chain(columns.map(value_column)).collect();
@@ -269,9 +281,9 @@ impl<'c> Loader<'c> {
             _ => "?",
         };
         let values: Vec<_> = (0..names.len()).map(value).collect();
-        let (into, names, values) = (&self.into, names.join(", "), values.join(", "));
+        let (names, values) = (names.join(", "), values.join(", "));
         self.connection
-            .prepare_cached(&format!("INSERT INTO main.{into}({names}) VALUES({values})"))
+            .prepare_cached(&format!("INSERT INTO {into}({names}) VALUES({values})"))
             .map_err(Error::engine(ENGINE, format!("insert into table {:?}", self.table.name)))
     }
 

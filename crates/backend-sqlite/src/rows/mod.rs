@@ -16,6 +16,7 @@ mod cell;
 mod encoding;
 mod estimate;
 mod estimate_keys;
+mod filled;
 mod finish;
 mod first_page;
 #[cfg(feature = "fuzzing")]
@@ -24,8 +25,10 @@ mod indexes;
 mod key;
 mod load;
 mod long;
+mod nulls;
 mod read;
 mod records;
+mod rehearse;
 mod restore;
 mod rowids;
 mod schema;

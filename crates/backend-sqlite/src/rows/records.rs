@@ -13,10 +13,10 @@ use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 
 use super::apart;
-use super::build;
 use super::estimate;
 use super::indexes;
 use super::read::Reader;
+use super::rehearse;
 use super::rowids::Pages;
 use super::schema::{Object, Schema};
 use super::settings::{SCHEMA, Settings};
@@ -57,7 +57,7 @@ impl RowRecords {
         let mut this = Self::of_built(moment, true, context)?;
         let (schema, moment) = (Arc::clone(&this.schema), Arc::clone(&this.moment));
         this.notes.extend(moment.notes().iter().cloned());
-        this.notes.extend(build::rehearse(&schema.objects, &schema.pragmas, context)?);
+        this.notes.extend(rehearse::rehearse(&schema.objects, &schema.pragmas, context)?);
         let tables = this.databases.iter().zip(&this.infos);
         let tables = tables.filter_map(|(database, info)| match database {
             Database::Schema => None,

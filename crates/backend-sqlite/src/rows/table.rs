@@ -81,6 +81,20 @@ pub(super) struct KeyColumn {
     pub(super) is_descending: bool,
 }
 
+impl KeyColumn {
+    /// As a column of an index of the bare table.
+    pub(super) fn sql(&self) -> String {
+        let (name, collation) = (value_column(self.column), self.collation.name());
+        let direction = if self.is_descending { " DESC" } else { "" };
+        format!("{name} COLLATE {collation}{direction}")
+    }
+}
+
+/// What a bare table and a copy call a column of the values.
+pub(super) fn value_column(column: usize) -> String {
+    format!("v{column}")
+}
+
 /// What a column makes of what is put there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Affinity {
@@ -193,7 +207,7 @@ impl Table {
             Key::Primary { .. } | Key::Copied => (None, Key::Copied),
         };
         let column = |number: usize| Column {
-            name: format!("v{number}"),
+            name: value_column(number),
             affinity: Affinity::None,
             is_real: false,
         };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod apart;
 mod conformance;
 mod ground;
 mod hostile;

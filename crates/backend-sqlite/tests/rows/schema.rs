@@ -1,9 +1,9 @@
 //! Schemas: what is built on tables comes back, and what cannot is named.
 
 use backend_sqlite::SqliteSource;
+use backup_core::Source;
 use backup_core::progress::Context;
 use backup_core::source::View;
-use backup_core::{Error, Source};
 use pollster::FutureExt as _;
 use rusqlite::Connection;
 
@@ -157,16 +157,6 @@ fn of_the_application(sql: &str) -> Ground {
          UPDATE sqlite_schema SET sql = replace(replace(sql, '\"BINARY\"', 'mine'), 'abs(', 'mine(');";
     ground.connection().execute_batch(schema).unwrap();
     ground
-}
-
-#[test]
-fn rows_whose_order_only_their_program_knows_are_refused_by_their_table() {
-    let sql = "CREATE TABLE t(a TEXT PRIMARY KEY COLLATE \"BINARY\") WITHOUT ROWID;";
-    let error = of_the_application(sql).transfer().unwrap_err();
-    let text = error.to_string();
-    assert!(matches!(error, Error::Unsupported { .. }), "{text}");
-    let words = ["\"t\"", "mine", "--files"];
-    assert!(words.iter().all(|word| text.contains(word)), "{text}");
 }
 
 /// Refused: rows of a table that is UNIQUE by a collation of the application.

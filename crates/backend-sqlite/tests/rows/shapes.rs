@@ -83,13 +83,6 @@ fn a_rowid_with_other_names() {
 }
 
 #[test]
-fn a_rowid_that_no_name_reaches_is_refused_by_its_table() {
-    let ground = Ground::new("CREATE TABLE \"of columns\"(rowid, oid, _rowid_);");
-    let error = ground.transfer().unwrap_err().to_string();
-    assert!(error.contains("of columns") && error.contains("--files"), "{error}");
-}
-
-#[test]
 fn names_that_need_quotes() {
     assert_round_trip(
         "CREATE TABLE \"a \"\"b\"\" c\"(\"select\" INTEGER PRIMARY KEY, \"x y\", \"'\", [q ]);
