@@ -220,7 +220,8 @@ fn read(key: &mut &[u8], collation: Collation) -> Taken {
             (bytes, true) => Taken::Whole(Part::Blob(bytes.into())),
             (bytes, false) => Taken::AtLeast(Part::Blob(bytes.into())),
         },
-        0 => Taken::Nothing,
+        // Where such a text lies in the tree is not known.
+        0 | RAW_TEXT => Taken::Nothing,
         _ => Taken::Beyond,
     }
 }

@@ -9,6 +9,7 @@
 //! let anything in, and the schema is written around them. What of it a restore could not make again is told
 //! by the backup, which makes it in memory first, by the same code.
 
+mod affinity;
 mod apart;
 mod blueprint;
 mod build;

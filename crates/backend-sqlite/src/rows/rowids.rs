@@ -113,3 +113,66 @@ impl Rowids {
         Error::damaged(format!("table {:?}", self.table), detail.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::file::header::Header;
+
+    /// A database of a table `t`, as the bytes of its file, with the first page of the table.
+    fn made(setup: &str) -> (Vec<u8>, u32) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let connection = Connection::open(&path).unwrap();
+        let sql = "CREATE TABLE t(a); WITH n(i) AS (VALUES(0) UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
+             INSERT INTO t(rowid, a) SELECT i * i - 9000, zeroblob(i % 90) FROM n; DELETE FROM t WHERE rowid % 3 = 0;";
+        connection.execute_batch(&format!("{setup}; {sql}")).unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 't'";
+        let root = connection.query_row(root, [], |row| row.get(0)).unwrap();
+        drop(connection);
+        (std::fs::read(path).unwrap(), root)
+    }
+
+    fn found(bytes: &[u8], root: u32) -> Result<Vec<i64>> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let header = Header::parse(file.path(), bytes.first_chunk().unwrap()).unwrap();
+        let main = Arc::new(File::open(file.path()).unwrap());
+        let (image, _) = Image::of_main(file.path(), &main, &header, bytes.len() as u64).unwrap();
+        let usable = (header.page_size - u32::from(header.reserved)) as usize;
+        let pages = Pages { image: Arc::new(image), usable };
+        let mut rowids = Rowids::new(pages, "t", root);
+        std::iter::from_fn(|| rowids.next().transpose()).collect()
+    }
+
+    #[test]
+    fn rowids_are_those_that_sqlite_finds() {
+        let expected: Vec<i64> = (0..=4000).map(|i| i * i - 9000).filter(|i| i % 3 != 0).collect();
+        for size in [512, 4096, 65536] {
+            let (bytes, root) = made(&format!("PRAGMA page_size = {size}"));
+            assert_eq!(found(&bytes, root).unwrap(), expected, "{size}");
+        }
+    }
+
+    /// Bytes that say anything are read to an end, and what is given is in order.
+    #[test]
+    fn hostile_pages_come_to_an_end() {
+        let (sound, root) = made("PRAGMA page_size = 512");
+        for seed in 0..500 {
+            let mut hostile = sound.clone();
+            for three in testkit::noise(seed, 24).chunks(3) {
+                let at = usize::from(u16::from_le_bytes([three[0], three[1]]));
+                hostile[100 + at % (sound.len() - 100)] = three[2];
+            }
+            match found(&hostile, root) {
+                Ok(rowids) => assert!(rowids.is_sorted() && rowids.len() < sound.len()),
+                Err(error) => assert!(matches!(error, Error::Damaged { .. }), "{error}"),
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! What follows (a, b, c) lies in three ranges, each of which the table's tree gives in order: the rows with this
 //! (a, b) and a larger c, those with this a and a larger b, those with a larger a. A comparison of row
-//! values would be one, but it leaves out rows with NULLs, and is no use to an index of mixed directions.
+//! values would be one, but it is no use to an index of mixed directions.
 
 use super::cell::{Parameter, parameter};
 use super::encoding::Encoding;
@@ -90,10 +90,11 @@ pub(super) fn ranges<'a>(table: &Table, place: &'a Place) -> Vec<Range<'a>> {
     let range = |at: usize| {
         let mut builder = Builder::new(table);
         for (term, part) in terms.iter().zip(&place.parts).take(at) {
-            builder.equal(term, part);
+            builder.compare(term, "=", part);
         }
         if let (Some(term), Some(part)) = (terms.get(at), place.parts.get(at)) {
-            builder.above(term, part, at == last && !place.is_behind);
+            let or_equal = at == last && !place.is_behind;
+            builder.compare(term, if or_equal { ">=" } else { ">" }, part);
         }
         builder.finish(terms.get(at..).unwrap_or_default())
     };
@@ -110,7 +111,7 @@ pub(super) fn ranges_below<'a>(table: &Table, place: &'a Place) -> Vec<Range<'a>
     let range = |at: usize| {
         let mut builder = Builder::new(table);
         for (term, part) in terms.iter().zip(&place.parts).take(at) {
-            builder.equal(term, part);
+            builder.compare(term, "=", part);
         }
         if let (Some(term), Some(part)) = (terms.get(at), place.parts.get(at)) {
             builder.compare(term, "<", part);
@@ -129,7 +130,7 @@ pub(super) fn everything(table: &Table) -> String {
 pub(super) fn exactly<'a>(table: &Table, place: &'a Place) -> Range<'a> {
     let mut builder = Builder::new(table);
     for (term, part) in terms(table).iter().zip(&place.parts) {
-        builder.equal(term, part);
+        builder.compare(term, "=", part);
     }
     builder.finish(&[])
 }
@@ -151,7 +152,6 @@ fn terms(table: &Table) -> Vec<Term> {
 struct Builder<'a> {
     encoding: Encoding,
     sql: String,
-    conditions: usize,
     parameters: Vec<Parameter<'a>>,
 }
 
@@ -166,39 +166,17 @@ impl<'a> Builder<'a> {
             Key::Copied => String::new(),
         };
         let sql = format!(" FROM {} {way}", table.sql_name());
-        Self { encoding: table.encoding, sql, conditions: 0, parameters: Vec::new() }
-    }
-
-    fn equal(&mut self, term: &Term, part: &'a Part<'a>) {
-        match part {
-            Part::Null => self.condition(term, "IS NULL"),
-            _ => self.compare(term, "=", part),
-        }
-    }
-
-    /// Above a value, or at it. NULL is below all others.
-    fn above(&mut self, term: &Term, part: &'a Part<'a>, or_equal: bool) {
-        match (part, or_equal) {
-            (Part::Null, true) => {}
-            (Part::Null, false) => self.condition(term, "IS NOT NULL"),
-            (_, true) => self.compare(term, ">=", part),
-            (_, false) => self.compare(term, ">", part),
-        }
+        Self { encoding: table.encoding, sql, parameters: Vec::new() }
     }
 
     fn compare(&mut self, term: &Term, operator: &str, part: &'a Part<'a>) {
         let parameter = parameter(part, self.encoding, term.collation);
-        self.condition(term, &format!("{operator} {parameter}"));
-        self.parameters.push(Parameter { part, is_raw: parameter != "?" });
-    }
-
-    fn condition(&mut self, term: &Term, condition: &str) {
-        let word = if self.conditions == 0 { "WHERE" } else { "AND" };
-        for piece in [word, &term.sql, condition] {
+        let word = if self.parameters.is_empty() { "WHERE" } else { "AND" };
+        for piece in [word, &term.sql, operator, parameter] {
             self.sql.push(' ');
             self.sql.push_str(piece);
         }
-        self.conditions += 1;
+        self.parameters.push(Parameter { part, is_raw: parameter != "?" });
     }
 
     fn finish(self, order: &[Term]) -> Range<'a> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use backup_core::{Error, Result};
 use rusqlite::{Connection, Row};
 
+use super::affinity::{Affinity, is_real};
 use super::cell;
 use super::encoding::Encoding;
 use super::key::{self, Collation, Part};
@@ -95,60 +96,6 @@ pub(super) fn value_column(column: usize) -> String {
     format!("v{column}")
 }
 
-/// What a column makes of what is put there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Affinity {
-    Text,
-    Numeric,
-    None,
-}
-
-impl Affinity {
-    /// By the rules of "Determination Of Column Affinity" in SQLite's documentation.
-    fn of(declared: &str) -> Self {
-        let declared = declared.to_ascii_uppercase();
-        let has = |word| declared.contains(word);
-        if has("INT") {
-            Self::Numeric
-        } else if has("CHAR") || has("CLOB") || has("TEXT") {
-            Self::Text
-        } else if has("BLOB") || declared.is_empty() || declared == "ANY" {
-            Self::None
-        } else {
-            Self::Numeric
-        }
-    }
-
-    /// Whether the column keeps such a value as it is. SQLite treats what a column is compared with as what
-    /// is put there, so that a row could be looked for in the wrong place if not.
-    fn keeps(self, part: &Part<'_>) -> bool {
-        match (self, part) {
-            (Self::Text, Part::Integer(_) | Part::Real(_)) => false,
-            (Self::Numeric, Part::Text(text)) => !looks_like_a_number(text),
-            _ => true,
-        }
-    }
-}
-
-/// Whether a column is declared to hold floating-point numbers, by the same rules.
-fn is_real(declared: &str) -> bool {
-    let declared = declared.to_ascii_uppercase();
-    let has = |word| declared.contains(word);
-    let is_other = ["INT", "CHAR", "CLOB", "TEXT", "BLOB"].into_iter().any(has);
-    !is_other && ["REAL", "FLOA", "DOUB"].into_iter().any(has)
-}
-
-/// Whether SQLite might take text for a number. It errs on the side of numbers.
-fn looks_like_a_number(text: &[u8]) -> bool {
-    // Of UTF-16, the zero bytes between are no part of a number either way.
-    let text: Vec<u8> = text.iter().copied().filter(|byte| *byte != 0).collect();
-    std::str::from_utf8(&text).is_ok_and(|text| {
-        let text = text.trim();
-        text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
-            && text.parse::<f64>().is_ok()
-    })
-}
-
 /// A name as it stands in SQL.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -195,7 +142,11 @@ impl Table {
     pub(super) fn is_apart(&self) -> bool {
         match &self.key {
             Key::Rowid => self.rowid.is_none(),
-            Key::Primary { foreign, .. } => !foreign.is_empty(),
+            // Text that is no UTF-16 lies where these collations see what SQLite makes of it.
+            Key::Primary { parts, foreign, .. } => {
+                let is_changed = |part: &KeyColumn| part.collation != Collation::Binary;
+                !foreign.is_empty() || self.encoding.is_wide() && parts.iter().any(is_changed)
+            }
             Key::Copied => false,
         }
     }
@@ -299,7 +250,7 @@ impl Table {
             let cell = cell(part.column)?;
             match cell::compared(&cell, self.encoding, part.collation) {
                 Some(compared) => {
-                    is_found &= compared != Part::Null && self.key_keeps(*part, &compared);
+                    is_found &= self.key_keeps(*part, &compared);
                     key::push(into, &compared, part.collation);
                 }
                 None => {
@@ -313,9 +264,11 @@ impl Table {
         Ok(is_found)
     }
 
-    /// Whether a column of the key keeps such a value as it is.
+    /// Whether SQLite looks for such a value in a column of the key: one that the column keeps as it is, and no
+    /// NULL, which it takes for absent.
     pub(super) fn key_keeps(&self, part: KeyColumn, value: &Part<'_>) -> bool {
-        self.columns.get(part.column).is_some_and(|column| column.affinity.keeps(value))
+        let column = self.columns.get(part.column);
+        *value != Part::Null && column.is_some_and(|column| column.affinity.keeps(value))
     }
 }
 

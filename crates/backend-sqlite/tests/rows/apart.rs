@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use testkit::contents::sums;
 
 use super::ground::{Ground, values};
+use super::streams::assert_scans_begin_anywhere;
 
 /// Brings a database there and back, and compares every row with the original's.
 #[track_caller]
@@ -49,6 +50,7 @@ fn rowids_without_a_name_come_back() {
         // The first column of what was a table with an INTEGER PRIMARY KEY is NULL on its pages.
         let open = ground.connection();
         open.execute_batch("UPDATE t SET oid = 'there'").unwrap();
+        assert_scans_begin_anywhere(&ground);
         let ends = [i64::MIN, i64::MAX];
         let of = |connection| rowids(connection, (-1000..21_000).chain(ends));
         let expected = of(&open);
@@ -99,6 +101,8 @@ fn rows_in_an_order_that_only_their_program_knows_come_back_in_another() {
         let snapshot = source.snapshot(View::Records, &Context::default()).block_on().unwrap();
         let said = snapshot.info().notes.join(", ");
         assert!(said.contains("primary key") && said.contains("REINDEX"), "{said}");
+        drop(snapshot);
+        assert_scans_begin_anywhere(&ground);
         let not_carried = ground.assert_proved();
         let names: Vec<_> = not_carried.iter().map(|part| (&*part.kind, &*part.name)).collect();
         let expected = [("primary key", "t"), ("index", "sqlite_autoindex_t_1"), ("index", "i")];
@@ -154,6 +158,7 @@ fn nulls_in_a_key_come_back() {
             ),
         ] {
             let ground = with_nulls(setup, index, table);
+            assert_scans_begin_anywhere(&ground);
             assert_comes_back(&ground);
             // Nothing is left of what they went through.
             let found: String = ground.ask("SELECT group_concat(name) FROM sqlite_schema");
@@ -184,6 +189,7 @@ fn keys_of_another_type_than_their_columns_come_back() {
              UPDATE sqlite_schema SET sql = 'CREATE TABLE t({columns}, c, PRIMARY KEY({key})) WITHOUT ROWID';",
             columns.split(", ").map(|column| &column[..1]).collect::<Vec<_>>().join(", ")
         ));
+        assert_scans_begin_anywhere(&ground);
         assert_comes_back(&ground);
         let said: String = ground.ask("PRAGMA quick_check");
         assert!(!said.contains("order"), "{said}");
@@ -194,11 +200,13 @@ fn keys_of_another_type_than_their_columns_come_back() {
 #[test]
 fn keys_that_are_no_utf16_come_back() {
     for collation in ["NOCASE", "RTRIM", "BINARY"] {
-        assert_comes_back(&Ground::new(&format!(
+        let ground = Ground::new(&format!(
             "PRAGMA encoding = 'UTF-16le';
              CREATE TABLE t(a TEXT COLLATE {collation} PRIMARY KEY, b) WITHOUT ROWID;
              INSERT INTO t VALUES('Ab', 1), (CAST(x'00d84100' AS TEXT), 2), ('c  ', 3), (CAST(x'feff' AS TEXT), 4);"
-        )));
+        ));
+        assert_scans_begin_anywhere(&ground);
+        assert_comes_back(&ground);
     }
 }
 

@@ -216,4 +216,85 @@ proptest! {
         drop(connection);
         assert_comes_back(&ground);
     }
+
+    #[test]
+    fn whatever_rows_no_name_reaches_come_back(
+        rows in prop::collection::vec((any::<i64>(), [value(), value(), value()]), 0..40),
+        setup in prop::sample::select(SETUPS.to_vec()),
+    ) {
+        let ground = Ground::new(&format!("{setup} CREATE TABLE t(a, b, c); CREATE INDEX i ON t(b);"));
+        let connection = ground.connection();
+        for (rowid, [a, b, c]) in &rows {
+            let sql = "INSERT OR REPLACE INTO t(rowid, a, b, c) VALUES(?1, ?2, ?3, ?4)";
+            connection.execute(sql, rusqlite::params![rowid, a, b, c]).unwrap();
+        }
+        connection.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        let sql = "UPDATE sqlite_schema SET sql = ?1 WHERE name = ?2";
+        connection.execute(sql, ["CREATE TABLE t(_rowid_ TEXT, RowId INTEGER, oid REAL)", "t"]).unwrap();
+        connection.execute(sql, ["CREATE UNIQUE INDEX i ON t(RowId)", "i"]).unwrap();
+        drop(connection);
+        assert_comes_back(&ground);
+        let copy = rusqlite::Connection::open(ground.copy()).unwrap();
+        for (rowid, [a, ..]) in &rows {
+            // SQLite opens columns of text and of bytes so, and says of others what class they are of.
+            let opened = copy.blob_open("main", "t", "_rowid_", *rowid, true);
+            let is_there = opened.map_or_else(|error| !error.to_string().contains("no such rowid"), |_| true);
+            assert!(is_there, "{rowid}: {a:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_keys_without_rowids_there_are_come_back(
+        rows in prop::collection::vec([value(), value(), value()], 0..40),
+        (index, table) in prop::sample::select(KEYED.to_vec()),
+        setup in prop::sample::select(SETUPS.to_vec()),
+    ) {
+        let ground = Ground::new(&format!("{setup} CREATE TABLE f(a, b, c);"));
+        let connection = ground.connection();
+        connection.create_collation("mine", |one, other| other.cmp(one)).unwrap();
+        // The entries of an index become the rows of a table; the last column tells them apart.
+        connection.execute_batch(&format!("CREATE INDEX i ON f({index})")).unwrap();
+        for row in &rows {
+            connection.execute("INSERT INTO f VALUES(?1, ?2, ?3)", rusqlite::params_from_iter(row)).unwrap();
+        }
+        let script = format!(
+            "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'f';
+             UPDATE sqlite_schema SET type = 'table', name = 't', tbl_name = 't', sql = '{table}' WHERE name = 'i';"
+        );
+        connection.execute_batch(&script).unwrap();
+        drop(connection);
+        assert_comes_back(&ground);
+    }
 }
+
+/// How databases are set up.
+const SETUPS: [&str; 3] = [
+    "",
+    "PRAGMA encoding = 'UTF-16le';",
+    "PRAGMA auto_vacuum = 1; PRAGMA page_size = 512; PRAGMA journal_mode = wal;",
+];
+
+/// The columns of an index, and a table that its tree can be.
+const KEYED: [(&str, &str); 6] = [
+    ("a, b, c", "CREATE TABLE t(a, b, c, n, PRIMARY KEY(a, b, c, n)) WITHOUT ROWID"),
+    (
+        "a, b, c",
+        "CREATE TABLE t(a TEXT, b INTEGER, c NUMERIC, n, PRIMARY KEY(a, b, c, n)) WITHOUT ROWID",
+    ),
+    (
+        "b DESC, a, c",
+        "CREATE TABLE t(n INT, c TEXT, a REAL, b INT, PRIMARY KEY(b DESC, a, c, n)) WITHOUT ROWID",
+    ),
+    (
+        "c COLLATE NOCASE, a COLLATE RTRIM DESC, b",
+        "CREATE TABLE t(a, b TEXT, c TEXT COLLATE NOCASE, n, PRIMARY KEY(c, a COLLATE RTRIM DESC, b, n)) WITHOUT ROWID",
+    ),
+    (
+        "a COLLATE mine, b, c",
+        "CREATE TABLE t(a COLLATE mine, b, c, n, PRIMARY KEY(a, b, c, n)) WITHOUT ROWID",
+    ),
+    (
+        "a, c COLLATE mine DESC, b",
+        "CREATE TABLE t(a INT, b INT, c TEXT, n, PRIMARY KEY(a, c COLLATE mine DESC, b, n)) WITHOUT ROWID",
+    ),
+];
