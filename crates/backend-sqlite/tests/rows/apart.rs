@@ -160,6 +160,11 @@ fn nulls_in_a_key_come_back() {
             let ground = with_nulls(setup, index, table);
             assert_scans_begin_anywhere(&ground);
             assert_comes_back(&ground);
+            // A column that is added has its default in each row.
+            let copy = Connection::open(ground.copy()).unwrap();
+            copy.execute_batch("ALTER TABLE t ADD COLUMN later DEFAULT 7").unwrap();
+            let found: i64 = ground.ask("SELECT count(*) FROM t WHERE later = 7");
+            assert_eq!(found, 9);
             // Nothing is left of what they went through.
             let found: String = ground.ask("SELECT group_concat(name) FROM sqlite_schema");
             assert!(!found.contains("keepsum"), "{found}");
