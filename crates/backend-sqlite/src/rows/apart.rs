@@ -62,13 +62,17 @@ pub(super) fn copied(
 }
 
 fn body(copy: &Table) -> String {
-    let columns: String =
-        copy.columns.iter().map(|column| format!(", {}", quoted(&column.name))).collect();
-    let finder = copy.finder().unwrap_or_default();
+    let (finder, columns) = (copy.finder().unwrap_or_default(), names(copy));
     match &copy.rowid {
-        Some(_) => format!("({finder} INTEGER PRIMARY KEY{columns})"),
-        None => format!("({finder} BLOB PRIMARY KEY{columns}) WITHOUT ROWID"),
+        Some(_) => format!("({finder} INTEGER PRIMARY KEY, {columns})"),
+        None => format!("({finder} BLOB PRIMARY KEY, {columns}) WITHOUT ROWID"),
     }
+}
+
+/// The columns of a table's values, of which it has some.
+fn names(table: &Table) -> String {
+    let names: Vec<_> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+    names.join(", ")
 }
 
 /// Why a function that SQLite called failed: SQLite keeps the sentence alone.
@@ -86,20 +90,16 @@ fn fill(
         Key::Rowid => Some(Arc::new(Mutex::new(rowids(connection, table, pages)?))),
         Key::Primary { .. } | Key::Copied => None,
     };
-    let (arguments, order) = match &rowids {
-        Some(rowids) => {
-            follow(connection, Arc::clone(rowids), &failed, context).map_err(reading(table))?;
-            (Vec::new(), "")
-        }
-        None => {
-            make_keys(connection, table, &failed, context).map_err(reading(table))?;
-            (key_cells(table), " ORDER BY 1")
-        }
+    let (arguments, order) = if let Some(rowids) = &rowids {
+        follow(connection, Arc::clone(rowids), &failed, context).map_err(reading(table))?;
+        (Vec::new(), "")
+    } else {
+        make_keys(connection, table, &failed, context).map_err(reading(table))?;
+        (key_cells(table), " ORDER BY 1")
     };
-    let columns: String =
-        table.columns.iter().map(|column| format!(", {}", quoted(&column.name))).collect();
     let (into, from) = (copy.sql_name(), seek::everything(table));
-    let select = format!("SELECT {FUNCTION}({}){columns}{from}{order}", arguments.join(", "));
+    let (arguments, columns) = (arguments.join(", "), names(table));
+    let select = format!("SELECT {FUNCTION}({arguments}), {columns}{from}{order}");
     let inserted = connection.prepare(&format!("INSERT INTO {into} {select}"));
     let inserted = inserted.and_then(|mut statement| statement.execute([]));
     // It holds what it was made of.

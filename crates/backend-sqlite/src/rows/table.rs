@@ -248,17 +248,12 @@ impl Table {
         let mut is_found = true;
         for part in parts {
             let cell = cell(part.column)?;
-            match cell::compared(&cell, self.encoding, part.collation) {
-                Some(compared) => {
-                    is_found &= self.key_keeps(*part, &compared);
-                    key::push(into, &compared, part.collation);
-                }
-                None => {
-                    is_found = false;
-                    if let Cell::RawText(bytes) = cell {
-                        key::push_raw(into, bytes);
-                    }
-                }
+            if let Some(compared) = cell::compared(&cell, self.encoding, part.collation) {
+                is_found &= self.key_keeps(*part, &compared);
+                key::push(into, &compared, part.collation);
+            } else if let Cell::RawText(bytes) = cell {
+                is_found = false;
+                key::push_raw(into, bytes);
             }
         }
         Ok(is_found)
