@@ -137,7 +137,8 @@ fn the_beginning_of_a_key_is_a_lower_bound() {
     let prefix = |bytes: &'static [u8]| Taken::AtLeast(Part::Blob(bytes.into()));
     assert_eq!(taken(b"", Collation::Binary), Taken::Nothing);
     assert_eq!(taken(b"\x00", Collation::Binary), Taken::Nothing);
-    assert_eq!(taken(b"\x05", Collation::Binary), Taken::Beyond);
+    assert_eq!(taken(b"\x05", Collation::NoCase), Taken::Nothing);
+    assert_eq!(taken(b"\x06", Collation::Binary), Taken::Beyond);
     let number = |number| Taken::AtLeast(Part::Integer(number));
     assert_eq!(taken(b"\x02\x80\0", Collation::Binary), number(0));
     assert_eq!(taken(b"\x02\xc0\x08", Collation::Binary), number(3));
