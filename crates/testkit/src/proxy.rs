@@ -110,9 +110,8 @@ impl Proxy {
         Self::start(server, None)
     }
 
-    /// As [`new`](Self::new), and lets writes and listings through one at a time: for a server that looks
-    /// whether a name is taken, and only later takes it, and for moto, which answers 500 to a listing while
-    /// something is written.
+    /// As [`new`](Self::new), and lets writes and listings through one at a time: for moto, which answers 500 to a
+    /// listing while something is written.
     pub fn gated(server: SocketAddr) -> io::Result<Self> {
         Self::start(server, Some(Mutex::new(())))
     }

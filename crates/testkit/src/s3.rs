@@ -5,10 +5,16 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::program;
+use crate::proxy::Proxy;
+
+mod tls;
+
+pub use tls::{TlsServer, start_tls};
 
 /// The bucket that each of them has.
 pub const BUCKET: &str = "keepsum-test";
@@ -24,31 +30,53 @@ const STARTS: usize = 5;
 
 /// How often a service is asked whether it is up, and how long to wait before the next time: a busy
 /// machine may need a minute.
-const ASKED: usize = 600;
-const PAUSE: Duration = Duration::from_millis(200);
+const ASKED: usize = 2400;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The ports that services get: blocks of so many, the first of which begins here. They end below 32768.
+const FIRST_PORT: u16 = 12_000;
+const BLOCK: u16 = 20;
+const BLOCKS: u32 = 1000;
 
 /// A program that speaks S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// The crate `s3s-fs`: checks signatures; keeps files in a folder.
-    S3sFs,
+    /// SeaweedFS: checks signatures, creates atomically, and keeps what it has where it starts again.
+    SeaweedFs,
     /// The Python package `moto`: takes any signature; keeps everything in memory.
     Moto,
+    /// The crate `s3s-fs`: checks signatures; keeps files in a folder; lets two writers create one name. For
+    /// tests of what it alone does.
+    S3sFs,
     /// OpenStack Swift: lets two writers create one name. For tests of that alone.
     Swift,
 }
 
 impl Service {
-    /// Those that hold a repository, if only one writer at a time creates something there.
-    pub const ALL: [Self; 2] = [Self::S3sFs, Self::Moto];
+    /// Those that hold a repository.
+    pub const ALL: [Self; 2] = [Self::SeaweedFs, Self::Moto];
 
     /// The variable that names the program.
     pub fn variable(self) -> &'static str {
         match self {
-            Self::S3sFs => "KEEPSUM_S3S_FS",
+            Self::SeaweedFs => "KEEPSUM_SEAWEEDFS",
             Self::Moto => "KEEPSUM_MOTO",
+            Self::S3sFs => "KEEPSUM_S3S_FS",
             Self::Swift => "KEEPSUM_SWIFT",
         }
+    }
+
+    /// A proxy before a server of this service, with a gate where the service needs one.
+    ///
+    /// # Panics
+    /// Where no port is free.
+    pub fn proxy(self, server: &Server) -> Proxy {
+        let proxy = match self {
+            // It creates atomically, and yet answers 500 to a listing while something is written.
+            Self::Moto => Proxy::gated(server.address),
+            _ => Proxy::new(server.address),
+        };
+        proxy.unwrap_or_else(|error| panic!("no proxy before {self:?}: {error}"))
     }
 
     /// Starts it; nothing where its program is not installed, which is said.
@@ -69,129 +97,26 @@ impl Service {
     }
 }
 
-/// Makes a key and a certificate of 127.0.0.1 that nobody vouches for.
-const CERTIFY: &str = r#"
-import datetime, ipaddress, sys
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-key = ec.generate_private_key(ec.SECP256R1())
-name = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, "keepsum test")])
-now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
-address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-made = made.not_valid_before(now - day).not_valid_after(now + day).add_extension(address, False)
-made = made.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-pem = serialization.Encoding.PEM
-with open("cert.pem", "wb") as file:
-    file.write(made.sign(key, hashes.SHA256()).public_bytes(pem))
-with open("key.pem", "wb") as file:
-    none = serialization.NoEncryption()
-    file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, none))
-"#;
-
-/// moto over TLS, without a bucket, with a certificate of its own; nothing where moto is not installed.
-///
-/// # Panics
-/// As for [`Service::start`].
-pub fn start_tls() -> Option<TlsServer> {
-    let program = program::named(Service::Moto.variable())?;
-    let mut tried = Vec::new();
-    for _ in 0..STARTS {
-        match TlsServer::start(&program) {
-            Ok(server) => return Some(server),
-            Err(error) => tried.push(error.to_string()),
-        }
-    }
-    panic!("moto does not start with TLS: {tried:?}");
-}
-
-/// A service over TLS that runs until this is dropped.
-#[derive(Debug)]
-pub struct TlsServer {
-    child: Child,
-    address: SocketAddr,
-    folder: tempfile::TempDir,
-}
-
-impl TlsServer {
-    fn start(program: &Path) -> io::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let mut python = Command::new(program.with_file_name("python"));
-        let certified = python.args(["-c", CERTIFY]).current_dir(folder.path()).status()?;
-        if !certified.success() {
-            return Err(io::Error::other("no certificate"));
-        }
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-        let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
-        command.args(["--ssl-cert", "cert.pem", "--ssl-key", "key.pem"]).current_dir(folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut server = Self { child: command.spawn()?, address, folder };
-        wait(&mut server.child, || TcpStream::connect(address).is_ok())?;
-        Ok(server)
-    }
-
-    /// Its address, as a URL.
-    pub fn url(&self) -> String {
-        format!("https://{}", self.address)
-    }
-
-    /// The file of its certificate.
-    pub fn certificate(&self) -> PathBuf {
-        self.folder.path().join("cert.pem")
-    }
-}
-
-impl Drop for TlsServer {
-    fn drop(&mut self) {
-        stop(&mut self.child);
-    }
-}
-
 /// A service that runs until this is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    service: Service,
+    program: PathBuf,
     address: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
     fn start(service: Service, program: &Path) -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
-        // Free a moment ago, and most likely still.
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-        let port = address.port().to_string();
-        let mut command = Command::new(program);
-        match service {
-            Service::S3sFs => {
-                let root = folder.path().join("root");
-                fs::create_dir_all(root.join(BUCKET))?;
-                command.args(["--host", "127.0.0.1", "--port", &port]);
-                command.args(["--access-key", KEY_ID, "--secret-key", SECRET]).arg(root);
-            }
-            Service::Moto => {
-                command.args(["-H", "127.0.0.1", "-p", &port]);
-            }
-            Service::Swift => {
-                command.args(["--host", "127.0.0.1", "--port", &port, "--bucket", BUCKET]);
-                command.args(["--access-key", KEY_ID, "--secret-key", SECRET]);
-                command.arg(folder.path().join("swift"));
-            }
+        if service == Service::S3sFs {
+            fs::create_dir_all(folder.path().join("root").join(BUCKET))?;
         }
-        let log = folder.path().join("log");
-        let output = File::create(&log)?;
-        command.current_dir(folder.path()).stdin(Stdio::null());
-        command.stdout(output.try_clone()?).stderr(output);
-        let mut server = Self { child: command.spawn()?, address, _folder: folder };
-        let answers = || ask(address, "GET /").is_ok_and(|answer| answer.starts_with("HTTP/1.1 "));
-        // Swift says so once it has its bucket.
-        let says_so = || fs::read_to_string(&log).is_ok_and(|text| text.contains("ready"));
-        match service {
-            Service::Swift => wait(&mut server.child, says_so)?,
-            _ => wait(&mut server.child, answers)?,
-        }
+        let address = free_address()?;
+        let child = spawn(service, program, address, folder.path())?;
+        let mut server = Self { child, service, program: program.to_owned(), address, folder };
+        server.wait()?;
         if service == Service::Moto {
             let made = ask(address, &format!("PUT /{BUCKET}"))?;
             if !made.starts_with("HTTP/1.1 200") {
@@ -199,6 +124,50 @@ impl Server {
             }
         }
         Ok(server)
+    }
+
+    /// Waits until it answers and has its bucket.
+    fn wait(&mut self) -> io::Result<()> {
+        let (address, log) = (self.address, log(self.folder.path()));
+        let answers = || ask(address, "GET /").is_ok_and(|answer| answer.starts_with("HTTP/1.1 "));
+        // Programs of ours say so once they have their bucket.
+        let says_so =
+            || fs::read_to_string(&log).is_ok_and(|text| text.lines().any(|line| line == "ready"));
+        match self.service {
+            Service::Swift | Service::SeaweedFs => wait(&mut self.child, says_so),
+            Service::S3sFs | Service::Moto => wait(&mut self.child, answers),
+        }
+    }
+
+    /// Ends it as a power cut ends a process: at once, in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        stop(&mut self.child);
+    }
+
+    /// Starts it once more where it was, over what it kept, and waits until it answers.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start_again(&mut self) {
+        let mut tried = Vec::new();
+        for _ in 0..STARTS {
+            let started = spawn(self.service, &self.program, self.address, self.folder.path());
+            let answers = started.and_then(|child| {
+                self.child = child;
+                self.wait()
+            });
+            match answers {
+                Ok(()) => return,
+                Err(error) => tried.push(error.to_string()),
+            }
+            self.kill();
+        }
+        panic!("{:?} does not start again: {tried:?}", self.service);
+    }
+
+    /// How many bytes the files have that it keeps.
+    pub fn kept(&self) -> u64 {
+        bytes_below(self.folder.path())
     }
 
     /// Where it listens.
@@ -216,6 +185,66 @@ impl Drop for Server {
     fn drop(&mut self) {
         stop(&mut self.child);
     }
+}
+
+/// Files come and go while this looks: those that are gone have no bytes.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
+/// Where what a server says goes.
+fn log(folder: &Path) -> PathBuf {
+    folder.join("log")
+}
+
+fn spawn(
+    service: Service,
+    program: &Path,
+    address: SocketAddr,
+    folder: &Path,
+) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    let port = address.port().to_string();
+    match service {
+        Service::S3sFs => {
+            command.args(["--host", "127.0.0.1", "--port", &port]);
+            command.args(["--access-key", KEY_ID, "--secret-key", SECRET]).arg(folder.join("root"));
+        }
+        Service::Moto => {
+            command.args(["-H", "127.0.0.1", "-p", &port]);
+        }
+        Service::Swift | Service::SeaweedFs => {
+            command.args(["--host", "127.0.0.1", "--port", &port, "--bucket", BUCKET]);
+            command.args(["--access-key", KEY_ID, "--secret-key", SECRET]);
+            command.arg(folder.join("served"));
+        }
+    }
+    let output = File::create(log(folder))?;
+    command.current_dir(folder).stdin(Stdio::null());
+    command.stdout(output.try_clone()?).stderr(output);
+    command.spawn()
+}
+
+/// An address of 127.0.0.1 whose port is free. The ports that outgoing connections take are higher, so that
+/// it stays free, and most likely also those after it, of which some services need several.
+fn free_address() -> io::Result<SocketAddr> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run side by side begin far from each other.
+    let begin = std::process::id().wrapping_mul(61);
+    for _ in 0..BLOCKS {
+        let block = begin.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % BLOCKS;
+        let port = FIRST_PORT + BLOCK * u16::try_from(block).map_err(io::Error::other)?;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr();
+        }
+    }
+    Err(io::Error::other("no port is free"))
 }
 
 /// Waits until a server is up.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 /// The servers among the services.
-pub(super) const NAMES: [&str; 3] = ["s3s-fs", "moto", "swift"];
+pub(super) const NAMES: [&str; 4] = ["s3s-fs", "moto", "seaweedfs", "swift"];
 
 /// The bucket that it has from the start.
 const BUCKET: &str = "backups";
@@ -53,10 +53,10 @@ fn command(name: &str, program: &Path, address: SocketAddr, folder: &Path) -> Co
     let port = address.port().to_string();
     match name {
         "moto" => command.args(["-H", "127.0.0.1", "-p", &port]),
-        "swift" => command
+        "swift" | "seaweedfs" => command
             .args(["--host", "127.0.0.1", "--port", &port, "--bucket", BUCKET])
             .args(["--access-key", KEY, "--secret-key", SECRET])
-            .arg(folder.join("swift")),
+            .arg(folder.join(name)),
         _ => command
             .args(["--host", "127.0.0.1", "--port", &port])
             .args(["--access-key", KEY, "--secret-key", SECRET])

@@ -12,6 +12,8 @@ mod json;
 mod memory_file;
 mod place;
 mod pyoxigraph;
+#[cfg(feature = "aws")]
+mod restart;
 mod rocksdb;
 #[cfg(feature = "aws")]
 mod s3;

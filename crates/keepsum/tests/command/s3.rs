@@ -12,7 +12,7 @@ use crate::place::{Answer, KEEPSUM, Place};
 
 const TOKEN: &str = "hunter2-session-token";
 
-/// A service behind a gate, and a folder to work in.
+/// A service, a proxy before it, and a folder to work in.
 struct Ground {
     place: Place,
     proxy: Proxy,
@@ -22,7 +22,7 @@ struct Ground {
 impl Ground {
     fn new(service: Service) -> Option<Self> {
         let server = service.start()?;
-        let proxy = Proxy::gated(server.address()).unwrap();
+        let proxy = service.proxy(&server);
         Some(Self { place: Place::empty(), proxy, _server: server })
     }
 
@@ -115,7 +115,7 @@ fn several_processes_back_up_at_the_same_time() {
 
 #[test]
 fn a_service_that_is_busy_and_breaks_now_and_then_only_takes_longer() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     // Its probe makes single attempts, several at the same time; that one may break is tested apart.
     ground.run(&["init"]).done();
     ground.proxy.set(|call| match call.number % 11 {
@@ -138,7 +138,7 @@ type Wrong<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a [&'a str]);
 /// Each in one line that says what to do, within seconds, with exit code 1.
 #[test]
 fn what_is_set_up_wrongly_is_said() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     let nowhere = "http://127.0.0.1:1";
     let cases: [Wrong; 8] = [
         (&[("KEEPSUM_REPO", "s3://no-such-bucket")], &[], &["no such bucket; make it first"]),
@@ -226,7 +226,7 @@ fn a_certificate_must_be_vouched_for() {
 /// Ctrl-C and its like end a request that nobody answers.
 #[test]
 fn a_command_that_waits_for_a_service_can_be_interrupted() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     ground.proxy.set(|_| Fault::Stall);
     let mut command = ground.command(&["snapshots"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

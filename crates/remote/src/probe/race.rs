@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all, try_join, try_join_all};
-use futures_util::stream::{StreamExt, TryStreamExt, iter};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{BYTES, Outcome, disturbed_by, steadily, taken_twice, unfit};
@@ -24,7 +24,7 @@ use crate::{Error, Result};
 const WRITERS: u8 = 4;
 
 /// How many rounds come first and count for nothing: they open the connections and show how far the
-/// store is. The quickest tells.
+/// store is. The quickest tells, until it proves too quick.
 const WARM: u32 = 3;
 
 /// How long the rounds are to take; where one after the other takes longer, some run at the same time.
@@ -56,10 +56,7 @@ pub(super) async fn run(store: &Store, own: &str) -> Result<()> {
         contest.race_steadily().await?;
         quickest = quickest.min(begun.elapsed());
     }
-    let lanes = lanes(store.races(), quickest);
-    let races = iter((0..store.races()).map(|_| contest.race_steadily()))
-        .buffer_unordered(lanes)
-        .try_for_each(|()| std::future::ready(Ok(())));
+    let races = contest.race_all(store.races(), quickest);
     // Only where bodies are sent piece by piece can one stall.
     if contest.held.load(Ordering::Relaxed) == 0 {
         return races.await;
@@ -84,6 +81,29 @@ struct Contest {
 }
 
 impl Contest {
+    /// Races so many times. The first rounds tell how many go on at the same time; where those that follow take
+    /// longer, as in a store that lets a writer who was too late try again a second later, more do.
+    async fn race_all(&self, mut left: u32, pace: Duration) -> Result<()> {
+        let mut at_once = lanes(left, pace);
+        let (mut raced, mut took) = (0, Duration::ZERO);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while left > 0 && under_way.len() < at_once {
+                left -= 1;
+                under_way.push(self.race_timed());
+            }
+            let Some(time) = under_way.next().await else { return Ok(()) };
+            took += time?;
+            raced += 1;
+            at_once = at_once.max(lanes(left, took / raced));
+        }
+    }
+
+    async fn race_timed(&self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.race_steadily().await.map(|()| begun.elapsed())
+    }
+
     async fn race_steadily(&self) -> Result<()> {
         steadily(&self.store, || self.race()).await
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_core::progress::Context;
@@ -248,6 +249,8 @@ enum Flaw {
     LastWins,
     /// Of the names that are created at the same time, one in ten can be created twice.
     RacesNowAndThen,
+    /// No flaw: but for the first rounds, who comes too late is told so a second later.
+    LetsLosersWait,
     IgnoresRanges,
     ListsNothing,
     KeepsDeleted,
@@ -282,6 +285,14 @@ impl ObjectStore for Unfit {
                 let unlucky = hash.as_bytes()[0].is_multiple_of(10);
                 let options = if unlucky && !taken { overwrite() } else { options.clone() };
                 self.inner.put_opts(location, payload, options).await
+            }
+            Flaw::LetsLosersWait => {
+                let answer = self.inner.put_opts(location, payload, options).await;
+                let first = ["-0", "-1", "-2"].iter().any(|end| location.as_ref().ends_with(end));
+                if answer.is_err() && !first {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                answer
             }
             _ => self.inner.put_opts(location, payload, options).await,
         }
@@ -371,4 +382,16 @@ async fn a_store_that_races_now_and_then_is_refused_each_time() {
         assert!(line.contains("at the same time") && line.contains("`If-None-Match: *`"), "{line}");
         assert!(contents(&inner).await.is_empty(), "{seed}: the probes are gone");
     }
+}
+
+/// `SeaweedFS` answers so: `init` raced it in turn, since the quickest round was quick, and took 200 seconds.
+#[tokio::test(start_paused = true)]
+async fn a_store_whose_losers_wait_is_raced_at_the_same_time() {
+    let inner: Arc<dyn ObjectStore> =
+        Arc::new(Unfit { inner: InMemory::new(), flaw: Flaw::LetsLosersWait });
+    let raced = Store::new(inner, "memory:", &host(1), &Context::default());
+    let begun = tokio::time::Instant::now();
+    Repository::init_in(raced).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -64,7 +64,7 @@ async fn story(location: &RepositoryLocation) -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_may_break_once() {
     let every = std::env::var_os("KEEPSUM_S3_EVERY").is_some();
-    for (service, step) in [(Service::S3sFs, 6), (Service::Moto, 18)] {
+    for (service, step) in [(Service::SeaweedFs, 6), (Service::Moto, 18)] {
         let step = if every { 1 } else { step };
         let Some(ground) = Ground::new(service) else { continue };
         ground.proxy.set(|_| Fault::None);
@@ -165,7 +165,7 @@ async fn one_read(ground: &Ground, patience: Patience) -> (Result<()>, usize) {
 /// The layers below do not try again by themselves: what is asked for is what is counted here.
 #[tokio::test]
 async fn attempts_are_not_multiplied() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     for (fault, expected) in [
         (Fault::error(500, "InternalError"), 3),
         (Fault::Cut, 3),
@@ -185,7 +185,7 @@ async fn attempts_are_not_multiplied() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     let elsewhere = ground.server.url();
     ground.proxy.set(move |_| Fault::Answer {
         status: 307,
@@ -218,7 +218,7 @@ async fn a_wait_that_the_service_asks_for_is_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_service_is_given_up_and_asked_again() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     let location = ground.location();
     let patient = store(&location).await;
     let hurried =
@@ -238,7 +238,7 @@ async fn a_silent_service_is_given_up_and_asked_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_body_is_waited_for_as_long_as_it_needs() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     let hurried = store(&ground.location()).await;
     let hurried = hurried.with_patience(Patience { timeout: Duration::from_secs(1), ..hasty() });
     let content = testkit::noise(1, 100 << 10);

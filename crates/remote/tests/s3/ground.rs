@@ -19,13 +19,13 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// The service behind a gate; nothing where it is not installed.
+    /// The service; nothing where it is not installed.
     pub(crate) fn new(service: Service) -> Option<Self> {
         let server = shared(service)?;
-        Some(Self { proxy: Proxy::gated(server.address()).unwrap(), server })
+        Some(Self { proxy: service.proxy(&server), server })
     }
 
-    /// All services there are.
+    /// All services that hold a repository.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         Service::ALL.into_iter().filter_map(Self::new)
     }
@@ -51,11 +51,12 @@ impl Ground {
 }
 
 fn shared(service: Service) -> Option<Arc<Server>> {
-    static RUNNING: [Mutex<Weak<Server>>; 3] = [const { Mutex::new(Weak::new()) }; 3];
+    static RUNNING: [Mutex<Weak<Server>>; 4] = [const { Mutex::new(Weak::new()) }; 4];
     let slot = match service {
         Service::S3sFs => &RUNNING[0],
         Service::Moto => &RUNNING[1],
         Service::Swift => &RUNNING[2],
+        Service::SeaweedFs => &RUNNING[3],
     };
     let mut running = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(server) = running.upgrade() {
@@ -83,7 +84,7 @@ pub(crate) fn host() -> Host {
 
 pub(crate) async fn store(location: &RepositoryLocation) -> Store {
     let store = Store::connect(location, &host(), &Context::default()).await.unwrap();
-    // Behind a gate nobody races: what `init` finds of that has tests of its own.
+    // What `init` finds of races has tests of its own.
     store.with_patience(hasty()).with_races(1)
 }
 

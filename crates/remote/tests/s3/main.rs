@@ -9,3 +9,4 @@ mod refusals;
 mod restarts;
 mod tls;
 mod unfit;
+mod writers;

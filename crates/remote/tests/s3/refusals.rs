@@ -54,7 +54,7 @@ fn assert_each_line(told: &str, words: &[&str]) {
 /// empty bucket.
 #[tokio::test]
 async fn a_bucket_that_is_not_there() {
-    for ground in Ground::all() {
+    for ground in Ground::all().chain(Ground::new(Service::S3sFs)) {
         let told = refused("s3://no-such-bucket/x", &with(&ground.proxy.url(), &[])).await;
         assert_each_line(&told, &["there is no such bucket; make it first", "NoSuchBucket"]);
     }
@@ -62,7 +62,7 @@ async fn a_bucket_that_is_not_there() {
 
 #[tokio::test]
 async fn wrong_keys() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     let url = format!("s3://{BUCKET}/x");
     let wrong = [("AWS_SECRET_ACCESS_KEY", "another")];
     let told = refused(&url, &with(&ground.proxy.url(), &wrong)).await;
@@ -190,7 +190,7 @@ async fn no_credentials() {
 /// What an instance's role gives is used.
 #[tokio::test]
 async fn an_instance_gives_a_role() {
-    let Some(ground) = Ground::new(Service::S3sFs) else { return };
+    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
     let metadata = testkit::proxy::Proxy::new(ground.server.address()).unwrap();
     metadata.set(|call| {
         let body = match (call.method.as_str(), call.path.as_str()) {

@@ -40,15 +40,12 @@ async fn a_service_that_does_not_read_ranges_is_refused() {
 }
 
 /// A real race: s3s-fs looks whether the name is taken, receives the content, and then takes it.
-/// Without the gate, `init` finds that out, and what it lets pass is held by luck alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_service_that_looks_before_it_writes_is_refused() {
-    let Some(gated) = Ground::new(Service::S3sFs) else { return };
-    let bare = testkit::proxy::Proxy::new(gated.server.address()).unwrap();
+    let Some(ground) = Ground::new(Service::S3sFs) else { return };
     // All of the writers' requests are there before the first body is.
     let slow = || Fault::SlowBody(std::time::Duration::from_millis(500));
-    bare.set(move |call| if call.conditional { slow() } else { Fault::None });
-    let ground = Ground { proxy: bare, server: gated.server };
+    ground.proxy.set(move |call| if call.conditional { slow() } else { Fault::None });
     let error = refused(&ground).await;
     assert!(error.contains("at the same time") && error.contains("`If-None-Match: *`"), "{error}");
 }
@@ -92,17 +89,26 @@ async fn swift_is_refused_each_time() {
 }
 
 /// One that creates atomically passes, with nothing between, and nothing of the probe stays.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn moto_is_taken() {
-    let Some(ground) = Ground::new(Service::Moto) else { return };
+async fn is_taken(service: Service) {
+    let Some(ground) = Ground::new(service) else { return };
     let location = ground.location();
     let direct = ground.direct(&location).await.with_races(132);
     let begun = tokio::time::Instant::now();
     let made = Repository::init_in(direct).await;
-    println!("moto: one init in {:?}", begun.elapsed());
+    println!("{service:?}: one init in {:?}", begun.elapsed());
     let made = made.unwrap_or_else(|error| panic!("{}", told(&error)));
     let listed: Vec<_> = made.store().list("").try_collect().await.unwrap();
     assert_eq!(listed.len(), 2, "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seaweedfs_is_taken() {
+    is_taken(Service::SeaweedFs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn moto_is_taken() {
+    is_taken(Service::Moto).await;
 }
 
 /// A conflict says that somebody else is creating the same name, and proves nothing: `init` took it for
