@@ -115,7 +115,7 @@ fn several_processes_back_up_at_the_same_time() {
 
 #[test]
 fn a_service_that_is_busy_and_breaks_now_and_then_only_takes_longer() {
-    let Some(ground) = Ground::new(Service::SeaweedFs) else { return };
+    let Some(ground) = Ground::new(Service::Moto) else { return };
     // Its probe makes single attempts, several at the same time; that one may break is tested apart.
     ground.run(&["init"]).done();
     ground.proxy.set(|call| match call.number % 11 {
