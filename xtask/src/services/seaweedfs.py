@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import urllib.error
@@ -78,6 +79,8 @@ def command(given, chosen):
         # Volumes are files that grow: this many never fill up in a test.
         "master.volumeSizeLimitMB": "1024",
         "volume.max": "32",
+        # Nobody looks for it elsewhere once it is asked to end.
+        "volume.preStopSeconds": "0",
         # One hundredth of a large disk is much.
         "volume.minFreeSpace": "64MiB",
         "filer": "true",
@@ -95,7 +98,10 @@ def command(given, chosen):
     }
     options.update((name, str(port)) for name, port in chosen.items())
     weed = os.path.join(os.path.dirname(sys.executable), "weed")
-    return [weed, "-logtostderr", "server"] + [f"-{name}={value}" for name, value in options.items()]
+    # On standard error it then says only what is wrong.
+    logs = os.path.join(given.folder, "logs")
+    os.makedirs(logs, exist_ok=True)
+    return [weed, f"-logdir={logs}", "server"] + [f"-{name}={value}" for name, value in options.items()]
 
 
 def sockets(chosen):
@@ -118,6 +124,9 @@ def answers(url, method):
 
 def attend(given, chosen, lives):
     """Makes the bucket, a folder of the filer, says that all is ready, and clears up behind the server."""
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # It reaches the server, too, and this goes on until that has ended.
+        signal.signal(ending, signal.SIG_IGN)
     wanted = [
         (f"http://{given.host}:{chosen['filer.port']}/buckets/{given.bucket}/", "POST"),
         (f"http://{given.host}:{given.port}/", "GET"),
