@@ -65,7 +65,11 @@ impl Target for FilesTarget {
         let (origin, context) = (plan.origin, context.clone());
         thread::call("files-begin", move || {
             let existing = plan.existing;
-            let placing = Placing::begin(disk, &folder, FORM, files, existing, &origin, &context)?;
+            let placing = if origin.salvaged {
+                Placing::begin_with_holes(disk, &folder, FORM, files, existing, &context)?
+            } else {
+                Placing::begin(disk, &folder, FORM, files, existing, &origin, &context)?
+            };
             let build =
                 move |placing: Placing| Ok(BuiltStore::new(placing.complete()?, origin, &context));
             Ok(placing.restore(build))

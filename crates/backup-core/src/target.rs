@@ -1,6 +1,7 @@
 //! What is written: a target, and a restore into it that publishes at once or not at all.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -149,6 +150,17 @@ pub trait Restore: Send {
     /// come in rising order without gaps; a file of length 0 is made without any.
     async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()>;
 
+    /// Leaves out the stretch `range` of the file with index `file` of the plan, which is lost: it reads as
+    /// zeros. It comes in its turn, as a piece does. Only a target whose files need not be whole takes it,
+    /// and only in a restore that is marked as salvaged.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::Error::Unsupported) of every other target; those of [`place`](Self::place).
+    async fn leave_out(&mut self, file: usize, range: Range<u64>) -> Result<()> {
+        let _ = (file, range);
+        Err(no_holes())
+    }
+
     /// The files that an interrupted restore of the same snapshot left where this one builds, in the order
     /// of the plan, each as long as it is there. They may hold anything: what is as it should be need not
     /// be fetched, and is placed like all else.
@@ -167,6 +179,12 @@ pub trait Restore: Send {
     /// [`Error::Invalid`] where something of the plan did not come, or was refused
     /// before; [`Error::Cancelled`]; those of the engine.
     async fn complete(self: Box<Self>) -> Result<Box<dyn Built>>;
+}
+
+/// The refusal of a file with a hole.
+pub(crate) fn no_holes() -> Error {
+    let why = "its files must be whole; salvage what is left into files:FOLDER";
+    Error::unsupported("leaving a part of a file out", why)
 }
 
 /// A store that is complete and still hidden. Dropped, it is removed, and whatever was there before is

@@ -349,9 +349,11 @@ pub struct LossReport {
     /// The file that is lost as a whole or in part; for files that are not known by name, the first
     /// of them.
     pub path: Option<String>,
-    /// The last of the files that are not known by name.
+    /// The last of the files that are not known by name. A file among them that has losses of its own
+    /// has lost no more than those say.
     pub last_path: Option<String>,
-    /// Where in the file the lost bytes begin.
+    /// Where in the file the lost bytes begin; for files that are not known by name, in the first of
+    /// them.
     pub offset: Option<u64>,
     /// The root key and key of the first lost record, in hexadecimal.
     pub first: Option<[String; 2]>,
@@ -439,17 +441,23 @@ impl LossReport {
     pub(crate) fn of_files(loss: &Loss) -> Self {
         let path = |at: &RecordKey| Some(String::from_utf8_lossy(&at.root_key).into_owned());
         let (path, last_path) = (path(&loss.first), path(&loss.last));
-        Self { path, last_path, bytes: Some(loss.bytes), ..Self::nothing(loss.explain()) }
+        let offset = <[u8; 8]>::try_from(loss.first.key.as_slice()).ok().map(u64::from_be_bytes);
+        let bytes = Some(loss.bytes);
+        Self { path, last_path, offset, bytes, ..Self::nothing(loss.explain()) }
     }
 
     /// A stretch of a file.
-    pub(crate) fn of_file(loss: &FileLoss) -> Self {
+    pub(crate) fn of_file(path: &str, loss: &FileLoss) -> Self {
         let (start, end) = (loss.range.start, loss.range.end);
+        let why = match loss.more {
+            0 => loss.why.clone(),
+            more => format!("{}; and {more} more", loss.why),
+        };
         Self {
-            path: Some(loss.path.clone()),
+            path: Some(path.to_owned()),
             offset: Some(start),
             bytes: (end != u64::MAX).then(|| end.saturating_sub(start)),
-            ..Self::nothing(loss.why.clone())
+            ..Self::nothing(why)
         }
     }
 }

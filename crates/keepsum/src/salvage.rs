@@ -2,6 +2,8 @@
 //!
 //! The store that comes of it is marked and never called proved.
 
+mod files;
+
 use archive::directory::{Described, Proof};
 use archive::manifest::{Manifest, Shape};
 use archive::node::Tree;
@@ -12,8 +14,8 @@ use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use remote::tree::{
-    FileSurvey, Loss, Salvaged, SalvagedDatabase, StoredDatabase, salvage_databases,
-    salvage_records, survey_files, whole_contents,
+    FileSurvey, Loss, Salvaged, SalvagedDatabase, StoredDatabase, SurveyedFile, left_contents,
+    salvage_databases, salvage_records, survey_files,
 };
 use remote::{Host, Repository};
 
@@ -29,7 +31,8 @@ const ANY_FILES: &str = "files";
 /// Restores what is whole of a snapshot into `target`, where nothing may be yet.
 ///
 /// What is lost is in the report: by database with the first and the last key, by file with the range of
-/// bytes. Where nothing is lost, the store is what [`restore`](restore::restore) makes of it, not proved.
+/// bytes. A file of which anything is left keeps its length and has zeros where bytes are lost; such files are
+/// no store, so they go into a folder of files alone. Where nothing is lost, the store is what [`restore`](restore::restore) makes of it, not proved.
 ///
 /// # Errors
 /// [`Error::Usage`] with `replace` or `check`: a salvaged store never replaces another and proves
@@ -207,13 +210,12 @@ impl Salvaging<'_> {
         self.context.phase("reading files", None);
         let objects = self.repository.objects();
         let survey = match tree {
-            Some(tree) => survey_files(objects, tree).await?,
+            Some(tree) => survey_files(objects, tree, self.context).await?,
             None => FileSurvey::default(),
         };
-        report.files = Some(survey.whole.len() as u64);
-        report.bytes = survey.whole.iter().map(|file| file.bytes).sum();
-        report.losses.extend(survey.unnamed.iter().map(LossReport::of_files));
-        report.losses.extend(survey.lost.iter().map(LossReport::of_file));
+        report.files = Some(survey.files.len() as u64);
+        report.bytes = survey.files.iter().map(SurveyedFile::left).sum();
+        report.losses.extend(files::losses(&survey));
         if !report.losses.is_empty() && engine != ANY_FILES {
             return Err(Error::Refused {
                 what: format!(
@@ -222,20 +224,30 @@ impl Salvaging<'_> {
                     report.losses.len(),
                     self.manifest.id
                 ),
-                instead: "salvage the files that are whole into files:FOLDER".into(),
+                instead: "salvage what is left into files:FOLDER, with zeros where bytes are lost"
+                    .into(),
             });
         }
-        let content = Content::Files { engine: engine.to_owned(), files: survey.whole.clone() };
+        report.notes.extend(files::notes(&survey, &self.manifest.source.engine));
+        let plan = survey.files.iter().map(|file| file.info.clone()).collect();
+        let content = Content::Files { engine: engine.to_owned(), files: plan };
         let target = self.target.target()?;
         let mut into = target.begin(self.plan(content), self.context).await?;
         self.context.phase("salvaging files", Some(report.bytes));
+        let mut holes = files::Holes::of(&survey.files);
         if let Some(tree) = tree {
-            let mut contents = whole_contents(objects, tree, &survey.whole);
+            let mut contents = left_contents(objects, tree, survey.files);
             while let Some((file, offset, bytes)) = contents.try_next().await? {
                 self.context.check()?;
                 self.context.advance(bytes.len() as u64, 0);
+                while let Some((file, hole)) = holes.before(file, offset) {
+                    into.leave_out(file, hole).await?;
+                }
                 into.place(file, offset, bytes).await?;
             }
+        }
+        for (file, hole) in holes {
+            into.leave_out(file, hole).await?;
         }
         Ok(into.complete().await?.publish().await?)
     }
@@ -252,6 +264,6 @@ impl Salvaging<'_> {
             }
         }
         let what = format!("snapshot {} holds the files of a {engine} store", self.manifest.id);
-        Err(Error::Refused { what, instead: "salvage them whole into files:FOLDER".into() })
+        Err(Error::Refused { what, instead: "salvage them into files:FOLDER".into() })
     }
 }

@@ -1,5 +1,6 @@
 //! A restore that places files, and nothing else.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -38,6 +39,10 @@ where
 
     async fn place(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
         self.placing.place(file, offset, bytes).await
+    }
+
+    async fn leave_out(&mut self, file: usize, range: Range<u64>) -> Result<()> {
+        self.placing.leave_out(file, range).await
     }
 
     fn left_over(&self) -> Option<Arc<dyn Files>> {

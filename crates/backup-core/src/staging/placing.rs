@@ -18,7 +18,7 @@ use super::{End, Form, MARK, PRIVATE, SIDECAR, Staging};
 use crate::disk::{Access, Disk, DiskFile};
 use crate::progress::Context;
 use crate::source::{FileInfo, Files, read_range};
-use crate::target::{Existing, Origin};
+use crate::target::{Existing, Origin, no_holes};
 use crate::{Error, Result, thread};
 
 /// Files being written into [`Staging::folder`].
@@ -27,6 +27,8 @@ pub struct Placing {
     staging: Staging,
     files: Vec<Building>,
     left_over: Option<Arc<LeftOver>>,
+    /// Whether parts of files may be left out.
+    holes: bool,
     /// A piece was refused or not written: nothing is published without it.
     failed: bool,
     context: Context,
@@ -66,14 +68,38 @@ impl Placing {
         check_plan(&files)?;
         let staging = Staging::resume(disk, target, form, existing, origin)?;
         let left_over = staging.resumed.then(|| LeftOver::find(&staging, &files)).transpose()?;
+        let left_over = left_over.filter(|left| left.bytes() > 0).map(Arc::new);
+        Ok(Self { left_over, ..Self::of(staging, files, context) })
+    }
+
+    /// As [`begin`](Self::begin), for files of which parts may be left out. It begins with nothing: what an
+    /// earlier restore left is swept, so that no byte of it shows where one is lost.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn begin_with_holes(
+        disk: Arc<dyn Disk>,
+        target: &Path,
+        form: Form,
+        files: Vec<FileInfo>,
+        existing: Existing,
+        context: &Context,
+    ) -> Result<Self> {
+        check_plan(&files)?;
+        let staging = Staging::begin(disk, target, form, existing)?;
+        Ok(Self { holes: true, ..Self::of(staging, files, context) })
+    }
+
+    fn of(staging: Staging, files: Vec<FileInfo>, context: &Context) -> Self {
         let building = |info| Building { info, written: 0, file: None };
-        Ok(Self {
+        Self {
             staging,
             files: files.into_iter().map(building).collect(),
-            left_over: left_over.filter(|left| left.bytes() > 0).map(Arc::new),
+            left_over: None,
+            holes: false,
             failed: false,
             context: context.clone(),
-        })
+        }
     }
 
     /// The files that an interrupted restore left, in the order of the plan, each as long as it is there.
@@ -94,18 +120,52 @@ impl Placing {
         placed
     }
 
-    async fn write(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
+    /// As [`Restore::leave_out`](crate::Restore::leave_out).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where parts may not be left out; those of [`place`](Self::place).
+    pub async fn leave_out(&mut self, file: usize, range: Range<u64>) -> Result<()> {
+        self.context.check()?;
+        let left = self.leave(file, range).await;
+        self.failed |= left.is_err();
+        left
+    }
+
+    async fn leave(&mut self, file: usize, range: Range<u64>) -> Result<()> {
+        if !self.holes {
+            return Err(no_holes());
+        }
+        let building = self.building(file)?;
+        let Range { start, end } = range;
+        building.check(start, end.saturating_sub(start))?;
+        if end < building.info.bytes {
+            building.written = end;
+            return Ok(());
+        }
+        if start < end {
+            // Its last byte makes a file as long as it was; no room is taken by what is not written.
+            building.written = end - 1;
+            self.write(file, end - 1, Bytes::from_static(&[0])).await?;
+        }
+        Ok(())
+    }
+
+    fn building(&mut self, file: usize) -> Result<&mut Building> {
         let planned = self.files.len();
-        let Some(building) = self.files.get_mut(file) else {
+        self.files.get_mut(file).ok_or_else(|| {
             let detail = format!("is not in the plan, which has {planned}");
-            return Err(Error::invalid(format!("file number {file}"), detail));
-        };
-        let end = building.check(offset, bytes.len())?;
+            Error::invalid(format!("file number {file}"), detail)
+        })
+    }
+
+    async fn write(&mut self, file: usize, offset: u64, bytes: Bytes) -> Result<()> {
+        let building = self.building(file)?;
+        let end = building.check(offset, bytes.len() as u64)?;
         if bytes.is_empty() {
             return Ok(());
         }
-        let (disk, folder) = (Arc::clone(&self.staging.disk), self.staging.folder.clone());
         let (info, open) = (building.info.clone(), building.file.take());
+        let (disk, folder) = (Arc::clone(&self.staging.disk), self.staging.folder.clone());
         let is_there = self.left_over.as_ref().is_some_and(|left| left.files[file].bytes > 0);
         let write = move || {
             let mut file = match open {
@@ -116,10 +176,11 @@ impl Placing {
             file.write_at(offset, &bytes)?;
             Ok(file)
         };
-        let file = thread::call("place-files", write).await?;
+        let written = thread::call("place-files", write).await?;
+        let building = self.building(file)?;
         building.written = end;
         // A whole file is closed; publishing makes it durable.
-        building.file = (end < building.info.bytes).then_some(file);
+        building.file = (end < building.info.bytes).then_some(written);
         Ok(())
     }
 
@@ -186,9 +247,9 @@ impl Placing {
 
 impl Building {
     /// Checks that a piece is the next one, and says where it ends.
-    fn check(&self, offset: u64, bytes: usize) -> Result<u64> {
+    fn check(&self, offset: u64, bytes: u64) -> Result<u64> {
         let Self { info, written, .. } = self;
-        let end = offset.checked_add(bytes as u64).filter(|end| *end <= info.bytes);
+        let end = offset.checked_add(bytes).filter(|end| *end <= info.bytes);
         match end {
             Some(end) if offset == *written => Ok(end),
             _ => {

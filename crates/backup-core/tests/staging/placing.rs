@@ -1,7 +1,7 @@
 //! Placing files, interrupted and gone on with.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use backup_core::path::FilePath;
 use backup_core::progress::{Context, Event, ProgressSink};
 use backup_core::source::{FileInfo, FileNature};
 use backup_core::staging::{MARK, Placing, SIDECAR};
-use backup_core::target::Existing;
+use backup_core::target::{Existing, Origin};
 use bytes::Bytes;
 use pollster::FutureExt as _;
 
@@ -53,7 +53,8 @@ impl Ground {
         self.home.path().join(".store.keepsum-restoring")
     }
 
-    fn begin(&self) -> Placing {
+    /// The files of the plan.
+    fn plan() -> Vec<FileInfo> {
         let info = |(path, content): (&str, &str)| FileInfo {
             path: FilePath::new(path).unwrap(),
             bytes: content.len() as u64,
@@ -62,11 +63,21 @@ impl Ground {
             owner: None,
             nature: FileNature::Changing,
         };
+        FILES.map(info).to_vec()
+    }
+
+    fn begin(&self) -> Placing {
         let (disk, form) = (Arc::new(LocalDisk), FOLDER);
-        let files = FILES.map(info).to_vec();
+        let files = Self::plan();
         let existing = Existing::Refuse;
         Placing::begin(disk, &self.target(), form, files, existing, &origin(), &self.context)
             .unwrap()
+    }
+
+    fn begin_with_holes(&self) -> Placing {
+        let (disk, files) = (Arc::new(LocalDisk), Self::plan());
+        let (target, existing) = (self.target(), Existing::Refuse);
+        Placing::begin_with_holes(disk, &target, FOLDER, files, existing, &self.context).unwrap()
     }
 
     /// Places the files and half of the last, and is interrupted.
@@ -201,4 +212,70 @@ fn a_cancelled_restore_is_gone_on_with() {
     let again = Ground { context: Context::default(), ..cancelled };
     assert_eq!(again.offered(), ["current", "", ""]);
     again.assert_finishes();
+}
+
+/// A salvaged file is as long as it was, and zeros are where bytes are lost: at its beginning, within it and at
+/// its end.
+#[test]
+fn what_is_left_out_reads_as_zeros() {
+    let ground = Ground::new();
+    // What an earlier restore placed there must not show where bytes are lost.
+    ground.interrupt();
+    let mut placing = ground.begin_with_holes();
+    assert!(placing.left_over().is_none());
+    place(&mut placing, 0, 0, "cur").unwrap();
+    placing.leave_out(0, 3..7).block_on().unwrap();
+    placing.leave_out(1, 0..2).block_on().unwrap();
+    place(&mut placing, 1, 2, "eper").unwrap();
+    place(&mut placing, 2, 0, "a").unwrap();
+    placing.leave_out(2, 1..4).block_on().unwrap();
+    place(&mut placing, 2, 4, "ble").unwrap();
+    let origin = Origin { salvaged: true, ..origin() };
+    placing.complete().unwrap().publish(&origin).unwrap();
+    for (path, content) in
+        [("CURRENT", "cur\0\0\0\0"), ("deep/er", "\0\0eper"), ("table", "a\0\0\0ble")]
+    {
+        assert_eq!(fs::read_to_string(ground.target().join(path)).unwrap(), content, "{path}");
+    }
+    assert_eq!(names(ground.home.path()), ["store"]);
+}
+
+/// A hole takes no room on the disk.
+#[test]
+fn a_hole_is_sparse() {
+    let ground = Ground::new();
+    let files = vec![FileInfo { bytes: 1 << 30, ..Ground::plan().remove(0) }];
+    let (disk, context) = (Arc::new(LocalDisk), &ground.context);
+    let existing = Existing::Refuse;
+    let target = ground.target();
+    let mut placing =
+        Placing::begin_with_holes(disk, &target, FOLDER, files, existing, context).unwrap();
+    place(&mut placing, 0, 0, "current").unwrap();
+    placing.leave_out(0, 7..1 << 30).block_on().unwrap();
+    placing.complete().unwrap().publish(&origin()).unwrap();
+    let found = fs::metadata(target.join("CURRENT")).unwrap();
+    assert_eq!(found.len(), 1 << 30);
+    assert!(found.blocks() < 1000, "{}", found.blocks());
+}
+
+/// Nothing is left out of a store that must be whole, nor by chance.
+#[test]
+fn only_what_is_said_is_left_out() {
+    let ground = Ground::new();
+    let mut placing = ground.begin();
+    let refused = placing.leave_out(0, 0..7).block_on().unwrap_err();
+    assert!(refused.to_string().contains("files:FOLDER"), "{refused}");
+    assert!(matches!(refused, backup_core::Error::Unsupported { .. }), "{refused}");
+    assert!(placing.complete().is_err(), "it goes on after it failed");
+    for hole in [1..3, 0..8, 0..u64::MAX] {
+        let mut placing = ground.begin_with_holes();
+        assert!(placing.leave_out(0, hole).block_on().is_err());
+    }
+    let mut placing = ground.begin_with_holes();
+    placing.leave_out(0, 0..3).block_on().unwrap();
+    assert!(place(&mut placing, 0, 4, "ent").is_err(), "a gap that nobody named");
+    let mut placing = ground.begin_with_holes();
+    place(&mut placing, 0, 0, "current").unwrap();
+    assert!(placing.complete().is_err(), "the other files did not come");
+    assert_eq!(names(ground.home.path()), [""; 0]);
 }

@@ -12,6 +12,7 @@ mod files;
 mod read;
 mod records;
 mod salvage;
+mod salvage_files;
 mod write;
 mod write_files;
 
@@ -29,9 +30,7 @@ pub use directory::{DirectoryWriter, DirectoryWritten, ReadingAll, described, wr
 pub use files::{FileContent, file_contents, files_of, list_files};
 pub use read::{Found, SummedBatches, TreeReader, scan};
 pub use records::{Reading, RecordsWritten, write_records};
-pub use salvage::{
-    FileLoss, FileSurvey, Loss, Salvaged, SalvagedDatabase, salvage_databases, salvage_records,
-    survey_files, whole_contents,
-};
+pub use salvage::{Loss, Salvaged, SalvagedDatabase, salvage_databases, salvage_records};
+pub use salvage_files::{FileLoss, FileSurvey, SurveyedFile, left_contents, survey_files};
 pub use write::TreeWriter;
 pub use write_files::{FilesWritten, write_files};

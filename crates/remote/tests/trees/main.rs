@@ -7,3 +7,4 @@ mod databases;
 mod files;
 mod listed;
 mod records;
+mod salvaged;

@@ -317,7 +317,8 @@ Examples:
   keepsum restore 3fa2b1 memory:/tmp/users.bcs --database users --as default
   keepsum restore @2026-11-21 rocksdb:/var/lib/app/db --replace --dry-run
   keepsum restore latest sqlite:/var/lib/app/app.db --if-missing
-  keepsum restore 3fa2b1 rocksdb:/tmp/what-is-left --salvage")]
+  keepsum restore 3fa2b1 rocksdb:/tmp/what-is-left --salvage
+  keepsum restore 3fa2b1 files:/tmp/what-is-left --salvage")]
 pub(crate) struct Restore {
     /// An id or the beginning of one, `latest`, or @TIME
     pub(crate) snapshot: String,
@@ -333,7 +334,10 @@ pub(crate) struct Restore {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Restore what is whole of a damaged snapshot, and list what is lost; nothing is proved
+    /// Restore what is left of a damaged snapshot, and list what is lost; nothing is proved
+    ///
+    /// Records that are whole go into any store. Files of which a part is lost go into files:FOLDER alone: they
+    /// keep their length and have zeros where bytes are lost.
     #[arg(long, conflicts_with_all = ["replace", "check", "strict", "dry_run"])]
     pub(crate) salvage: bool,
 }

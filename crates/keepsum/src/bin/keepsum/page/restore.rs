@@ -66,8 +66,10 @@ fn losses(losses: &[LossReport]) -> String {
     for loss in losses {
         let what = loss.database.clone().or_else(|| loss.path.clone()).unwrap_or_default();
         let from = loss.offset.map_or_else(|| place(&loss.first), |at| format!("byte {at}"));
-        let last = loss.last_database.as_ref().or(loss.last_path.as_ref());
-        let to = last.cloned().unwrap_or_else(|| place(&loss.last));
+        let last = loss.last_database.as_ref().or(loss.last_path.as_ref()).cloned();
+        let end = loss.offset.zip(loss.bytes).filter(|(_, bytes)| *bytes > 0);
+        let end = end.map(|(at, bytes)| format!("byte {}", at.saturating_add(bytes - 1)));
+        let to = last.or(end).unwrap_or_else(|| place(&loss.last));
         let (records, bytes) = (number(loss.records), number(loss.bytes));
         table.row([what, from, to, records, bytes, loss.why.clone()]);
     }
