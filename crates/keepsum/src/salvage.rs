@@ -228,7 +228,8 @@ impl Salvaging<'_> {
                     .into(),
             });
         }
-        report.notes.extend(files::notes(&survey, &self.manifest.source.engine));
+        let (engine_of_source, folder) = (&self.manifest.source.engine, self.target.path());
+        report.notes.extend(files::notes(&survey, engine_of_source, folder));
         let plan = survey.files.iter().map(|file| file.info.clone()).collect();
         let content = Content::Files { engine: engine.to_owned(), files: plan };
         let target = self.target.target()?;

@@ -274,6 +274,7 @@ fn only_what_is_said_is_left_out() {
     let mut placing = ground.begin_with_holes();
     placing.leave_out(0, 0..3).block_on().unwrap();
     assert!(place(&mut placing, 0, 4, "ent").is_err(), "a gap that nobody named");
+    drop(placing);
     let mut placing = ground.begin_with_holes();
     place(&mut placing, 0, 0, "current").unwrap();
     assert!(placing.complete().is_err(), "the other files did not come");

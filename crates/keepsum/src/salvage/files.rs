@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::Path;
 
 use remote::tree::{FileSurvey, SurveyedFile};
 
@@ -24,7 +25,7 @@ pub(super) fn losses(survey: &FileSurvey) -> impl Iterator<Item = LossReport> {
 }
 
 /// Which files have holes, and what a person can do with them.
-pub(super) fn notes(survey: &FileSurvey, engine: &str) -> Vec<String> {
+pub(super) fn notes(survey: &FileSurvey, engine: &str, folder: &Path) -> Vec<String> {
     let holed: Vec<&str> = survey
         .files
         .iter()
@@ -39,7 +40,9 @@ pub(super) fn notes(survey: &FileSurvey, engine: &str) -> Vec<String> {
     )];
     match engine {
         "sqlite" => notes.push(format!(
-            "SQLite's shell reads the rows that are left out of it: sqlite3 {first} .recover | sqlite3 NEW"
+            "SQLite's own shell reads the rows that are left out of it: sqlite3 {} .recover | sqlite3 NEW.db \
+             (some systems' shells are made without it; that of sqlite.org has it)",
+            folder.join(first).display()
         )),
         "rocksdb" => notes.push(
             "these files are no RocksDB store; on a copy of the folder, `ldb repair --db=FOLDER` keeps the tables \

@@ -10,6 +10,8 @@ mod catalog;
 mod command;
 mod flips;
 mod heal;
+#[cfg(feature = "sqlite")]
+mod holes;
 mod objects;
 mod salvage;
 mod sound;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use backup_core::check::CheckLevel;
 use backup_core::progress::Context;
@@ -103,8 +104,53 @@ async fn every_record_comes_back_or_is_listed_as_lost() {
     assert!(tried >= 10 && with_losses >= 6, "{tried} {with_losses}");
 }
 
+/// Which bytes of a file are said to be lost. None where nobody says that any is.
+pub(crate) fn told(losses: &[LossReport], path: &str, length: usize) -> Option<Vec<bool>> {
+    let own = losses.iter().filter(|loss| loss.path.as_deref() == Some(path));
+    let own: Vec<_> = own.filter(|loss| loss.last_path.is_none()).collect();
+    let mut told = vec![false; length];
+    for loss in &own {
+        let at = |number: u64| usize::try_from(number).unwrap();
+        let start = at(loss.offset.unwrap());
+        told[start..loss.bytes.map_or(length, |bytes| start + at(bytes))].fill(true);
+    }
+    let unnamed = losses.iter().any(|loss| {
+        let (Some(first), Some(last)) = (&loss.path, &loss.last_path) else { return false };
+        (first.as_str()..=last.as_str()).contains(&path)
+    });
+    match (own.is_empty(), unnamed) {
+        (true, false) => None,
+        (true, true) => Some(vec![true; length]),
+        _ => Some(told),
+    }
+}
+
+/// Each file is as it was where nothing is said to be lost, and zeros where something is. One that is not
+/// there is said to be lost as a whole.
+pub(crate) fn assert_left(
+    losses: &[LossReport],
+    wanted: &BTreeMap<PathBuf, Vec<u8>>,
+    found: &BTreeMap<PathBuf, Vec<u8>>,
+    what: &str,
+) {
+    for (name, content) in wanted.iter().filter(|(name, _)| !name.ends_with(SIDECAR)) {
+        let name = name.to_str().unwrap();
+        let told = told(losses, name, content.len());
+        let Some(left) = found.get(Path::new(name)) else {
+            let whole = told.is_some_and(|told| !told.contains(&false));
+            assert!(whole, "{what}: {name} is not there and not listed: {losses:?}");
+            continue;
+        };
+        let told = told.unwrap_or_else(|| vec![false; content.len()]);
+        let bytes = content.iter().zip(&told).map(|(byte, told)| if *told { 0 } else { *byte });
+        assert!(bytes.eq(left.iter().copied()), "{what}: {name}: {losses:?}");
+    }
+    let strange = found.keys().find(|name| !wanted.contains_key(*name));
+    assert_eq!(strange, None, "{what}");
+}
+
 #[tokio::test]
-async fn every_file_comes_back_whole_or_is_listed_as_lost() {
+async fn every_byte_of_a_file_comes_back_or_is_listed_as_lost() {
     let mut with_losses = 0;
     for case in [FILES, ROCKSDB_FILES] {
         let sound = Sound::new(case).await;
@@ -120,29 +166,27 @@ async fn every_file_comes_back_whole_or_is_listed_as_lost() {
         for (path, bytes) in sound.objects() {
             let mut flipped = bytes.clone();
             flipped[bytes.len() / 2] ^= 1;
-            sound.write(&path, &flipped);
-            let what = format!("{case:?}: {path}");
-            clear(&target);
-            if let Ok(report) = try_salvage(&sound, &target, &RestoreOptions::default()).await {
-                assert_eq!(report.losses.is_empty(), !needed.contains(&path), "{what}: {report:?}");
-                assert_marked(&target, &what);
-                let found = files_below(target.path());
-                for (name, content) in &wanted {
-                    let text = name.to_str().unwrap();
-                    let told = report.losses.iter().any(|loss| {
-                        let first = loss.path.as_deref().unwrap();
-                        let last = loss.last_path.as_deref().unwrap_or(first);
-                        first <= text && text <= last
-                    });
-                    let told = told && text != SIDECAR;
-                    assert_eq!(found.get(name), (!told).then_some(content), "{what}: {text}");
+            for damaged in [None, Some(flipped)] {
+                match &damaged {
+                    Some(flipped) => sound.write(&path, flipped),
+                    None => sound.remove(&path),
                 }
-                with_losses += usize::from(!report.losses.is_empty());
+                let what = format!("{case:?}: {path}, flipped: {}", damaged.is_some());
+                clear(&target);
+                if let Ok(report) = try_salvage(&sound, &target, &RestoreOptions::default()).await {
+                    let losses = &report.losses;
+                    assert_eq!(losses.is_empty(), !needed.contains(&path), "{what}: {report:?}");
+                    assert!(losses.iter().all(|loss| loss.why.contains(&path)), "{what}");
+                    assert_eq!(report.proved, None, "{what}");
+                    assert_marked(&target, &what);
+                    assert_left(losses, &wanted, &files_below(target.path()), &what);
+                    with_losses += usize::from(!losses.is_empty());
+                }
+                sound.write(&path, &bytes);
             }
-            sound.write(&path, &bytes);
         }
     }
-    assert!(with_losses >= 2, "{with_losses}");
+    assert!(with_losses >= 4, "{with_losses}");
 }
 
 /// Files of an engine without some of them are no store of it: nothing is made, and it says what can be.
