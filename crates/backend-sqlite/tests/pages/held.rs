@@ -32,7 +32,10 @@ const ATTEMPTS: u32 = 60;
 
 /// Takes a snapshot and reads it, as a backup does: one that is spoiled meanwhile is begun anew within the same
 /// time.
-fn take_within(path: &Path, seconds: f64) -> backup_core::Result<(Vec<u8>, Vec<String>)> {
+pub(crate) fn take_within(
+    path: &Path,
+    seconds: f64,
+) -> backup_core::Result<(Vec<u8>, Vec<String>)> {
     let options = patient(seconds);
     let mut attempt = 1;
     loop {
@@ -350,7 +353,7 @@ fn sound(image: &[u8]) -> String {
 }
 
 /// The name under which SQLite opens a file with the lock of the process.
-fn vfs(path: &Path) -> PathBuf {
+pub(crate) fn vfs(path: &Path) -> PathBuf {
     let name = path.to_str().unwrap().replace(' ', "%20");
     format!("file:{name}?vfs=unix-excl").into()
 }
