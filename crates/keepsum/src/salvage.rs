@@ -67,7 +67,8 @@ pub async fn salvage(
               it is"
             .to_owned(),
         losses => format!(
-            "{losses} parts are lost; the store is what is left, not proved and not checked by its engine"
+            "{} lost; the store is what is left, not proved and not checked by its engine",
+            parts_are(losses)
         ),
     });
     report.elapsed_seconds = time::seconds_since(started, host);
@@ -85,6 +86,10 @@ fn check_options(options: &RestoreOptions) -> Result<()> {
         return refuse("--check", "proves nothing; leave out --check");
     }
     Ok(())
+}
+
+fn parts_are(losses: usize) -> String {
+    if losses == 1 { "one part is".to_owned() } else { format!("{losses} parts are") }
 }
 
 struct Salvaging<'a> {
@@ -219,9 +224,8 @@ impl Salvaging<'_> {
         if !report.losses.is_empty() && engine != ANY_FILES {
             return Err(Error::Refused {
                 what: format!(
-                    "{} parts of snapshot {} are lost, and without them its files are no {engine} \
-                     store",
-                    report.losses.len(),
+                    "{} lost of snapshot {}, and without that its files are no {engine} store",
+                    parts_are(report.losses.len()),
                     self.manifest.id
                 ),
                 instead: "salvage what is left into files:FOLDER, with zeros where bytes are lost"
