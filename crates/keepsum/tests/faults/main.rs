@@ -20,4 +20,5 @@ mod promise;
 mod readers;
 mod requests;
 mod resumed;
+mod salvaged;
 mod scenario;
