@@ -37,6 +37,9 @@ const WAIT: f64 = 3.5;
 /// What a backup may take beyond that, on a machine that does other things as well.
 const MORE: Duration = Duration::from_secs(8);
 
+/// More than a tick of any clock by which a file system of Linux dates changes.
+const TICK: Duration = Duration::from_millis(20);
+
 /// The checksum of a state.
 const SUM: &str = "(SELECT ifnull(sum(id * 1000003 + stamp * 7919 + length(body) * 31 + unicode(tag) * 17 \
                    + unicode(substr(tag, 9))), 0) + count(*) FROM rows)";
@@ -69,12 +72,12 @@ impl Program {
         // WAL is of the file, all other modes are of the connection.
         let before =
             one_of(dice, &["delete", "persist", if mode == "wal" { "wal" } else { "truncate" }]);
-        let made = format!(
+        let creation = format!(
             "PRAGMA page_size={}; PRAGMA auto_vacuum={}; PRAGMA journal_mode={before};",
             one_of(dice, &[512, 1024, 4096, 16384]),
             one_of(dice, &[0, 1, 2]),
         );
-        make(&path, &made);
+        make(&path, &creation);
         let name = if dice.throw(2) == 0 { vfs(&path) } else { path.clone() };
         let pragmas = format!(
             "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode={mode}; PRAGMA synchronous={}; \
@@ -84,7 +87,7 @@ impl Program {
             one_of(dice, &[0, 20, 1000]),
             one_of(dice, &[0, 0, 1 << 20]),
         );
-        let said = format!("{}\n{made}\n{pragmas}\n", name.display());
+        let said = format!("{}\n{creation}\n{pragmas}\n", name.display());
         let other = Other::start(&name, &pragmas);
         Self { other, path, _folder: folder, mode, committed: 0, said }
     }
@@ -146,8 +149,9 @@ impl Program {
     /// Goes on to a moment at which it stands still; says its name, and whether a transaction is open.
     ///
     /// One kind is left out, which decision 0014 names: under `unix-excl`, with a journal in memory or none,
-    /// in whose folder another file comes or goes while a transaction is open that was spilled. Nothing but
-    /// the database and what SQLite keeps beside it is in this folder.
+    /// another file comes or goes in the folder while a transaction is open that was spilled, or within the
+    /// tick of the clock in which it was. Nothing but the database and what SQLite keeps beside it is in this
+    /// folder, and a program whose journal went with its mode waits for a tick before it goes on.
     fn stand_still(&mut self, dice: &mut Dice) -> (&'static str, bool) {
         match dice.throw(8) {
             0 => ("at rest", false),
@@ -182,6 +186,7 @@ impl Program {
             6 if self.mode != "wal" => {
                 self.mode = one_of(dice, &MODES[1..]);
                 self.does(&format!("PRAGMA journal_mode={}; SELECT 1", self.mode));
+                thread::sleep(TICK);
                 self.pause(dice);
                 let open = dice.throw(2) == 0;
                 if open {
@@ -253,15 +258,15 @@ fn back_up(path: &Path, rows: bool, copy: &Path) -> Result<Option<()>, String> {
 }
 
 /// What a case saw: mode, moment, and whether a backup was given.
-type Seen = Vec<(&'static str, &'static str, bool)>;
+type Looks = Vec<(&'static str, &'static str, bool)>;
 
-fn case(seed: u64) -> Result<Seen, String> {
+fn case(seed: u64) -> Result<Looks, String> {
     let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for _ in 0..8 {
         dice.throw(2);
     }
     let mut program = Program::start(&mut dice);
-    let mut seen = Seen::new();
+    let mut looks = Looks::new();
     program.pause(&mut dice);
     for _ in 0..2 {
         for _ in 0..=dice.throw(3) {
@@ -280,13 +285,13 @@ fn case(seed: u64) -> Result<Seen, String> {
             if given.is_some() {
                 wrong(&copy, program.committed).map_err(failed)?;
             }
-            seen.push((program.mode, moment, given.is_some()));
+            looks.push((program.mode, moment, given.is_some()));
         }
         if open {
             program.end(&mut dice);
         }
     }
-    Ok(seen)
+    Ok(looks)
 }
 
 #[test]
@@ -305,10 +310,10 @@ fn any_mode_at_any_moment() {
             ended.collect()
         });
         for (case, result) in results {
-            let seen = result.unwrap_or_else(|what| {
+            let looks = result.unwrap_or_else(|what| {
                 panic!("{what}\nrun again with {}={case} KEEPSUM_EXCLUSIVE_CASES=1", seed::SEED)
             });
-            for (mode, moment, given) in seen {
+            for (mode, moment, given) in looks {
                 let (all, given_of) = tried.entry((mode, moment)).or_default();
                 *all += 1;
                 *given_of += u32::from(given);
