@@ -13,6 +13,7 @@ mod read;
 mod records;
 mod salvage;
 mod salvage_files;
+mod surveying;
 mod write;
 mod write_files;
 
@@ -31,6 +32,7 @@ pub use files::{FileContent, file_contents, files_of, list_files};
 pub use read::{Found, SummedBatches, TreeReader, scan};
 pub use records::{Reading, RecordsWritten, write_records};
 pub use salvage::{Loss, Salvaged, SalvagedDatabase, salvage_databases, salvage_records};
-pub use salvage_files::{FileLoss, FileSurvey, SurveyedFile, left_contents, survey_files};
+pub use salvage_files::{left_contents, survey_files};
+pub use surveying::{FileLoss, FileSurvey, SurveyedFile};
 pub use write::TreeWriter;
 pub use write_files::{FilesWritten, write_files};
