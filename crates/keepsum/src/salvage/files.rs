@@ -40,13 +40,14 @@ pub(super) fn notes(survey: &FileSurvey, engine: &str, folder: &Path) -> Vec<Str
     )];
     match engine {
         "sqlite" => notes.push(format!(
-            "SQLite's own shell reads the rows that are left out of it: sqlite3 {} .recover | sqlite3 NEW.db \
+            "SQLite's own shell copies the rows that are left into a new database: sqlite3 {} .recover | sqlite3 NEW.db \
              (some systems' shells are made without it; that of sqlite.org has it)",
             folder.join(first).display()
         )),
         "rocksdb" => notes.push(
-            "these files are no RocksDB store; on a copy of the folder, `ldb repair --db=FOLDER` keeps the tables \
-             that RocksDB can still read"
+            "these files are no whole RocksDB store: on a copy of the folder, `ldb scan --db=FOLDER`, and again with \
+             --from=KEY, reads up to a hole and behind it; `ldb repair --db=FOLDER` makes a store without the tables \
+             that have one"
                 .to_owned(),
         ),
         _ => notes.push(
