@@ -8,7 +8,7 @@ use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{BuiltStore, Form, Placing, is_occupied};
+use backup_core::staging::{self, BuiltStore, Form, Placing, is_occupied};
 use backup_core::target::{Content, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
@@ -46,6 +46,10 @@ impl Target for FilesTarget {
 
     fn capabilities(&self) -> Capabilities {
         ABILITIES
+    }
+
+    fn beside(&self) -> Option<PathBuf> {
+        Some(staging::beside(&self.folder))
     }
 
     async fn is_occupied(&self) -> Result<bool> {

@@ -47,7 +47,7 @@ use names::{
 pub use built::BuiltStore;
 pub use mounts::refuse_mounted_file;
 pub use names::{sidecar_of, with_room};
-pub use place::resolve;
+pub use place::{beside, resolve};
 pub use placing::Placing;
 
 /// The permission bits of a file while it is built: its owner's alone.

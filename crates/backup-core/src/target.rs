@@ -115,6 +115,12 @@ pub trait Target: Send + Sync {
     /// What this target can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// A folder near the target, where scratch copies of what it gets find room; none where it is not in the file
+    /// system.
+    fn beside(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Whether a store is there, or anything else that a restore must not replace unasked. An empty folder
     /// does not count. A file of 0 bytes does not count, unless a process has it open or its log holds something.
     /// A symbolic link that leads to nothing does not count.

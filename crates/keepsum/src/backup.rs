@@ -19,10 +19,10 @@ use remote::tree::{DirectoryWritten, ReadingAll, SoFar, keep, write_databases, w
 use remote::{Committed, Head, Host, Repository, Root, Session};
 
 use crate::checkpoint::{CheckpointEvery, Kept, Pace, Saving};
-use crate::location::without_last_slash;
 use crate::pages::PagesRead;
 use crate::parents::{MAX_CANDIDATES, finished, own_pins, unfinished};
 use crate::report::{BackupReport, DatabaseReport, global_word, proof_word};
+use crate::selector::without_last_slash;
 use crate::sums;
 use crate::{Error, Result, time};
 
@@ -80,19 +80,16 @@ pub struct BackupOptions {
 
 /// Backs up `source` into `repository`.
 ///
-/// Nothing is visible before the snapshot is committed. Where it ends early, cancelled or failed, it makes a
+/// The source is one of the repository's host. Nothing is visible before the snapshot is committed. Where it ends early, cancelled or failed, it makes a
 /// checkpoint of what it stored, in bounded time, and says in a note what was kept: the next backup of the
 /// source goes on from there.
 pub async fn backup(
     repository: &Repository,
     source: &dyn Source,
     options: &BackupOptions,
-    host: &Host,
-    context: &Context,
 ) -> Result<BackupReport> {
+    let (host, context) = (repository.host(), repository.context());
     let started = host.clock.now_ms();
-    // An interrupted backup is found by the host that its pins name.
-    let repository = &repository.clone().on_host(host);
     if options.name.as_deref() == Some("") {
         let detail = "is empty; give it a word, or leave it out".into();
         return Err(Error::Usage { what: "the name of the source".into(), detail });

@@ -2,42 +2,40 @@
 
 use backup_core::progress::Context;
 use backup_core::target::Origin;
+use backup_core::{Source, Target};
 use remote::Host;
 
-use crate::location::SourceOptions;
 use crate::report::RestoreReport;
-use crate::restore::{Into, RestoreOptions};
-use crate::{Error, Result, StoreLocation, time};
+use crate::restore::{RestoreOptions, Restoring};
+use crate::{Error, Result, time};
 
-/// Copies the records of `source`, which is read as `reading` says, into `target`, and proves that it holds
-/// them.
+/// Copies the records of `source` into `target`, and proves that it holds them.
 pub async fn convert(
-    source: &StoreLocation,
-    reading: &SourceOptions,
-    target: &StoreLocation,
+    source: &dyn Source,
+    target: &dyn Target,
     options: &RestoreOptions,
     host: &Host,
     context: &Context,
 ) -> Result<RestoreReport> {
     let started = host.clock.now_ms();
-    let from = source.source(reading)?;
-    let into = Into { target: target.target()?, options, context };
-    if !into.target.capabilities().load_records {
-        let what = format!("a {} store takes no records", target.engine());
+    let (from, to) = (source.describe().location, target.describe());
+    let into = Restoring { target, options, context };
+    if !target.capabilities().load_records {
+        let what = format!("a {} store takes no records", to.engine);
         return Err(Error::Refused { what, instead: "convert into rocksdb: or memory:".into() });
     }
     let origin = Origin {
-        snapshot: source.to_string(),
+        snapshot: from.clone(),
         position: "unknown".into(),
         taken: time::rfc3339(started),
         salvaged: false,
         // That of the snapshot that is taken of it.
         ownership: None,
     };
-    let converted = into.convert(from.as_ref(), &origin).await?;
+    let converted = into.convert(source, &origin).await?;
     Ok(RestoreReport {
-        snapshot: source.to_string(),
-        target: target.to_string(),
+        snapshot: from,
+        target: to.location,
         shape: "records",
         proved: Some("logical"),
         databases: converted.databases,

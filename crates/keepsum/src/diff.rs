@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use archive::directory::{Described, Proof};
 use archive::manifest::Shape;
+use backup_core::Source;
 use backup_core::progress::Context;
 use backup_core::record::{RecordBatch, RecordKey};
 use backup_core::source::{Snapshot, View};
@@ -15,36 +16,46 @@ use remote::tree::{
 };
 use tokio::sync::Mutex;
 
-use crate::location::SourceOptions;
 use crate::report::{DatabaseDiff, DiffReport, RecordDiff};
 use crate::scratch::Scratch;
 use crate::selector::SnapshotSpec;
-use crate::{Error, Result, StoreLocation, snapshots, sums};
+use crate::selector::without_last_slash;
+use crate::{Engines, Error, Result, snapshots, sums};
 
 /// One side of a comparison.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Side {
+#[derive(Clone)]
+pub enum Side<'a> {
     /// A snapshot of the repository.
     Snapshot(SnapshotSpec),
-    /// A store, and how it is read.
-    Store(StoreLocation, SourceOptions),
+    /// A store.
+    Store(&'a dyn Source),
 }
 
-/// Compares `old` with `new`, database by database; with `records`, record by record.
+/// How to compare.
+#[derive(Debug, Clone, Default)]
+pub struct DiffOptions {
+    /// Name each record that differs.
+    pub records: bool,
+    /// The engines that read the records of a snapshot of files; those of this build, unless told otherwise.
+    pub engines: Engines,
+}
+
+/// Compares `old` with `new`, database by database; with `options.records`, record by record.
 ///
 /// Two snapshots of records are compared by walking only where they differ. Files go through a
 /// scratch store, unless both sides have a logical proof that says they are equal. A snapshot that is
 /// compared with a store is chosen within the store's source, if the repository has snapshots of that.
 pub async fn diff(
     repository: Option<&Repository>,
-    old: &Side,
-    new: &Side,
-    records: bool,
+    old: &Side<'_>,
+    new: &Side<'_>,
+    options: &DiffOptions,
     context: &Context,
 ) -> Result<DiffReport> {
+    let DiffOptions { records, engines } = options;
     let (old, new) = (beside(repository, old, new).await?, beside(repository, new, old).await?);
-    let old = Opened::open(repository, &old, context).await?;
-    let new = Opened::open(repository, &new, context).await?;
+    let old = Opened::open(repository, &old, engines, context).await?;
+    let new = Opened::open(repository, &new, engines, context).await?;
     let mut names: BTreeMap<&str, (Option<usize>, Option<usize>)> = BTreeMap::new();
     for (number, name) in old.names().enumerate() {
         names.entry(name).or_default().0 = Some(number);
@@ -73,10 +84,15 @@ pub async fn diff(
 }
 
 /// A side as it is meant beside the other one.
-async fn beside(repository: Option<&Repository>, side: &Side, other: &Side) -> Result<Side> {
+async fn beside<'a>(
+    repository: Option<&Repository>,
+    side: &Side<'a>,
+    other: &Side<'_>,
+) -> Result<Side<'a>> {
     match (repository, side, other) {
-        (Some(repository), Side::Snapshot(spec), Side::Store(store, _)) => {
-            Ok(Side::Snapshot(snapshots::beside(repository, spec, store).await?))
+        (Some(repository), Side::Snapshot(spec), Side::Store(store)) => {
+            let location = without_last_slash(store.describe().location);
+            Ok(Side::Snapshot(snapshots::beside(repository, spec, location).await?))
         }
         _ => Ok(side.clone()),
     }
@@ -97,14 +113,12 @@ enum Opened<'a> {
 impl<'a> Opened<'a> {
     async fn open(
         repository: Option<&'a Repository>,
-        side: &Side,
+        side: &Side<'_>,
+        engines: &Engines,
         context: &Context,
     ) -> Result<Self> {
         match side {
-            Side::Store(location, reading) => {
-                let source = location.source(reading)?;
-                Self::live(source.as_ref(), None, context).await
-            }
+            Side::Store(source) => Self::live(*source, None, context).await,
             Side::Snapshot(spec) => {
                 let Some(repository) = repository else {
                     let what = format!("the snapshot {spec}");
@@ -120,7 +134,7 @@ impl<'a> Opened<'a> {
                         reader: Box::new(Mutex::new(reader)),
                     });
                 }
-                let filled = Scratch::fill_in(repository, &manifest, None, context).await;
+                let filled = Scratch::fill(repository, &manifest, engines, None, context).await;
                 let scratch = snapshots::explained(repository, manifest.id, filled).await?;
                 let snapshot = scratch.source().snapshot(View::Records, context).await?;
                 Self::summed(snapshot, Some(scratch), context).await
@@ -129,7 +143,7 @@ impl<'a> Opened<'a> {
     }
 
     async fn live(
-        source: &dyn backup_core::Source,
+        source: &dyn Source,
         scratch: Option<Scratch>,
         context: &Context,
     ) -> Result<Self> {

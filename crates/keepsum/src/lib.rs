@@ -5,6 +5,7 @@ mod built;
 mod checkpoint;
 pub mod convert;
 pub mod diff;
+pub mod engines;
 mod error;
 pub mod hash;
 pub mod location;
@@ -24,6 +25,7 @@ mod time;
 pub mod verify;
 
 pub use checkpoint::CheckpointEvery;
+pub use engines::Engines;
 pub use error::{Error, ExitCode, Result};
 pub use location::StoreLocation;
 pub use remote::{Host, Repository, RepositoryLocation};

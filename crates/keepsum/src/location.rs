@@ -206,48 +206,16 @@ impl StoreLocation {
         }
     }
 
-    /// Whether this build reads the records in this engine's files.
-    pub(crate) fn reads_records_of_files(&self) -> bool {
-        match self.engine {
-            Engine::Rocksdb => cfg!(feature = "rocksdb"),
-            Engine::Sqlite => cfg!(feature = "sqlite"),
-            Engine::Memory | Engine::Files => false,
-        }
-    }
-
-    /// Whether something is there that a restore must not replace unasked.
-    ///
-    /// # Errors
-    /// [`Error::Core`] where that cannot be found out, or nothing can be restored there.
-    pub async fn is_occupied(&self) -> Result<bool> {
-        Ok(self.target()?.is_occupied().await?)
-    }
-
     #[cfg(not(all(feature = "rocksdb", feature = "sqlite", feature = "files")))]
     fn not_built(&self) -> Error {
         let detail = format!("needs a keepsum that was built with the feature {}", self.engine());
         Error::Usage { what: format!("the store {self}"), detail }
     }
 
-    /// The location as a snapshot of this store names it: with an absolute path, in which links are not
-    /// resolved.
-    pub fn absolute(&self) -> String {
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        without_last_slash(format!("{}:{}", self.engine(), path.display()))
-    }
-
     /// The path of the file or folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-/// A location without slashes at its end: `files:/srv/app/` is the same folder as `files:/srv/app`.
-pub(crate) fn without_last_slash(mut location: String) -> String {
-    while location.ends_with('/') && !location.ends_with(":/") {
-        location.pop();
-    }
-    location
 }
 
 impl std::str::FromStr for StoreLocation {

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use archive::catalog::SourceId;
 use archive::manifest::ProvedFrom;
-use backup_core::progress::Context;
 use backup_core::source::View;
 use remote::{Repository, Root, Session};
 
 use crate::report::ShowReport;
 use crate::scratch::Scratch;
 use crate::selector::SnapshotSpec;
-use crate::{Result, snapshots, sums};
+use crate::{Engines, Result, snapshots, sums};
 
 /// Reads the records of a files snapshot through a scratch store, and commits their LtHashes.
 ///
-/// What it shows is what the repository keeps, not what the source held; the snapshot says so.
+/// The engine of the snapshot is one of `engines`. What it shows is what the repository keeps, not what the source held; the snapshot says so.
 /// A snapshot that has a logical proof is left as it is.
 pub async fn prove(
     repository: &Repository,
     spec: &SnapshotSpec,
-    context: &Context,
+    engines: &Engines,
 ) -> Result<ShowReport> {
+    let context = repository.context();
     let head = repository.head().await?;
     let mut manifest = snapshots::find_in(repository, &head.state, spec).await?;
     if manifest.proved_from.is_some() {
@@ -32,7 +32,7 @@ pub async fn prove(
     let roots = [Root::Snapshot(manifest.id)];
     let of = SourceId { host: repository.host().name.clone(), ..manifest.source_id() };
     let session = Session::begin(repository, &head, &of, &roots).await?;
-    let filled = Scratch::fill_in(repository, &manifest, None, context).await;
+    let filled = Scratch::fill(repository, &manifest, engines, None, context).await;
     let scratch = snapshots::explained(repository, manifest.id, filled).await?;
     let snapshot = scratch.source().snapshot(View::Records, context).await?;
     let session = Arc::new(session);

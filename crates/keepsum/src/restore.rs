@@ -12,14 +12,14 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use remote::tree::{
     FileContent, OpenRecords, file_contents, files_of, open_database, open_databases, scan,
 };
-use remote::{Host, Objects, Repository};
+use remote::{Objects, Repository};
 
 use crate::built::{self, Expected};
 use crate::pages::PagesPlaced;
 use crate::report::{DatabaseReport, NotCarriedReport, RestoreReport, global_word};
 use crate::scratch::Scratch;
 use crate::selector::SnapshotSpec;
-use crate::{Error, ExitCode, Result, StoreLocation, snapshots, sums, time};
+use crate::{Engines, Error, ExitCode, Result, snapshots, sums, time};
 
 /// How to restore.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,8 @@ pub struct RestoreOptions {
     pub check: Option<CheckLevel>,
     /// Refuse a restore that cannot carry all that the snapshot has around its records.
     pub strict: bool,
+    /// The engines that read the records of a snapshot of files; those of this build, unless told otherwise.
+    pub engines: Engines,
 }
 
 /// What a restore is going to do.
@@ -62,9 +64,8 @@ enum How {
 pub async fn plan(
     repository: &Repository,
     spec: &SnapshotSpec,
-    target: &StoreLocation,
+    target: &dyn Target,
     options: &RestoreOptions,
-    _context: &Context,
 ) -> Result<RestoreReport> {
     let plan = make_plan(repository, spec, target, options).await?;
     Ok(plan.report(target))
@@ -77,17 +78,16 @@ pub async fn plan(
 pub async fn restore(
     repository: &Repository,
     spec: &SnapshotSpec,
-    target: &StoreLocation,
+    target: &dyn Target,
     options: &RestoreOptions,
-    host: &Host,
-    context: &Context,
 ) -> Result<RestoreReport> {
+    let (host, context) = (repository.host(), repository.context());
     let started = host.clock.now_ms();
     let plan = make_plan(repository, spec, target, options).await?;
     let mut report = plan.report(target);
     report.dry_run = false;
-    let into = Into { target: target.target()?, options, context };
-    let brought = plan.bring(repository, target, &into, &mut report).await;
+    let into = Restoring { target, options, context };
+    let brought = plan.bring(repository, &into, &mut report).await;
     snapshots::explained(repository, plan.manifest.id, brought).await?;
     report.elapsed_seconds = time::seconds_since(started, host);
     Ok(report)
@@ -96,12 +96,12 @@ pub async fn restore(
 async fn make_plan(
     repository: &Repository,
     spec: &SnapshotSpec,
-    target: &StoreLocation,
+    target: &dyn Target,
     options: &RestoreOptions,
 ) -> Result<Plan> {
     let manifest = snapshots::find(repository, spec).await?;
-    let can = target.target()?.capabilities();
-    let same_engine = manifest.source.engine == target.engine();
+    let can = target.capabilities();
+    let same_engine = manifest.source.engine == target.describe().engine;
     let part = options.database.is_some() || options.rename.is_some();
     let as_they_are = same_engine && can.place_files && !part && options.layout.is_none();
     let is_placed = as_they_are && manifest.shape != Shape::Records;
@@ -123,7 +123,9 @@ async fn make_plan(
             How::Files { files: snapshots::explained(repository, manifest.id, files).await? }
         }
         Shape::Files { .. }
-            if can.load_records && Scratch::can_read(&manifest.source.engine) && !part =>
+            if can.load_records
+                && options.engines.find(&manifest.source.engine).is_some()
+                && !part =>
         {
             How::Scratch
         }
@@ -132,15 +134,15 @@ async fn make_plan(
     Ok(Plan { manifest, held, notes, how })
 }
 
-pub(crate) fn takes_no_records(manifest: &Manifest, target: &StoreLocation) -> Error {
-    let (id, engine) = (manifest.id, target.engine());
+pub(crate) fn takes_no_records(manifest: &Manifest, target: &dyn Target) -> Error {
+    let (id, engine) = (manifest.id, target.describe().engine);
     Error::Refused {
         what: format!("snapshot {id} holds records, and a {engine} store takes files only"),
         instead: "restore it into rocksdb:PATH, memory:FILE.bcs or memory:FOLDER".into(),
     }
 }
 
-fn no_files_into(manifest: &Manifest, target: &StoreLocation, part: bool) -> Error {
+fn no_files_into(manifest: &Manifest, target: &dyn Target, part: bool) -> Error {
     let engine = &manifest.source.engine;
     let what = if part {
         format!(
@@ -148,7 +150,7 @@ fn no_files_into(manifest: &Manifest, target: &StoreLocation, part: bool) -> Err
             manifest.id
         )
     } else {
-        let into = target.engine();
+        let into = target.describe().engine;
         format!(
             "snapshot {} holds the files of a {engine} store, and {into} cannot take them",
             manifest.id
@@ -195,7 +197,7 @@ fn names_of(held: &[Described]) -> String {
 }
 
 impl Plan {
-    fn report(&self, target: &StoreLocation) -> RestoreReport {
+    fn report(&self, target: &dyn Target) -> RestoreReport {
         let manifest = &self.manifest;
         let mut report = RestoreReport {
             databases: DatabaseReport::of_snapshot(&self.held),
@@ -234,10 +236,10 @@ impl Plan {
 }
 
 /// The report of a restore that has not brought anything yet.
-pub(crate) fn empty_report(manifest: &Manifest, target: &StoreLocation) -> RestoreReport {
+pub(crate) fn empty_report(manifest: &Manifest, target: &dyn Target) -> RestoreReport {
     RestoreReport {
         snapshot: manifest.id.to_string(),
-        target: target.to_string(),
+        target: target.describe().location,
         shape: manifest.shape.word(),
         proved: None,
         databases: Vec::new(),
@@ -261,8 +263,7 @@ impl Plan {
     async fn bring(
         &self,
         repository: &Repository,
-        target: &StoreLocation,
-        into: &Into<'_>,
+        into: &Restoring<'_>,
         report: &mut RestoreReport,
     ) -> Result<()> {
         match &self.how {
@@ -276,8 +277,11 @@ impl Plan {
                 report.finished(kept, "physical");
             }
             How::Scratch => {
+                let (manifest, engines) = (&self.manifest, &into.options.engines);
+                let beside = into.target.beside();
                 let scratch =
-                    Scratch::fill(repository, &self.manifest, target, into.context).await?;
+                    Scratch::fill(repository, manifest, engines, beside.as_deref(), into.context)
+                        .await?;
                 let origin = origin(&self.manifest);
                 let converted = into.convert(scratch.source(), &origin).await?;
                 prove_converted(&self.held, &converted.databases)?;
@@ -302,8 +306,8 @@ impl RestoreReport {
 }
 
 /// Where to restore into, and how.
-pub(crate) struct Into<'a> {
-    pub(crate) target: Box<dyn Target>,
+pub(crate) struct Restoring<'a> {
+    pub(crate) target: &'a dyn Target,
     pub(crate) options: &'a RestoreOptions,
     pub(crate) context: &'a Context,
 }
@@ -324,7 +328,7 @@ pub(crate) struct Made {
     pub(crate) not_carried: Vec<NotCarriedReport>,
 }
 
-impl Into<'_> {
+impl Restoring<'_> {
     async fn begin(&self, content: Content, origin: Origin) -> Result<Box<dyn Restore>> {
         let existing = if self.options.replace { Existing::KeepAside } else { Existing::Refuse };
         Ok(self

@@ -1,14 +1,18 @@
 //! A restore at the start of a program or a container: where the store is missing, and only there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use archive::catalog::SourceId;
+use backup_core::Target;
 use backup_core::progress::Context;
+use backup_core::source::StoreDescription;
 use remote::{Host, Repository, RepositoryLocation};
 
 use crate::report::RestoreReport;
 use crate::restore::{self, RestoreOptions};
-use crate::{Error, Result, Selector, SnapshotSpec, StoreLocation};
+use crate::selector::without_last_slash;
+use crate::{Error, Result, Selector, SnapshotSpec};
 
 /// How long another start that restores into the same place is waited for before it is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -33,20 +37,22 @@ pub enum Outcome {
 ///
 /// ```no_run
 /// # async fn start() -> keepsum::Result<()> {
+/// use std::sync::Arc;
+/// use backend_sqlite::SqliteTarget;
 /// use keepsum::restore_if_missing::RestoreManager;
 /// use keepsum::{Host, RepositoryLocation};
 /// let repository = RepositoryLocation::parse("s3://backups/app")?;
-/// let target = "sqlite:/var/lib/app/app.db".parse()?;
+/// let target = Arc::new(SqliteTarget::path("/var/lib/app/app.db")?);
 /// if !RestoreManager::new(repository, target, Host::system("app-1")).restore().await? {
 ///     println!("there is no backup yet: starting with an empty store");
 /// }
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RestoreManager {
     repository: RepositoryLocation,
-    target: StoreLocation,
+    target: Arc<dyn Target>,
     host: Host,
     snapshot: SnapshotSpec,
     within: Selector,
@@ -58,7 +64,7 @@ impl RestoreManager {
     /// For the newest snapshot of the target's own source: of this host and the target's absolute location.
     /// Another source is never taken for it; [`name`](Self::name), [`from_host`](Self::from_host) and
     /// [`source`](Self::source) say which one is meant, if not that.
-    pub fn new(repository: RepositoryLocation, target: StoreLocation, host: Host) -> Self {
+    pub fn new(repository: RepositoryLocation, target: Arc<dyn Target>, host: Host) -> Self {
         Self {
             repository,
             target,
@@ -135,16 +141,17 @@ impl RestoreManager {
     /// # Errors
     /// [`Error::Core`] where that cannot be found out.
     pub async fn is_there(&self) -> Result<bool> {
-        self.target.is_occupied().await
+        Ok(self.target.is_occupied().await?)
     }
 
     /// The snapshot that is meant: nothing is guessed.
     fn meant(&self) -> SnapshotSpec {
+        let StoreDescription { engine, location, .. } = self.target.describe();
         let own = SourceId {
             name: None,
             host: self.host.name.clone(),
-            location: self.target.absolute(),
-            engine: self.target.engine().to_owned(),
+            location: without_last_slash(location),
+            engine,
         };
         let within = self.within.clone().or(self.snapshot.selector());
         self.snapshot.clone().within(within).of_own(own)
@@ -155,7 +162,8 @@ impl RestoreManager {
     /// # Errors
     /// Whatever a restore may fail with.
     pub async fn restore_from(&self, repository: &Repository) -> Result<Outcome> {
-        let Self { target, host, options, context, .. } = self;
+        let Self { target, options, context, .. } = self;
+        let repository = &repository.clone().with_context(context);
         let snapshot = &self.meant();
         let mut waits = false;
         loop {
@@ -163,7 +171,7 @@ impl RestoreManager {
                 return Ok(Outcome::AlreadyThere);
             }
             context.check()?;
-            let done = restore::restore(repository, snapshot, target, options, host, context).await;
+            let done = restore::restore(repository, snapshot, target.as_ref(), options).await;
             match done {
                 Ok(report) => return Ok(Outcome::Restored(Box::new(report))),
                 Err(error @ Error::NoSnapshot { .. }) => return Ok(Outcome::NoBackup(error)),

@@ -7,23 +7,24 @@ mod files;
 use archive::directory::{Described, Proof};
 use archive::manifest::{Manifest, Shape};
 use archive::node::Tree;
+use backup_core::Target;
 use backup_core::check::CheckLevel;
 use backup_core::integrity::Summer;
 use backup_core::progress::Context;
 use backup_core::target::{Content, Existing, Origin, RestorePlan, Restored};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
+use remote::Repository;
 use remote::tree::{
     FileSurvey, Loss, Salvaged, SalvagedDatabase, StoredDatabase, SurveyedFile, left_contents,
     salvage_databases, salvage_records, survey_files,
 };
-use remote::{Host, Repository};
 
 use crate::built::{self, Expected};
 use crate::report::{DatabaseReport, LossReport, NotCarriedReport, RestoreReport};
 use crate::restore::{self, RestoreOptions};
 use crate::selector::SnapshotSpec;
-use crate::{Error, Result, StoreLocation, snapshots, sums, time};
+use crate::{Error, Result, snapshots, sums, time};
 
 /// The engine whose target takes the files of any other.
 const ANY_FILES: &str = "files";
@@ -40,11 +41,10 @@ const ANY_FILES: &str = "files";
 pub async fn salvage(
     repository: &Repository,
     spec: &SnapshotSpec,
-    target: &StoreLocation,
+    target: &dyn Target,
     options: &RestoreOptions,
-    host: &Host,
-    context: &Context,
 ) -> Result<RestoreReport> {
+    let (host, context) = (repository.host(), repository.context());
     let started = host.clock.now_ms();
     check_options(options)?;
     let manifest = match snapshots::find(repository, spec).await {
@@ -95,7 +95,7 @@ fn parts_are(losses: usize) -> String {
 struct Salvaging<'a> {
     repository: &'a Repository,
     manifest: &'a Manifest,
-    target: &'a StoreLocation,
+    target: &'a dyn Target,
     options: &'a RestoreOptions,
     context: &'a Context,
 }
@@ -107,7 +107,7 @@ impl Salvaging<'_> {
     }
 
     async fn records(&self, report: &mut RestoreReport) -> Result<Restored> {
-        let target = self.target.target()?;
+        let target = self.target;
         if !target.capabilities().load_records {
             return Err(restore::takes_no_records(self.manifest, self.target));
         }
@@ -232,11 +232,12 @@ impl Salvaging<'_> {
                     .into(),
             });
         }
-        let (engine_of_source, folder) = (&self.manifest.source.engine, self.target.path());
-        report.notes.extend(files::notes(&survey, engine_of_source, folder));
+        let (engine_of_source, place) = (&self.manifest.source.engine, self.target.describe().location);
+        let folder = place.split_once(':').map_or(place.as_str(), |(_, path)| path);
+        report.notes.extend(files::notes(&survey, engine_of_source, Path::new(folder)));
         let plan = survey.files.iter().map(|file| file.info.clone()).collect();
         let content = Content::Files { engine: engine.to_owned(), files: plan };
-        let target = self.target.target()?;
+        let target = self.target;
         let mut into = target.begin(self.plan(content), self.context).await?;
         self.context.phase("salvaging files", Some(report.bytes));
         let mut holes = files::Holes::of(&survey.files);
@@ -262,10 +263,12 @@ impl Salvaging<'_> {
         let engine = self.manifest.source.engine.as_str();
         let part = self.options.database.is_some() || self.options.rename.is_some();
         if !part && self.options.layout.is_none() {
-            match self.target.engine() {
-                ANY_FILES => return Ok(ANY_FILES),
-                same if same == engine => return Ok(engine),
-                _ => {}
+            let takes = self.target.describe().engine;
+            if takes == ANY_FILES {
+                return Ok(ANY_FILES);
+            }
+            if takes == engine {
+                return Ok(engine);
             }
         }
         let what = format!("snapshot {} holds the files of a {engine} store", self.manifest.id);

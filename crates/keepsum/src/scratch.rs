@@ -11,8 +11,7 @@ use futures_util::TryStreamExt;
 use remote::Repository;
 use remote::tree::{file_contents, files_of};
 
-use crate::location::SourceOptions;
-use crate::{Error, Result, StoreLocation};
+use crate::{Engines, Error, Result};
 
 /// What the names of scratch folders begin with.
 const PREFIX: &str = ".keepsum-scratch-";
@@ -24,29 +23,11 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Whether records can be read from the files of `engine` by this build.
-    pub(crate) fn can_read(engine: &str) -> bool {
-        let probe = format!("{engine}:/nonexistent").parse::<StoreLocation>();
-        probe.is_ok_and(|location| location.reads_records_of_files())
-    }
-
-    /// Places a snapshot's files in a folder beside `target`, where there is room for them.
+    /// Places a snapshot's files in a folder below `beside`, or below the system's temporary folder.
     pub(crate) async fn fill(
         repository: &Repository,
         manifest: &Manifest,
-        target: &StoreLocation,
-        context: &Context,
-    ) -> Result<Self> {
-        // Where a link leads there may be room, and beside the link none.
-        let resolved = backup_core::staging::resolve(target.path()).ok();
-        let beside = resolved.as_deref().unwrap_or(target.path()).parent();
-        Self::fill_in(repository, manifest, beside, context).await
-    }
-
-    /// Places a snapshot's files in a folder below `beside`, or below the system's temporary folder.
-    pub(crate) async fn fill_in(
-        repository: &Repository,
-        manifest: &Manifest,
+        engines: &Engines,
         beside: Option<&Path>,
         context: &Context,
     ) -> Result<Self> {
@@ -55,20 +36,19 @@ impl Scratch {
             return Err(Error::Refused { what, instead: "read its records instead".into() });
         };
         let engine = &manifest.source.engine;
-        if !Self::can_read(engine) {
+        let Some(opens) = engines.find(engine) else {
             return Err(Error::Refused {
                 what: format!("the records in the files of a {engine} store cannot be read"),
                 instead: format!("restore snapshot {} into {engine}:PATH", manifest.id),
             });
-        }
+        };
         let parent = match beside {
             Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
             Some(folder) => folder.to_owned(),
             None => std::env::temp_dir(),
         };
         let folder = backup_core::scratch::Scratch::create(&parent, PREFIX.as_ref())?;
-        let location: StoreLocation =
-            format!("{engine}:{}", folder.folder().join("store").display()).parse()?;
+        let store = folder.folder().join("store");
         let files = files_of(repository.objects(), &manifest.shape).await?;
         let plan = RestorePlan {
             content: Content::Files { engine: engine.clone(), files },
@@ -84,7 +64,7 @@ impl Scratch {
                 ownership: None,
             },
         };
-        let mut restore = location.target()?.begin(plan, context).await?;
+        let mut restore = opens.target(&store)?.begin(plan, context).await?;
         context.phase("fetching files", Some(*bytes));
         if let Some(tree) = tree {
             let mut contents = file_contents(repository.objects(), tree, None);
@@ -95,8 +75,7 @@ impl Scratch {
             }
         }
         restore.complete().await?.publish().await?;
-        let source = location.source(&SourceOptions::default())?;
-        Ok(Self { source, _folder: folder })
+        Ok(Self { source: opens.source(&store)?, _folder: folder })
     }
 
     /// The store.

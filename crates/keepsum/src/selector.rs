@@ -7,7 +7,7 @@ use std::str::FromStr;
 use archive::catalog::{SnapshotEntry, SourceId, State};
 
 use crate::report::SourceReport;
-use crate::{Error, Result, StoreLocation, time};
+use crate::{Error, Result, time};
 
 /// How a snapshot is named: which one, and within what.
 ///
@@ -173,8 +173,20 @@ impl Selector {
 
 /// Whether `wanted` is this location, or a way to write it from here.
 fn is_location(wanted: &str, location: &str) -> bool {
-    let resolved = || wanted.parse::<StoreLocation>().map(|wanted| wanted.absolute());
-    wanted == location || resolved().is_ok_and(|resolved| resolved == location)
+    let resolved = || {
+        let (engine, path) = wanted.split_once(':')?;
+        let path = std::path::absolute(path).ok()?;
+        Some(without_last_slash(format!("{engine}:{}", path.display())))
+    };
+    wanted == location || resolved().is_some_and(|resolved| resolved == location)
+}
+
+/// A location without slashes at its end: `files:/srv/app/` is the same folder as `files:/srv/app`.
+pub(crate) fn without_last_slash(mut location: String) -> String {
+    while location.ends_with('/') && !location.ends_with(":/") {
+        location.pop();
+    }
+    location
 }
 
 /// The live snapshots in the order of the catalog.

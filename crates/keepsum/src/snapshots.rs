@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use archive::catalog::{SnapshotEntry, State};
 use archive::directory::Described;
 use archive::manifest::{Manifest, ProvedFrom, Shape, SnapshotId};
-use backup_core::progress::Context;
 use backup_core::source::Layout;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use remote::Repository;
@@ -13,7 +12,7 @@ use remote::tree::describe_databases;
 
 use crate::report::{DatabaseReport, ShowReport, SnapshotReport, global_word, proof_word};
 use crate::selector::{self, Selector, SnapshotSpec, in_order, resolve};
-use crate::{Error, Result, StoreLocation, time};
+use crate::{Error, Result, time};
 
 /// How many manifests are read at the same time.
 const MANIFESTS_AT_ONCE: usize = 8;
@@ -39,8 +38,8 @@ pub async fn list(repository: &Repository, listing: &Listing) -> Result<Vec<Snap
 pub async fn list_with_databases(
     repository: &Repository,
     listing: &Listing,
-    context: &Context,
 ) -> Result<Vec<SnapshotReport>> {
+    let context = repository.context();
     let head = repository.head().await?;
     let listed = listed(&head.state, listing, repository.host().clock.now_ms());
     stream::iter(listed)
@@ -89,11 +88,7 @@ fn listed(state: &State, listing: &Listing, now: u64) -> Vec<(SnapshotEntry, Sna
 }
 
 /// One snapshot in full.
-pub async fn show(
-    repository: &Repository,
-    spec: &SnapshotSpec,
-    _context: &Context,
-) -> Result<ShowReport> {
+pub async fn show(repository: &Repository, spec: &SnapshotSpec) -> Result<ShowReport> {
     let head = repository.head().await?;
     let manifest = find_in(repository, &head.state, spec).await?;
     let databases = databases(repository, &manifest).await?;
@@ -119,11 +114,11 @@ pub(crate) async fn find_in(
 pub(crate) async fn beside(
     repository: &Repository,
     spec: &SnapshotSpec,
-    location: &StoreLocation,
+    location: String,
 ) -> Result<SnapshotSpec> {
     let own = Selector {
         host: Some(repository.host().name.clone()),
-        source: Some(location.absolute()),
+        source: Some(location),
         label: spec.selector().label.clone(),
         ..Selector::default()
     };

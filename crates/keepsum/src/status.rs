@@ -1,6 +1,5 @@
 //! `status`: what a repository holds.
 
-use backup_core::progress::Context;
 use futures_util::TryStreamExt;
 use remote::Repository;
 use remote::objects::ListedObject;
@@ -9,7 +8,8 @@ use crate::report::{PinReport, StatusReport};
 use crate::{Result, time};
 
 /// Reads the catalog and lists the objects.
-pub async fn status(repository: &Repository, context: &Context) -> Result<StatusReport> {
+pub async fn status(repository: &Repository) -> Result<StatusReport> {
+    let context = repository.context();
     let head = repository.head().await?;
     context.phase("listing objects", None);
     let (mut objects, mut stored_bytes) = (0, 0);

@@ -1,6 +1,5 @@
 //! `verify`: looks at everything that is live in a repository, and lists what is damaged.
 
-use backup_core::progress::Context;
 use remote::Repository;
 use remote::damage::mark;
 use remote::verify::{Report, verify as look};
@@ -13,24 +12,16 @@ use crate::{Error, Result};
 /// Verifies a repository at `level`, and writes nothing.
 ///
 /// Damage is in the report; an error means that something could not be looked at.
-pub async fn verify(
-    repository: &Repository,
-    level: Level,
-    context: &Context,
-) -> Result<VerifyReport> {
-    Ok(report(level, look(repository, level, context).await?))
+pub async fn verify(repository: &Repository, level: Level) -> Result<VerifyReport> {
+    Ok(report(level, look(repository, level, repository.context()).await?))
 }
 
 /// Verifies a repository at `level`, and commits what is damaged, so that no backup reuses it: the next
 /// one stores it anew.
 ///
 /// What cannot be committed is said in the report's notes; the findings are the same.
-pub async fn verify_and_list(
-    repository: &Repository,
-    level: Level,
-    context: &Context,
-) -> Result<VerifyReport> {
-    let found = look(repository, level, context).await?;
+pub async fn verify_and_list(repository: &Repository, level: Level) -> Result<VerifyReport> {
+    let found = look(repository, level, repository.context()).await?;
     let marked = mark(repository, &found, level).await;
     let mut report = report(level, found);
     match marked {

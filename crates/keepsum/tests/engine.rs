@@ -14,14 +14,14 @@ use backup_core::source::Capabilities;
 use backup_core::target::Existing;
 use backup_core::{Source, Target};
 use keepsum::backup::{BackupOptions, ProofChoice, ShapeChoice, backup};
-use keepsum::diff::{Side, diff};
+use keepsum::diff::{DiffOptions, Side, diff};
 use keepsum::location::SourceOptions;
 use keepsum::report::BackupReport;
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::snapshots::Listing;
 use keepsum::verify::{Level, verify};
 use keepsum::{
-    CheckpointEvery, Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec,
+    CheckpointEvery, Engines, Error, ExitCode, Host, Repository, RepositoryLocation, SnapshotSpec,
     StoreLocation,
 };
 use proptest::strategy::{Strategy, ValueTree};
@@ -82,7 +82,7 @@ async fn back_up(
     options: &BackupOptions,
 ) -> BackupReport {
     let source = source(location);
-    backup(repository, source.as_ref(), options, &host(), &Context::default()).await.unwrap()
+    backup(repository, source.as_ref(), options).await.unwrap()
 }
 
 async fn put_back(
@@ -92,7 +92,7 @@ async fn put_back(
     options: &RestoreOptions,
 ) -> Result<keepsum::report::RestoreReport, Error> {
     let spec: SnapshotSpec = snapshot.parse().unwrap();
-    restore(repository, &spec, target, options, &host(), &Context::default()).await
+    restore(repository, &spec, target.target()?.as_ref(), options).await
 }
 
 /// Random stores that any engine takes; the seed is printed with a failure.
@@ -150,13 +150,15 @@ async fn any_engine_into_any_other_through_a_repository() {
                 assert_eq!(restored.global_lthash, taken.global_lthash, "{what}");
                 let found = comparable(contents(source(&there).as_ref()).await.unwrap());
                 comparable(wanted.clone()).assert_same(&found, &format!("{what}: {from} to {to}"));
-                let live = Side::Store(there, SourceOptions::default());
+                let there = source(&there);
+                let live = Side::Store(there.as_ref());
                 let kept = Side::Snapshot("latest".parse().unwrap());
                 let context = Context::default();
-                let compared = diff(Some(&repository), &kept, &live, true, &context).await.unwrap();
+                let compared =
+                    diff(Some(&repository), &kept, &live, &by_record(), &context).await.unwrap();
                 assert!(compared.equal, "{what}: {compared:?}");
             }
-            let found = verify(&repository, Level::Full, &Context::default()).await.unwrap();
+            let found = verify(&repository, Level::Full).await.unwrap();
             assert_eq!(found.findings, [], "{what}");
         }
     }
@@ -194,7 +196,7 @@ async fn files_and_records_of_one_store_prove_alike() {
     assert!(plain.databases.iter().all(|database| database.lthash.is_none()));
     // A proof that is added later says where it comes from.
     let spec: SnapshotSpec = plain.snapshot.parse().unwrap();
-    let later = keepsum::prove::prove(&repository, &spec, &Context::default()).await.unwrap();
+    let later = keepsum::prove::prove(&repository, &spec, &Engines::default()).await.unwrap();
     assert_eq!((later.proof, later.proved_from), ("logical", Some("repository")));
     assert_eq!(later.summary.databases, records.databases);
     // The files go back as they are, and into another engine through their records.
@@ -271,7 +273,8 @@ async fn an_interrupted_backup_goes_on_from_its_checkpoint() {
         let context = Context::new(sink.clone());
         sink.context.set(context.clone()).unwrap();
         let source = source(&here);
-        let cut = backup(&repository, source.as_ref(), &options, &host(), &context).await;
+        let cancelled = repository.clone().with_context(&context);
+        let cut = backup(&cancelled, source.as_ref(), &options).await;
         let cut = cut.unwrap_err().to_string();
         assert!(cut.starts_with("cancelled"), "{cut}");
         let state = repository.head().await.unwrap().state;
@@ -286,7 +289,7 @@ async fn an_interrupted_backup_goes_on_from_its_checkpoint() {
             &comparable(contents(self::source(&there).as_ref()).await.unwrap()),
             "restored",
         );
-        let found = verify(&repository, Level::Full, &Context::default()).await.unwrap();
+        let found = verify(&repository, Level::Full).await.unwrap();
         assert_eq!(found.findings, []);
     }
 }
@@ -302,8 +305,10 @@ async fn an_interrupted_backup_under_another_name_leaves_no_pin() {
     let named = Host { name: "another".into(), ..host() };
     let options = options(ShapeChoice::Records, ProofChoice::Physical);
     let source = source(&here);
+    let renamed = repository.clone().on_host(&named);
     let take = async |context: &Context| {
-        backup(&repository, source.as_ref(), &options, &named, context).await
+        let repository = renamed.clone().with_context(context);
+        backup(&repository, source.as_ref(), &options).await
     };
     take(&Context::default()).await.unwrap();
     // Its second run is given up where it stands, with what it built on pinned.
@@ -385,9 +390,10 @@ async fn a_live_store_is_compared_record_by_record() {
     other.databases.get_mut("default").unwrap().pop_first();
     other.databases.remove("empty");
     fill(&there, &other).await;
-    let (kept, live) =
-        (Side::Snapshot(SnapshotSpec::latest()), Side::Store(there, SourceOptions::default()));
-    let report = diff(Some(&repository), &kept, &live, true, &Context::default()).await.unwrap();
+    let there = source(&there);
+    let (kept, live) = (Side::Snapshot(SnapshotSpec::latest()), Side::Store(there.as_ref()));
+    let context = Context::default();
+    let report = diff(Some(&repository), &kept, &live, &by_record(), &context).await.unwrap();
     let counts: Vec<_> =
         report.databases.iter().map(|d| (d.name.as_str(), d.added, d.removed, d.changed)).collect();
     assert_eq!(counts, [("accounts", 1, 0, 1), ("default", 0, 1, 0), ("empty", 0, 0, 0)]);
@@ -412,15 +418,15 @@ impl remote::env::Clock for SetBack {
 async fn the_latest_snapshot_is_the_last_one_whatever_the_clock_says() {
     let repository = repository().await;
     let clock = Arc::new(SetBack(AtomicI64::new(1_700_000_000_000)));
-    let host = Host { clock, ..host() };
-    let (context, options) = (Context::default(), BackupOptions::default());
+    let repository = repository.on_host(&Host { clock, ..host() });
+    let options = BackupOptions::default();
     let mut contents = Contents::new();
     for number in 0..4_u8 {
         contents.put("default", b"", b"number", [number]);
         let store = memory(&contents).await;
-        let taken = backup(&repository, &store, &options, &host, &context).await.unwrap();
+        let taken = backup(&repository, &store, &options).await.unwrap();
         let latest: SnapshotSpec = "latest".parse().unwrap();
-        let shown = keepsum::snapshots::show(&repository, &latest, &context).await.unwrap();
+        let shown = keepsum::snapshots::show(&repository, &latest).await.unwrap();
         assert_eq!(shown.summary.snapshot, taken.snapshot, "backup {number}");
     }
 }
@@ -431,7 +437,6 @@ async fn a_host_in_2038_beside_others() {
     const THEN: i64 = 2_147_483_648_000;
     const NOW: i64 = 1_700_000_000_000;
     let repository = repository().await;
-    let context = Context::default();
     let mut taken = Vec::new();
     for (number, (name, now)) in [("app", THEN), ("app", NOW), ("other", NOW)].iter().enumerate() {
         let mut contents = Contents::new();
@@ -439,7 +444,8 @@ async fn a_host_in_2038_beside_others() {
         let store = memory(&contents).await;
         let host = Host { clock: Arc::new(SetBack(AtomicI64::new(*now))), ..host() };
         let options = BackupOptions { name: Some((*name).into()), ..BackupOptions::default() };
-        taken.push(backup(&repository, &store, &options, &host, &context).await.unwrap().snapshot);
+        let repository = repository.clone().on_host(&host);
+        taken.push(backup(&repository, &store, &options).await.unwrap().snapshot);
     }
     let listed = keepsum::snapshots::list(&repository, &Listing::default()).await.unwrap();
     let found: Vec<_> = listed
@@ -456,7 +462,7 @@ async fn a_host_in_2038_beside_others() {
 
     let app = || keepsum::Selector { name: Some("app".into()), ..keepsum::Selector::default() };
     let found = async |spec: SnapshotSpec| {
-        let shown = keepsum::snapshots::show(&repository, &spec.within(app()), &context).await;
+        let shown = keepsum::snapshots::show(&repository, &spec.within(app())).await;
         shown.map(|shown| shown.summary.snapshot)
     };
     for at in [NOW, THEN - 1, THEN, THEN + 1] {
@@ -465,7 +471,11 @@ async fn a_host_in_2038_beside_others() {
     assert_eq!(found(SnapshotSpec::latest()).await.unwrap(), taken[1]);
     let before = found(SnapshotSpec::at(time(NOW - 1))).await.unwrap_err();
     assert_eq!(before.exit_code(), keepsum::ExitCode::Nothing);
-    let several = keepsum::snapshots::show(&repository, &SnapshotSpec::latest(), &context).await;
+    let several = keepsum::snapshots::show(&repository, &SnapshotSpec::latest()).await;
     let keepsum::Error::SeveralSources { sources, .. } = several.unwrap_err() else { panic!() };
     assert_eq!(sources.iter().map(|source| source.snapshots).collect::<Vec<_>>(), [2, 1]);
+}
+
+fn by_record() -> DiffOptions {
+    DiffOptions { records: true, ..DiffOptions::default() }
 }

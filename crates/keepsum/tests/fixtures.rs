@@ -117,13 +117,14 @@ async fn check_pages(repository: &Repository, expected: &Value, name: &str) {
 
 /// Restores a snapshot and compares it with what went in.
 async fn check_snapshot(repository: &Repository, engine: &str, expected: &Value, name: &str) {
-    let (host, context) = (Host::system("test"), Context::default());
+    let context = Context::default();
     let spec: SnapshotSpec = expected["snapshot"].as_str().unwrap().parse().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("restored");
     let target: StoreLocation = format!("{engine}:{}", path.display()).parse().unwrap();
     let options = RestoreOptions::default();
-    restore(repository, &spec, &target, &options, &host, &context).await.unwrap();
+    let into = target.target().unwrap();
+    restore(repository, &spec, into.as_ref(), &options).await.unwrap();
     if let Some(files) = expected["files"].as_str() {
         assert_eq!(digest(&path), files, "{name}");
     }
@@ -163,7 +164,7 @@ async fn good_repositories_give_what_went_in() {
         let name = &fixture.name;
         for expected in fixture.expected["snapshots"].as_array().unwrap() {
             let repository = open(&fixture).await.unwrap();
-            let found = verify(&repository, Level::Full, &Context::default()).await.unwrap();
+            let found = verify(&repository, Level::Full).await.unwrap();
             assert_eq!(found.findings, [], "{name}");
             let engines: &[&str] = match name.rsplit('/').next().unwrap() {
                 "files" => &["files"],
@@ -186,7 +187,7 @@ async fn damaged_repositories_are_found_to_be() {
     let mut damaged = 0;
     for fixture in fixtures().into_iter().filter(|fixture| fixture.name.contains("damaged")) {
         let report = match open(&fixture).await {
-            Ok(repository) => verify(&repository, Level::Full, &Context::default()).await.unwrap(),
+            Ok(repository) => verify(&repository, Level::Full).await.unwrap(),
             Err(error) => not_opened(Level::Full, error).unwrap(),
         };
         let base = fixture.folder.path().display().to_string();
@@ -206,7 +207,6 @@ async fn damaged_repositories_are_found_to_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_repositories_are_written_on() {
-    let (host, context) = (Host::system("test"), Context::default());
     for fixture in fixtures().into_iter().filter(|fixture| !fixture.name.contains("damaged")) {
         let repository = open(&fixture).await.unwrap();
         let store = tempfile::tempdir().unwrap();
@@ -214,8 +214,8 @@ async fn old_repositories_are_written_on() {
         let source: StoreLocation = format!("files:{}", store.path().display()).parse().unwrap();
         let source = source.source(&SourceOptions::default()).unwrap();
         let options = BackupOptions::default();
-        backup(&repository, source.as_ref(), &options, &host, &context).await.unwrap();
-        let found = verify(&repository, Level::Full, &context).await.unwrap();
+        backup(&repository, source.as_ref(), &options).await.unwrap();
+        let found = verify(&repository, Level::Full).await.unwrap();
         assert_eq!(found.findings, [], "{}", fixture.name);
     }
 }

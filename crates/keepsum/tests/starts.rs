@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::Target;
 use backup_core::progress::Context;
 use keepsum::backup::{BackupOptions, backup};
 use keepsum::location::SourceOptions;
@@ -43,6 +44,10 @@ fn location(path: &Path) -> StoreLocation {
     format!("sqlite:{}", path.display()).parse().unwrap()
 }
 
+fn at(path: &Path) -> Arc<dyn Target> {
+    location(path).target().unwrap().into()
+}
+
 /// A repository with a snapshot of a database.
 async fn with_backup(folder: &Path) -> Arc<InMemory> {
     let inner = Arc::new(InMemory::new());
@@ -52,8 +57,7 @@ async fn with_backup(folder: &Path) -> Arc<InMemory> {
     application.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES('kept')").unwrap();
     drop(application);
     let source = location(&path).source(&SourceOptions::default()).unwrap();
-    let (options, context) = (BackupOptions::default(), Context::default());
-    backup(&repository, source.as_ref(), &options, &host(), &context).await.unwrap();
+    backup(&repository, source.as_ref(), &BackupOptions::default()).await.unwrap();
     inner
 }
 
@@ -63,8 +67,8 @@ async fn start(inner: &Arc<InMemory>, fault: RequestFault, number: u64, target: 
     let trigger = Trigger::at(number, Reach::Onwards);
     let faulty = FaultyStore::new(Arc::clone(inner) as _, fault, trigger, BTreeSet::new());
     let backed_up = location(&target.with_file_name("app.db")).to_string();
-    let manager = RestoreManager::new(RepositoryLocation::memory(), location(target), host())
-        .source(backed_up);
+    let manager =
+        RestoreManager::new(RepositoryLocation::memory(), at(target), host()).source(backed_up);
     let done = async {
         let repository = Repository::open_in(store(Arc::clone(&faulty) as _)).await?;
         manager.restore_from(&repository).await
@@ -109,7 +113,7 @@ async fn a_store_that_fails_at_any_request_is_never_a_missing_backup() {
 async fn a_repository_without_a_snapshot_has_no_backup() {
     let folder = in_memory();
     let repository = Repository::init_in(store(Arc::new(InMemory::new()))).await.unwrap();
-    let target = location(&folder.path().join("app.db"));
+    let target = at(&folder.path().join("app.db"));
     let manager = RestoreManager::new(RepositoryLocation::memory(), target, host());
     let done = manager.restore_from(&repository).await.unwrap();
     let Outcome::NoBackup(error) = done else { panic!("{done:?}") };

@@ -82,7 +82,7 @@ async fn too_many_databases_are_refused_before_they_are_read() {
     let location = RepositoryLocation::memory();
     let repository = Repository::init(&location, &host, &context).await.unwrap();
     let (store, options) = (Store(MAX_DATABASES + 1), BackupOptions::default());
-    let error = backup(&repository, &store, &options, &host, &context).await.unwrap_err();
+    let error = backup(&repository, &store, &options).await.unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Refused, "{error}");
     let said = error.to_string();
     assert!(said.contains("1000001 databases") && said.contains("back up its files"), "{said}");

@@ -107,7 +107,19 @@ impl Repository {
     /// The same repository, used by `host`: its name is what pins are found by.
     #[must_use]
     pub fn on_host(self, host: &Host) -> Self {
-        let store = self.store.on_host(host);
+        let store = self.store.clone().on_host(host);
+        self.through(store)
+    }
+
+    /// The same repository for work that `context` cancels and is told of: its requests end then. Each operation of
+    /// a program may have its own; they share the connections.
+    #[must_use]
+    pub fn with_context(self, context: &Context) -> Self {
+        let store = self.store.clone().with_context(context);
+        self.through(store)
+    }
+
+    fn through(self, store: Store) -> Self {
         let (objects, catalog) = (self.objects, self.catalog);
         let (objects, catalog) = (objects.through(store.clone()), catalog.through(store.clone()));
         Self { store, objects, catalog, ..self }

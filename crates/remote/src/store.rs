@@ -264,6 +264,12 @@ impl Store {
         self.rebuilt(|shared| Shared { host: host.clone(), ..shared })
     }
 
+    /// The same store, whose requests `context` cancels.
+    #[must_use]
+    pub(crate) fn with_context(self, context: &Context) -> Self {
+        self.rebuilt(|shared| Shared { context: context.clone(), ..shared })
+    }
+
     /// The same store whose users hash, compress and remember where `blocking` says.
     #[must_use]
     pub fn with_blocking(self, blocking: Blocking) -> Self {

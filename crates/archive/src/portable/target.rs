@@ -9,7 +9,7 @@ use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::record::{Record, RecordBatch, RecordKey};
 use backup_core::source::{Capabilities, Layout, StoreDescription};
-use backup_core::staging::{Form, is_occupied};
+use backup_core::staging::{self, Form, is_occupied};
 use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Built, Error, Restore, Result, Target, thread};
 use bytes::Bytes;
@@ -84,6 +84,10 @@ impl Target for PortableTarget {
 
     fn capabilities(&self) -> Capabilities {
         abilities(matches!(self.form, Form::Folder { .. }))
+    }
+
+    fn beside(&self) -> Option<PathBuf> {
+        Some(staging::beside(&self.path))
     }
 
     async fn is_occupied(&self) -> Result<bool> {

@@ -12,7 +12,7 @@ use backup_core::check::none_alone;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{Form, Placing, Staging, is_occupied};
+use backup_core::staging::{self, Form, Placing, Staging, is_occupied};
 use backup_core::target::{Content, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
@@ -94,6 +94,10 @@ impl Target for RocksTarget {
 
     fn capabilities(&self) -> Capabilities {
         crate::source::abilities(false)
+    }
+
+    fn beside(&self) -> Option<PathBuf> {
+        Some(staging::beside(&self.folder))
     }
 
     async fn is_occupied(&self) -> Result<bool> {

@@ -10,7 +10,9 @@ use async_trait::async_trait;
 use backup_core::disk::{Disk, LocalDisk};
 use backup_core::progress::Context;
 use backup_core::source::{Capabilities, StoreDescription};
-use backup_core::staging::{BuiltStore, Form, Placing, Staging, is_occupied, refuse_mounted_file};
+use backup_core::staging::{
+    self, BuiltStore, Form, Placing, Staging, is_occupied, refuse_mounted_file,
+};
 use backup_core::target::{Content, Origin, RestorePlan};
 use backup_core::{Error, Restore, Result, Target, thread};
 
@@ -98,6 +100,10 @@ impl Target for SqliteTarget {
 
     fn capabilities(&self) -> Capabilities {
         abilities()
+    }
+
+    fn beside(&self) -> Option<PathBuf> {
+        Some(staging::beside(&self.path))
     }
 
     async fn is_occupied(&self) -> Result<bool> {

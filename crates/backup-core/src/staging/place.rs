@@ -10,6 +10,12 @@ use crate::{Error, Result};
 /// How many symbolic links are followed, one after the other.
 const MAX_LINKS: usize = 40;
 
+/// The folder that a target lies in. Where a link leads there may be room, and beside the link none.
+pub fn beside(target: &Path) -> PathBuf {
+    let resolved = resolve(target);
+    parent_of(resolved.as_deref().unwrap_or(target)).to_owned()
+}
+
 /// The path of a target without symbolic links: where a link leads, whether something is there or not.
 ///
 /// # Errors

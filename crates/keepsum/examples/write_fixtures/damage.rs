@@ -90,7 +90,7 @@ pub(crate) async fn write(parent: &Path) -> Result<()> {
         let context = Context::default();
         let opened = Repository::open(&location, &deterministic::host(9), &context).await;
         let report = match opened {
-            Ok(repository) => verify(&repository, Level::Full, &context).await?,
+            Ok(repository) => verify(&repository, Level::Full).await?,
             Err(error) => not_opened(Level::Full, error)?,
         };
         ensure!(!report.findings.is_empty(), "{name} is found");

@@ -23,7 +23,7 @@ use backup_core::progress::Context;
 use clap::Parser;
 use keepsum::backup::{BackupOptions, ProofChoice, ShapeChoice, backup};
 use keepsum::verify::{Level, verify};
-use keepsum::{Host, Repository, RepositoryLocation};
+use keepsum::{Repository, RepositoryLocation};
 use serde_json::{Value, json};
 
 #[derive(Parser)]
@@ -80,7 +80,6 @@ const FIXTURES: [&str; 9] = [
 struct Fixture {
     folder: PathBuf,
     repository: Repository,
-    host: Host,
     snapshots: Vec<Value>,
 }
 
@@ -91,7 +90,7 @@ impl Fixture {
         let host = deterministic::host(seed);
         let location = RepositoryLocation::folder(&folder.join("repository"))?;
         let repository = Repository::init(&location, &host, &Context::default()).await?;
-        Ok(Self { folder, repository, host, snapshots: Vec::new() })
+        Ok(Self { folder, repository, snapshots: Vec::new() })
     }
 
     /// Backs up a store, whose restored files have the digest `files`.
@@ -119,8 +118,7 @@ impl Fixture {
         let shape = Some(shape);
         let options =
             BackupOptions { shape, proof, label, description, ..BackupOptions::default() };
-        let context = Context::default();
-        let report = backup(&self.repository, source, &options, &self.host, &context).await?;
+        let report = backup(&self.repository, source, &options).await?;
         self.snapshots.push(json!({
             "snapshot": report.snapshot,
             "shape": report.shape,
@@ -157,7 +155,7 @@ impl Fixture {
     }
 
     async fn finish(self, about: &str) -> Result<()> {
-        let report = verify(&self.repository, Level::Full, &Context::default()).await?;
+        let report = verify(&self.repository, Level::Full).await?;
         ensure!(report.findings.is_empty(), "{:?}", report.findings);
         write_expected(&self.folder, about, &self.snapshots, &[])
     }

@@ -24,12 +24,13 @@ pub(crate) async fn back_up_and_check(
     let mut all = Vec::new();
     for round in 0..rounds {
         let options = BackupOptions { shape: Some(shape), ..BackupOptions::default() };
-        let report = backup(&repository, source, &options, &host, &context).await.unwrap();
+        let report = backup(&repository, source, &options).await.unwrap();
         let spec: SnapshotSpec = report.snapshot.parse().unwrap();
         let path = folder.path().join(format!("restored-{round}"));
         let target: StoreLocation = format!("rocksdb:{}", path.display()).parse().unwrap();
         let options = RestoreOptions::default();
-        restore(&repository, &spec, &target, &options, &host, &context).await.unwrap();
+        let into = target.target().unwrap();
+        restore(&repository, &spec, into.as_ref(), &options).await.unwrap();
         let restored = target.source(&SourceOptions::default()).unwrap();
         let found = contents(restored.as_ref()).await.unwrap();
         if let Err(why) = check(&found) {
@@ -37,7 +38,7 @@ pub(crate) async fn back_up_and_check(
         }
         all.push(found);
     }
-    let found = verify(&repository, Level::Full, &context).await.unwrap();
+    let found = verify(&repository, Level::Full).await.unwrap();
     assert_eq!(found.findings, []);
     all
 }

@@ -10,7 +10,7 @@ use crate::sound::{CASES, ROCKSDB, Sound};
 
 async fn list_damage(sound: &Sound, level: Level) -> VerifyReport {
     let repository = sound.open().await.unwrap();
-    verify_and_list(&repository, level, &Context::default()).await.unwrap()
+    verify_and_list(&repository, level).await.unwrap()
 }
 
 async fn head_number(sound: &Sound) -> u64 {

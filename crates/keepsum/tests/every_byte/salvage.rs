@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use backup_core::check::CheckLevel;
-use backup_core::progress::Context;
 use backup_core::record::RecordKey;
 use backup_core::staging::SIDECAR;
 use keepsum::location::SourceOptions;
@@ -15,7 +14,7 @@ use keepsum::salvage::salvage;
 use keepsum::{Error, ExitCode, SnapshotSpec, StoreLocation};
 use testkit::contents::contents;
 
-use crate::sound::{FILES, MEMORY, ROCKSDB, ROCKSDB_FILES, Sound, files_below, host};
+use crate::sound::{FILES, MEMORY, ROCKSDB, ROCKSDB_FILES, Sound, files_below};
 
 async fn try_salvage(
     sound: &Sound,
@@ -23,8 +22,8 @@ async fn try_salvage(
     options: &RestoreOptions,
 ) -> Result<RestoreReport, Error> {
     let repository = sound.open().await?;
-    let context = Context::default();
-    salvage(&repository, &SnapshotSpec::latest(), target, options, &host(), &context).await
+    let target = target.target()?;
+    salvage(&repository, &SnapshotSpec::latest(), target.as_ref(), options).await
 }
 
 fn clear(target: &StoreLocation) {

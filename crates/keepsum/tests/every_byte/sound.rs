@@ -164,13 +164,13 @@ impl Sound {
         let repository = self.open().await?;
         let source = self.source().source(&SourceOptions::default())?;
         let options = BackupOptions { shape: Some(self.case.shape), ..BackupOptions::default() };
-        backup(&repository, source.as_ref(), &options, &host(), &Context::default()).await
+        backup(&repository, source.as_ref(), &options).await
     }
 
     /// What `verify` says, also where the repository cannot be opened.
     pub(crate) async fn verify(&self, level: Level) -> VerifyReport {
         match self.open().await {
-            Ok(repository) => verify(&repository, level, &Context::default()).await.unwrap(),
+            Ok(repository) => verify(&repository, level).await.unwrap(),
             Err(damage) => keepsum::verify::not_opened(level, damage).unwrap(),
         }
     }
@@ -178,8 +178,8 @@ impl Sound {
     pub(crate) async fn restore(&self) -> Result<RestoreReport, Error> {
         let repository = self.open().await?;
         let options = RestoreOptions { replace: true, ..RestoreOptions::default() };
-        let (spec, target) = (SnapshotSpec::latest(), self.target());
-        restore(&repository, &spec, &target, &options, &host(), &Context::default()).await
+        let (spec, target) = (SnapshotSpec::latest(), self.target().target()?);
+        restore(&repository, &spec, target.as_ref(), &options).await
     }
 
     /// A restore over something that is there gives back the newest snapshot, or fails and leaves

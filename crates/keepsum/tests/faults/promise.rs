@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use backup_core::progress::Context;
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
 use keepsum::{Repository, StoreLocation};
 use testkit::contents::Contents;
 
-use crate::place::{Place, at, host, look};
+use crate::place::{Place, at, look};
 use crate::scenario::{Scenario, Work, hash_of, is_portable_file, objects};
 
 /// What a scenario's repository held before the fault.
@@ -77,7 +76,8 @@ async fn restore_holds(scenario: &Scenario, place: &Place, what: &str) {
     let repository = place.repository().await;
     let options = RestoreOptions { replace: true, ..RestoreOptions::default() };
     let spec = "latest".parse().unwrap();
-    let again = restore(&repository, &spec, &target, &options, &host(), &Context::default()).await;
+    let into = target.target().unwrap();
+    let again = restore(&repository, &spec, into.as_ref(), &options).await;
     again.unwrap_or_else(|error| panic!("{what}: the same restore again: {error}"));
     let found = look(&target).await;
     let found = found.unwrap_or_else(|| panic!("{what}: nothing after the same restore again"));
@@ -149,7 +149,8 @@ async fn assert_restores(
     std::fs::create_dir(check).unwrap();
     let target = at(check, scenario.target);
     let (spec, options) = (snapshot.parse().unwrap(), RestoreOptions::default());
-    let done = restore(repository, &spec, &target, &options, &host(), &Context::default()).await;
+    let into = target.target().unwrap();
+    let done = restore(repository, &spec, into.as_ref(), &options).await;
     let report = done.unwrap_or_else(|error| panic!("{what}: snapshot {snapshot}: {error}"));
     assert!(report.proved.is_some(), "{what}: {report:?}");
     let found = look(&target).await.unwrap();
@@ -158,6 +159,6 @@ async fn assert_restores(
 
 /// `verify --level full` has no finding.
 pub(crate) async fn assert_clean(repository: &Repository, what: &str) {
-    let found = verify(repository, Level::Full, &Context::default()).await.unwrap();
+    let found = verify(repository, Level::Full).await.unwrap();
     assert_eq!(found.findings, [], "{what}");
 }

@@ -15,7 +15,7 @@ use backup_core::Source;
 use backup_core::progress::{Context, Event, ProgressSink};
 use futures_util::{FutureExt, TryStreamExt};
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
-use keepsum::diff::{Side, diff};
+use keepsum::diff::{DiffOptions, Side, diff};
 use keepsum::location::SourceOptions;
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
@@ -136,7 +136,8 @@ impl World {
         let options = BackupOptions { shape: Some(shape), name, ..BackupOptions::default() };
         let notes = Arc::new(Notes::default());
         let context = Context::new(Arc::clone(&notes) as Arc<dyn ProgressSink>);
-        let done = backup(repository, self.source.as_ref(), &options, &host(), &context).await;
+        let repository = repository.clone().with_context(&context);
+        let done = backup(&repository, self.source.as_ref(), &options).await;
         let notes = notes.0.lock().unwrap();
         assert!(!notes.iter().any(|note| note.contains("damaged")), "{notes:?}");
         done.map(drop)
@@ -155,8 +156,8 @@ impl World {
         let id = self.snapshot_with(repository, wanted).await;
         let (target, options) = (self.target(), RestoreOptions::default());
         let spec = id.parse().unwrap();
-        let done =
-            restore(repository, &spec, &target, &options, &host(), &Context::default()).await;
+        let into = target.target().unwrap();
+        let done = restore(repository, &spec, into.as_ref(), &options).await;
         assert!(done.unwrap().proved.is_some(), "{what}");
         wanted.assert_same(&look(&target).await.unwrap(), what);
     }
@@ -181,8 +182,8 @@ impl World {
             Work::Backup => self.back_up(&repository).await.map(|()| "done".to_owned()),
             Work::Restore => {
                 let (target, options) = (self.target(), RestoreOptions::default());
-                let done =
-                    restore(&repository, &latest, &target, &options, &host(), &context).await;
+                let into = target.target().unwrap();
+                let done = restore(&repository, &latest, into.as_ref(), &options).await;
                 let done = done.map(|report| report.proved.unwrap().to_owned());
                 let found = look(&target).await;
                 assert_eq!(found.is_some(), done.is_ok(), "half a restore: {done:?}");
@@ -194,13 +195,14 @@ impl World {
             Work::VerifyFull | Work::VerifyList => {
                 let full = matches!(work, Work::VerifyFull);
                 let level = if full { Level::Full } else { Level::List };
-                let report = verify(&repository, level, &context).await?;
+                let report = verify(&repository, level).await?;
                 Ok(format!("{} objects, {:?}", report.objects_checked, report.findings))
             }
             Work::Diff => {
                 let first = self.snapshot_of_earlier(&repository).await?;
                 let sides = (Side::Snapshot(first), Side::Snapshot(latest));
-                let report = diff(Some(&repository), &sides.0, &sides.1, true, &context).await?;
+                let report =
+                    diff(Some(&repository), &sides.0, &sides.1, &by_record(), &context).await?;
                 Ok(serde_json::to_string(&report).unwrap())
             }
         }
@@ -409,4 +411,8 @@ async fn a_snapshot_is_removed_before_any_request() {
             assert!(done + removed >= 8, "{work:?}");
         }
     }
+}
+
+fn by_record() -> DiffOptions {
+    DiffOptions { records: true, ..DiffOptions::default() }
 }

@@ -52,7 +52,7 @@ impl World {
         let repository = Repository::init_in(store(Arc::clone(&stored) as _)).await.unwrap();
         let source = at(folder.path(), "files:source").source(&SourceOptions::default()).unwrap();
         let options = BackupOptions::default();
-        backup(&repository, source.as_ref(), &options, &host(), &Context::default()).await.unwrap();
+        backup(&repository, source.as_ref(), &options).await.unwrap();
         Self { folder, stored }
     }
 
@@ -73,8 +73,8 @@ impl World {
         let done = match repository {
             Ok(repository) => {
                 let (latest, options) = (SnapshotSpec::latest(), RestoreOptions::default());
-                let context = Context::default();
-                restore(&repository, &latest, &self.target(), &options, &host(), &context).await
+                let target = self.target().target().unwrap();
+                restore(&repository, &latest, target.as_ref(), &options).await
             }
             Err(error) => Err(error.into()),
         };

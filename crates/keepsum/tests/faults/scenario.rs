@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use backup_core::progress::Context;
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
 use keepsum::location::SourceOptions;
 use testkit::contents::Contents;
 
-use crate::place::{Place, at, fill, host};
+use crate::place::{Place, at, fill};
 
 /// A command, and the stores it works on.
 #[derive(Debug, Clone, Copy)]
@@ -185,8 +184,7 @@ impl Scenario {
         let shape = if self.shape == "files" { ShapeChoice::Files } else { ShapeChoice::Records };
         let options = BackupOptions { shape: Some(shape), ..BackupOptions::default() };
         let repository = place.repository().await;
-        let context = Context::default();
-        backup(&repository, source.as_ref(), &options, &host(), &context).await.unwrap()
+        backup(&repository, source.as_ref(), &options).await.unwrap()
     }
 
     /// The command line.

@@ -162,7 +162,7 @@ impl Forge {
         let repository = Repository::init(&location, &host, &context).await.unwrap();
         let source = store.source(&SourceOptions::default()).unwrap();
         let options = BackupOptions::default();
-        let taken = backup(&repository, source.as_ref(), &options, &host, &context).await.unwrap();
+        let taken = backup(&repository, source.as_ref(), &options).await.unwrap();
         fs::write(at("sound"), &taken.snapshot).unwrap();
         let head = repository.head().await.unwrap();
         let entry = head.state.snapshots.values().next().unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use backup_core::progress::Context;
-use keepsum::diff::{Side, diff};
+use keepsum::diff::{DiffOptions, Side, diff};
 use keepsum::restore::{RestoreOptions, restore};
 use keepsum::verify::{Level, verify};
 use keepsum::{
@@ -76,7 +76,7 @@ pub(crate) async fn read() {
     };
     told("verify", async {
         let repository = open(folder).await?;
-        let report = verify(&repository, Level::Full, &Context::default()).await?;
+        let report = verify(&repository, Level::Full).await?;
         match report.findings.first() {
             None => Ok(format!("{} objects", report.objects_checked)),
             Some(finding) => Err(Refusal::Found(format!("{} {}", finding.what, finding.detail))),
@@ -93,16 +93,15 @@ pub(crate) async fn read() {
                 _ => target(name),
             };
             let repository = open(folder).await?;
-            let (options, host) = (RestoreOptions::default(), host());
-            let (snapshot, context) = (hostile(folder), Context::default());
-            restore(&repository, &snapshot, &target, &options, &host, &context).await?;
+            let (snapshot, options) = (hostile(folder), RestoreOptions::default());
+            restore(&repository, &snapshot, target.target()?.as_ref(), &options).await?;
             Ok("restored".to_owned())
         })
         .await;
     }
     told("show", async {
         let repository = open(folder).await?;
-        let shown = snapshots::show(&repository, &hostile(folder), &Context::default()).await?;
+        let shown = snapshots::show(&repository, &hostile(folder)).await?;
         Ok(shown.summary.snapshot)
     })
     .await;
@@ -110,7 +109,8 @@ pub(crate) async fn read() {
         let repository = open(folder).await?;
         let sound = fs::read_to_string(folder.join("sound")).unwrap();
         let (old, new) = (Side::Snapshot(sound.parse()?), Side::Snapshot(hostile(folder)));
-        let report = diff(Some(&repository), &old, &new, true, &Context::default()).await?;
+        let options = DiffOptions { records: true, ..DiffOptions::default() };
+        let report = diff(Some(&repository), &old, &new, &options, &Context::default()).await?;
         Ok(format!("{} databases", report.databases.len()))
     });
     told("diff", diffing).await;

@@ -153,7 +153,7 @@ impl Ground {
         let source = self.source.source(&SourceOptions::default()).unwrap();
         // As in the command, who cancels the backup cancels the repository's requests.
         let repository = Repository::open(&self.location, &host(), context).await?;
-        backup(&repository, source.as_ref(), options, &host(), context).await
+        backup(&repository, source.as_ref(), options).await
     }
 
     pub(crate) async fn back_up(&self) -> Taken {
@@ -263,7 +263,7 @@ impl Ground {
 
     /// `verify` finds nothing, in unfinished backups either.
     pub(crate) async fn assert_sound(&self) {
-        let found = verify(&self.repository, Level::Full, &Context::default()).await.unwrap();
+        let found = verify(&self.repository, Level::Full).await.unwrap();
         assert_eq!(found.findings, []);
     }
 
@@ -288,8 +288,8 @@ impl Ground {
         let restored: PathBuf = self.folder.path().join("restored");
         let target: StoreLocation = format!("{engine}:{}", restored.display()).parse().unwrap();
         let options = RestoreOptions { replace: restored.exists(), ..RestoreOptions::default() };
-        let (latest, context) = (SnapshotSpec::latest(), Context::default());
-        restore(&self.repository, &latest, &target, &options, &host(), &context).await.unwrap();
+        let (latest, into) = (SnapshotSpec::latest(), target.target().unwrap());
+        restore(&self.repository, &latest, into.as_ref(), &options).await.unwrap();
         if engine == "files" {
             for entry in fs::read_dir(self.source.path()).unwrap() {
                 let entry = entry.unwrap();

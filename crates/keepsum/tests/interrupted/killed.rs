@@ -31,7 +31,7 @@ async fn killed() {
     };
     let options =
         BackupOptions { shape: Some(shape), checkpoint_every: ALWAYS, ..BackupOptions::default() };
-    backup(&repository, source.as_ref(), &options, &host, &context).await.unwrap();
+    backup(&repository, source.as_ref(), &options).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use backup_core::check::CheckLevel;
 use backup_core::progress::Context;
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
-use keepsum::diff::{Side, diff};
+use keepsum::diff::{DiffOptions, Side, diff};
 use keepsum::location::SourceOptions;
 use keepsum::report::{BackupReport, DiffReport, RestoreReport};
 use keepsum::restore::{RestoreOptions, restore};
@@ -81,8 +81,8 @@ impl Place {
     ) -> keepsum::Result<BackupReport> {
         let source = at(database).source(reading)?;
         let options = BackupOptions { shape: Some(shape), ..BackupOptions::default() };
-        let (repository, host, context) = (self.repository(), host(), Context::default());
-        self.runtime.block_on(backup(&repository, source.as_ref(), &options, &host, &context))
+        let repository = self.repository();
+        self.runtime.block_on(backup(&repository, source.as_ref(), &options))
     }
 
     /// Restores a snapshot as a file of this name, every index and all of its structure checked.
@@ -90,9 +90,9 @@ impl Place {
     pub(crate) fn restore(&self, snapshot: &str, name: &str) -> (PathBuf, RestoreReport) {
         let path = self.path(name);
         let options = RestoreOptions { check: Some(CheckLevel::Full), ..RestoreOptions::default() };
-        let (spec, target) = (snapshot.parse().unwrap(), at(&path));
-        let (repository, host, context) = (self.repository(), host(), Context::default());
-        let restored = restore(&repository, &spec, &target, &options, &host, &context);
+        let (spec, target) = (snapshot.parse().unwrap(), at(&path).target().unwrap());
+        let repository = self.repository();
+        let restored = restore(&repository, &spec, target.as_ref(), &options);
         let report = self.runtime.block_on(restored).unwrap();
         assert!(report.proved.is_some(), "{report:?}");
         (path, report)
@@ -103,14 +103,15 @@ impl Place {
         let side = |snapshot: &str| Side::Snapshot(snapshot.parse().unwrap());
         let (repository, context) = (self.repository(), Context::default());
         let (old, new) = (side(old), side(new));
-        let compared = diff(Some(&repository), &old, &new, true, &context);
+        let options = DiffOptions { records: true, ..DiffOptions::default() };
+        let compared = diff(Some(&repository), &old, &new, &options, &context);
         self.runtime.block_on(compared).unwrap()
     }
 
     /// The repository has no finding, and no backup left a pin in it.
     pub(crate) fn assert_clean(&self) {
-        let (repository, context) = (self.repository(), Context::default());
-        let checked = verify(&repository, Level::Full, &context);
+        let repository = self.repository();
+        let checked = verify(&repository, Level::Full);
         assert_eq!(self.runtime.block_on(checked).unwrap().findings, []);
         let head = self.runtime.block_on(repository.head()).unwrap();
         assert_eq!(head.state.pins.len(), 0, "pins are left");

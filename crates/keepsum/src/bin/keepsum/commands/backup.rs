@@ -2,7 +2,7 @@
 
 use keepsum::backup::{self as engine, BackupOptions, ProofChoice, ShapeChoice};
 use keepsum::location::SourceOptions;
-use keepsum::{Error, ExitCode, Repository, StoreLocation};
+use keepsum::{Engines, Error, ExitCode, Repository, StoreLocation};
 
 use crate::args::{Backup, Import, Named, Proof, Remarks, Selection};
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ pub(crate) async fn init(session: &Session) -> Result<ExitCode, Failure> {
     let location = session.location()?;
     let repository =
         Repository::init(&location, &session.host, &session.context).await.map_err(Error::from)?;
-    let report = keepsum::status::status(&repository, &session.context).await?;
+    let report = keepsum::status::status(&repository).await?;
     session.print(&Made(report))?;
     Ok(ExitCode::Done)
 }
@@ -49,10 +49,9 @@ async fn store(
     session: &Session,
 ) -> Result<ExitCode, Failure> {
     let source = source.source(selection)?;
-    let repository = session.repository().await?;
     let host = session.host_named(remarks.host.as_deref());
-    let report =
-        engine::backup(&repository, source.as_ref(), options, &host, &session.context).await?;
+    let repository = session.repository().await?.on_host(&host);
+    let report = engine::backup(&repository, source.as_ref(), options).await?;
     session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(&report)?;
@@ -62,7 +61,7 @@ async fn store(
 pub(crate) async fn prove(args: &Named, session: &Session) -> Result<ExitCode, Failure> {
     let snapshot = meant::snapshot(&args.snapshot, &args.within)?;
     let repository = session.repository().await?;
-    let report = keepsum::prove::prove(&repository, &snapshot, &session.context).await?;
+    let report = keepsum::prove::prove(&repository, &snapshot, &Engines::default()).await?;
     session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(&report)?;

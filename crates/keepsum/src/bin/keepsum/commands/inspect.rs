@@ -1,10 +1,11 @@
 //! Commands that only read: `snapshots`, `show`, `status`, `verify`, `diff`, `hash`.
 
-use keepsum::diff::Side;
+use backup_core::Source;
+use keepsum::diff::{DiffOptions, Side};
 use keepsum::location::SourceOptions;
 use keepsum::snapshots::Listing;
 use keepsum::verify::Level;
-use keepsum::{ExitCode, StoreLocation};
+use keepsum::{ExitCode, SnapshotSpec, StoreLocation};
 
 use crate::args::{Diff, Hash, Named, Snapshots, Status, Verify, VerifyLevel, Waiting};
 use crate::failure::Failure;
@@ -19,8 +20,7 @@ pub(crate) async fn snapshots(args: &Snapshots, session: &Session) -> Result<Exi
     let listing = Listing { within: args.within.selector()?, last };
     let repository = session.repository().await?;
     let snapshots = if session.prints_documents() {
-        let context = &session.context;
-        keepsum::snapshots::list_with_databases(&repository, &listing, context).await?
+        keepsum::snapshots::list_with_databases(&repository, &listing).await?
     } else {
         keepsum::snapshots::list(&repository, &listing).await?
     };
@@ -31,7 +31,7 @@ pub(crate) async fn snapshots(args: &Snapshots, session: &Session) -> Result<Exi
 pub(crate) async fn show(args: &Named, session: &Session) -> Result<ExitCode, Failure> {
     let snapshot = meant::snapshot(&args.snapshot, &args.within)?;
     let repository = session.repository().await?;
-    let report = keepsum::snapshots::show(&repository, &snapshot, &session.context).await?;
+    let report = keepsum::snapshots::show(&repository, &snapshot).await?;
     session.notes(&report.unusual);
     session.notes(&report.notes);
     session.print(&report)?;
@@ -44,7 +44,7 @@ pub(crate) async fn status(args: &Status, session: &Session) -> Result<ExitCode,
         let accepted = memory.accept(repository.id(), repository.location()).await;
         accepted.map_err(keepsum::Error::from)?;
     }
-    let report = keepsum::status::status(&repository, &session.context).await?;
+    let report = keepsum::status::status(&repository).await?;
     session.print(&report)?;
     Ok(ExitCode::Done)
 }
@@ -56,12 +56,8 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
         VerifyLevel::Full => Level::Full,
     };
     let report = match session.try_repository().await? {
-        Ok(repository) if args.read_only => {
-            keepsum::verify::verify(&repository, level, &session.context).await?
-        }
-        Ok(repository) => {
-            keepsum::verify::verify_and_list(&repository, level, &session.context).await?
-        }
+        Ok(repository) if args.read_only => keepsum::verify::verify(&repository, level).await?,
+        Ok(repository) => keepsum::verify::verify_and_list(&repository, level).await?,
         Err(damage) => keepsum::verify::not_opened(level, damage)?,
     };
     session.notes(&report.notes);
@@ -70,12 +66,15 @@ pub(crate) async fn verify(args: &Verify, session: &Session) -> Result<ExitCode,
 }
 
 pub(crate) async fn diff(args: &Diff, session: &Session) -> Result<ExitCode, Failure> {
-    let (before, after) = (side(&args.before, args)?, side(&args.after, args)?);
-    let stores = [&before, &after].iter().all(|side| matches!(side, Side::Store(..)));
+    let (before, after) =
+        (Compared::parse(&args.before, args)?, Compared::parse(&args.after, args)?);
+    let stores = [&before, &after].iter().all(|side| matches!(side, Compared::Store(_)));
     let repository = if stores { None } else { Some(session.repository().await?) };
+    let options = DiffOptions { records: args.records, ..DiffOptions::default() };
+    let (before, after) = (before.side(), after.side());
+    let context = &session.context;
     let report =
-        keepsum::diff::diff(repository.as_ref(), &before, &after, args.records, &session.context)
-            .await?;
+        keepsum::diff::diff(repository.as_ref(), &before, &after, &options, context).await?;
     session.print(&report)?;
     Ok(ExitCode::Done)
 }
@@ -88,15 +87,30 @@ pub(crate) async fn hash(args: &Hash, session: &Session) -> Result<ExitCode, Fai
     Ok(ExitCode::Done)
 }
 
-/// A store where `engine:` stands before it, else a snapshot; no snapshot's name has a colon but a
-/// time, which begins with `@`.
-fn side(text: &str, args: &Diff) -> Result<Side, Failure> {
-    let is_store = text.contains(':') && !text.starts_with('@');
-    Ok(if is_store {
-        Side::Store(text.parse()?, reading(&args.waiting))
-    } else {
-        Side::Snapshot(meant::snapshot(text, &args.within)?)
-    })
+/// What is compared.
+enum Compared {
+    Snapshot(SnapshotSpec),
+    Store(Box<dyn Source>),
+}
+
+impl Compared {
+    /// A store where `engine:` stands before it, else a snapshot; no snapshot's name has a colon but a
+    /// time, which begins with `@`.
+    fn parse(text: &str, args: &Diff) -> Result<Self, Failure> {
+        let is_store = text.contains(':') && !text.starts_with('@');
+        Ok(if is_store {
+            Self::Store(text.parse::<StoreLocation>()?.source(&reading(&args.waiting))?)
+        } else {
+            Self::Snapshot(meant::snapshot(text, &args.within)?)
+        })
+    }
+
+    fn side(&self) -> Side<'_> {
+        match self {
+            Self::Snapshot(spec) => Side::Snapshot(spec.clone()),
+            Self::Store(source) => Side::Store(source.as_ref()),
+        }
+    }
 }
 
 fn reading(waiting: &Waiting) -> SourceOptions {
