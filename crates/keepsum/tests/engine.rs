@@ -1,6 +1,6 @@
 //! The engine over every backend: what goes into a repository comes out of it, in any engine.
 
-#![cfg(all(feature = "rocksdb", feature = "sqlite"))]
+#![cfg(all(feature = "cli", feature = "rocksdb", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Repositories that released formats wrote are read for ever: the good ones give what went in, and
 //! of the damaged ones `verify` says what it always said.
 
-#![cfg(all(feature = "rocksdb", feature = "sqlite", feature = "files"))]
+#![cfg(all(feature = "cli", feature = "rocksdb", feature = "sqlite", feature = "files"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! A start that restores its database where that is missing, over an object store that fails.
 
-#![cfg(feature = "sqlite")]
+#![cfg(all(feature = "cli", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 use std::collections::BTreeSet;

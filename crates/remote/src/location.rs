@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
 use url::Url;
 
-use crate::Result;
 use crate::retry::Patience;
 #[cfg(feature = "aws")]
 use crate::s3::{Bucket, Settings};
+use crate::{Error, Result};
 use backup_core::Error as CoreError;
 
 /// The longest location, in bytes.
@@ -108,6 +109,14 @@ impl RepositoryLocation {
 
     pub(crate) fn patience(&self) -> Patience {
         self.patience
+    }
+}
+
+impl FromStr for RepositoryLocation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
     }
 }
 

@@ -5,7 +5,7 @@
 //! memory store, whose batches are of one partition, writers go round over databases and root keys
 //! with a number. A backup that saw half of a batch, or two databases at two moments, shows it.
 
-#![cfg(all(feature = "rocksdb", feature = "files"))]
+#![cfg(all(feature = "cli", feature = "rocksdb", feature = "files"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 mod accounts;

@@ -1,7 +1,7 @@
 //! Backups that end before their end: cancelled, dropped, failed or killed, in the middle of one file or one
 //! database. The next one sends the rest, and no more.
 
-#![cfg(all(feature = "rocksdb", feature = "sqlite"))]
+#![cfg(all(feature = "cli", feature = "rocksdb", feature = "sqlite"))]
 #![expect(clippy::unwrap_used, reason = "what the tests share fails as a test does")]
 
 mod ground;
