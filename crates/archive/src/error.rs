@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use backup_core::Cause;
+use backup_core::{Cause, ErrorKind};
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -69,6 +69,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a caller does about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Malformed { .. } | Self::Mismatch { .. } => ErrorKind::Damaged,
+            Self::Limit { .. } => ErrorKind::Invalid,
+            Self::Newer { .. } => ErrorKind::Unsupported,
+            Self::Io { .. } => ErrorKind::Failed,
+            Self::Core(error) => error.kind(),
+        }
+    }
+
     /// An [`Error::Malformed`].
     pub fn malformed(what: &'static str, offset: usize, detail: impl Into<String>) -> Self {
         Self::Malformed { what, offset: offset as u64, detail: detail.into(), source: None }

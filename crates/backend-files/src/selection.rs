@@ -153,7 +153,7 @@ impl Selection {
         if listing.files.is_empty() {
             return Err(Error::NotFound {
                 what: format!("a file to back up in {}", folder.display()),
-                hint: "; check the folder, and the patterns that include and exclude".into(),
+                hint: "check the folder, and the patterns that include and exclude".into(),
             });
         }
         Ok(listing)
@@ -279,7 +279,7 @@ fn look(path: &Path) -> Result<Metadata> {
 
 fn unreadable(path: &Path, error: std::io::Error) -> Error {
     if error.kind() == ErrorKind::NotFound {
-        let hint = "; check the path".into();
+        let hint = "check the path".into();
         return Error::NotFound { what: path.display().to_string(), hint };
     }
     Error::io("read", path)(error)

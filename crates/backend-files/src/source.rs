@@ -168,7 +168,7 @@ impl FilesSource {
         Err(Error::InUse {
             what: last.unwrap_or_else(|| folder.to_owned()).display().to_string(),
             hint: format!(
-                ": it changed while it was copied, {TRIES} times; make the store quiet for the \
+                "it changed while it was copied, {TRIES} times; make the store quiet for the \
                  snapshot (--quiesce COMMAND), exclude the file, or stop its writer"
             ),
         })
@@ -179,7 +179,7 @@ impl FilesSource {
         let found = self.folder.canonicalize().map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::NotFound {
                 what: format!("the folder {}", self.folder.display()),
-                hint: "; check the path".into(),
+                hint: "check the path".into(),
             },
             _ => Error::io("find", &self.folder)(error),
         })?;
@@ -269,6 +269,6 @@ fn notes(capture: &Capture) -> Vec<String> {
 fn changed_while_quiet(path: &Path) -> Error {
     Error::InUse {
         what: path.display().to_string(),
-        hint: ": it changed while the store was said to be quiet; check the quiesce command".into(),
+        hint: "it changed while the store was said to be quiet; check the quiesce command".into(),
     }
 }

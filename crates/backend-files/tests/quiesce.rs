@@ -207,7 +207,7 @@ fn what_changes_in_a_pause_is_named() {
     let context = Context::new(Arc::new(Liar(path.clone())));
     let error = source(&above, &owner).snapshot(View::Files, &context).block_on().err().unwrap();
     let expected =
-        format!("{} is in use: it changed while the store was said to be quiet", real(&path));
+        format!("{} is in use; it changed while the store was said to be quiet", real(&path));
     assert!(error.to_string().starts_with(&expected), "{error}");
     assert_eq!(*owner.calls.lock().unwrap(), ["pause", "resume"]);
 }

@@ -35,7 +35,7 @@ impl KeyValueStore for MemoryStore {
             state.records(name)?;
             if self.open_table().is_open(name) {
                 let what = format!("database {name:?}");
-                let hint = "; close its partitions first".into();
+                let hint = "close its partitions first".into();
                 return Err(Error::InUse { what, hint });
             }
             state.databases.remove(name);

@@ -67,7 +67,7 @@ impl MemorySnapshot {
     fn database(&self, index: usize) -> Result<&Records> {
         self.state.databases.values().nth(index).ok_or_else(|| Error::NotFound {
             what: format!("database number {index}"),
-            hint: format!("; the snapshot has {}", self.info.databases.len()),
+            hint: format!("the snapshot has {}", self.info.databases.len()),
         })
     }
 }

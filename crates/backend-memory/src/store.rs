@@ -135,7 +135,7 @@ impl MemoryStore {
         if self.shared.restoring.swap(true, Ordering::AcqRel) {
             return Err(Error::InUse {
                 what: self.description().location,
-                hint: ": another restore is writing there; wait for it, or drop it".into(),
+                hint: "another restore is writing there; wait for it, or drop it".into(),
             });
         }
         Ok(Restoring { store: self.clone() })
@@ -179,6 +179,6 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 }
 
 fn no_database(name: &str) -> Error {
-    let hint = "; create it first, or choose one that the store lists".into();
+    let hint = "create it first, or choose one that the store lists".into();
     Error::NotFound { what: format!("database {name:?}"), hint }
 }

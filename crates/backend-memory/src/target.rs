@@ -165,7 +165,7 @@ fn check_free(store: &MemoryStore, state: &State, existing: Existing) -> Result<
         return Err(Error::Occupied { path: PathBuf::from(location) });
     }
     if state.databases.keys().any(|name| store.open_table().is_open(name)) {
-        return Err(Error::InUse { what: location, hint: "; close its partitions first".into() });
+        return Err(Error::InUse { what: location, hint: "close its partitions first".into() });
     }
     Ok(())
 }

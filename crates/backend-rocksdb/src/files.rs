@@ -35,7 +35,7 @@ impl Files for CapturedFiles {
         self.context.check()?;
         let info = self.capture.files.get(file).ok_or_else(|| Error::NotFound {
             what: format!("file number {file}"),
-            hint: format!("; the snapshot has {}", self.capture.files.len()),
+            hint: format!("the snapshot has {}", self.capture.files.len()),
         })?;
         if range.start > range.end || range.end > info.bytes {
             let detail =

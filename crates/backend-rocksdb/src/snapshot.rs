@@ -45,7 +45,7 @@ impl RocksRecords {
     fn database(&self, index: usize) -> Result<&(FamilyView, Boundaries)> {
         self.databases.get(index).ok_or_else(|| Error::NotFound {
             what: format!("database number {index}"),
-            hint: format!("; the snapshot has {}", self.databases.len()),
+            hint: format!("the snapshot has {}", self.databases.len()),
         })
     }
 }

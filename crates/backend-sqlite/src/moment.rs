@@ -231,7 +231,7 @@ impl Refusal {
         match self {
             Self::Busy => Error::InUse {
                 what: format!("the database {}", database.display()),
-                hint: ": a program writes it, or has it for itself (PRAGMA \
+                hint: "a program writes it, or has it for itself (PRAGMA \
                        locking_mode=EXCLUSIVE); try again when that has ended"
                     .into(),
             },

@@ -9,13 +9,33 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A cause from an engine or another library, kept as a source and never turned into text.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a caller does about an error. Every crate's error has one, whichever crate it came from: `kind()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// What was in the way passes: do the same again.
+    Retry,
+    /// A source changed while it was read: read it again.
+    Changed,
+    /// Stored bytes are not what they must be: restore from elsewhere.
+    Damaged,
+    /// Something is there that must not be touched, or is in use: choose another place, or make room.
+    Refused,
+    /// Nothing of that name is there.
+    Missing,
+    /// The engine, the store or this version cannot do it: choose another way.
+    Unsupported,
+    /// The input cannot be used as it is: mend it.
+    Invalid,
+    /// The caller asked to stop.
+    Cancelled,
+    /// A file, an engine or a service failed: see to what it says.
+    Failed,
+}
+
 /// An error of a source, a target or a key-value store.
 ///
-/// A kind exists only where a caller acts differently on it: retry ([`Io`](Error::Io),
-/// [`Engine`](Error::Engine)), fix the input ([`Invalid`](Error::Invalid),
-/// [`NotFound`](Error::NotFound), [`Limit`](Error::Limit)), choose another way
-/// ([`Unsupported`](Error::Unsupported), [`Occupied`](Error::Occupied), [`InUse`](Error::InUse)),
-/// or restore from elsewhere ([`Damaged`](Error::Damaged)). `Display` does not print the source.
+/// [`kind`](Error::kind) says what a caller does about it. `Display` does not print the source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -42,11 +62,11 @@ pub enum Error {
         source: Cause,
     },
     /// Something that was asked for is not there.
-    #[error("{what} does not exist{hint}")]
+    #[error("{what} does not exist{}", then(hint))]
     NotFound {
         /// What was looked for, with its name or path.
         what: String,
-        /// What to do next, starting with "; ", or empty.
+        /// What to do next, or empty.
         hint: String,
     },
     /// The target already holds something, and replacing it was not asked for.
@@ -56,11 +76,11 @@ pub enum Error {
         path: PathBuf,
     },
     /// Another process or handle holds what this call needs for itself.
-    #[error("{what} is in use{hint}")]
+    #[error("{what} is in use{}", then(hint))]
     InUse {
         /// What is held.
         what: String,
-        /// What to do next, starting with "; ", or empty.
+        /// What to do next, or empty.
         hint: String,
     },
     /// The engine, or this store, cannot do what was asked.
@@ -99,11 +119,11 @@ pub enum Error {
     },
     /// A source changed while it was read, and nothing could keep it from that. Nothing that was read of it
     /// may be used; the same again may succeed.
-    #[error("{what} changed while it was read{hint}")]
+    #[error("{what} changed while it was read{}", then(hint))]
     Changed {
         /// What changed.
         what: String,
-        /// What would keep it from changing, beginning with `; `, or nothing.
+        /// What would keep it from changing, or empty.
         hint: String,
     },
     /// The caller cancelled.
@@ -111,7 +131,26 @@ pub enum Error {
     Cancelled,
 }
 
+/// A hint as it follows a sentence.
+pub fn then(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!("; {hint}") }
+}
+
 impl Error {
+    /// What a caller does about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } | Self::Engine { .. } => ErrorKind::Failed,
+            Self::NotFound { .. } => ErrorKind::Missing,
+            Self::Occupied { .. } | Self::InUse { .. } => ErrorKind::Refused,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Limit { .. } | Self::Invalid { .. } => ErrorKind::Invalid,
+            Self::Damaged { .. } => ErrorKind::Damaged,
+            Self::Changed { .. } => ErrorKind::Changed,
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
     /// An [`Error::Io`] maker for `map_err`: `File::open(p).map_err(Error::io("open", p))`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

@@ -213,7 +213,7 @@ impl OpenTable {
             (Some(_), _) => {
                 return Err(Error::InUse {
                     what: format!("a partition of database {database:?}"),
-                    hint: "; close the other handle first".into(),
+                    hint: "close the other handle first".into(),
                 });
             }
         }

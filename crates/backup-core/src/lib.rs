@@ -2,7 +2,7 @@
 
 pub mod check;
 pub mod disk;
-mod error;
+pub mod error;
 mod folder_lock;
 pub mod fork;
 pub mod integrity;
@@ -20,7 +20,7 @@ pub mod stamp;
 pub mod target;
 pub mod thread;
 
-pub use error::{Cause, Error, Result};
+pub use error::{Cause, Error, ErrorKind, Result};
 pub use kv::{KeyValueDatabase, KeyValueStore, Partition};
 pub use source::{Files, Records, Snapshot, Source};
 pub use target::{Built, Restore, RestoreExt, Target};

@@ -51,7 +51,7 @@ impl Scratch {
         Err(Error::InUse {
             what: format!("{} with {MAX_USERS} scratch folders", parent.display()),
             hint: format!(
-                "; remove those that are named {}NUMBER and try again",
+                "remove those that are named {}NUMBER and try again",
                 prefix.to_string_lossy()
             ),
         })

@@ -210,7 +210,7 @@ impl Staging {
             // Until it is locked, another restore that begins may sweep it, or build in it.
             created += 1;
             if created > MAX_BEGUN {
-                let hint = "; another user or program keeps making a folder of this name; stop that, or restore to another path".into();
+                let hint = "another user or program keeps making a folder of this name; stop that, or restore to another path".into();
                 return Err(Error::InUse { what: folder.display().to_string(), hint });
             }
         };

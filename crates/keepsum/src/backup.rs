@@ -11,9 +11,9 @@ use archive::limits::{MAX_DATABASES, MAX_NOTES};
 use archive::manifest::{Manifest, PageProof, ProvedFrom, Shape, ShapeKind, SnapshotId};
 use archive::node::Tree;
 use archive::object::ObjectRef;
-use backup_core::Source;
 use backup_core::progress::Context;
 use backup_core::source::{Files, Snapshot, SnapshotInfo, StoreDescription, View};
+use backup_core::{ErrorKind, Source};
 use futures_util::future;
 use remote::tree::{DirectoryWritten, ReadingAll, SoFar, keep, write_databases, write_files};
 use remote::{Committed, Head, Host, Repository, Root, Session};
@@ -413,7 +413,9 @@ impl Taking<'_> {
                 Ok(proved)
             }
             // The one that was only stopped has nothing to say.
-            (Err(copy), Err(proof)) => Err(if copy.is_cancellation() { proof } else { copy }),
+            (Err(copy), Err(proof)) => {
+                Err(if copy.kind() == ErrorKind::Cancelled { proof } else { copy })
+            }
             (Err(error), Ok(_)) => Err(error),
             (Ok((shape, _)), Err(error)) => {
                 began.shape = shape;

@@ -1,5 +1,7 @@
 //! What can go wrong in an operation, and the exit code the command answers with.
 
+use backup_core::ErrorKind;
+
 use crate::report::SourceReport;
 
 /// A result with this crate's [`Error`].
@@ -118,27 +120,29 @@ pub enum ExitCode {
 }
 
 impl Error {
+    /// What a caller does about it, wherever it came from.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Usage { .. } | Self::AmbiguousSnapshot { .. } => ErrorKind::Invalid,
+            Self::NoSnapshot { .. } => ErrorKind::Missing,
+            Self::Refused { .. } | Self::SeveralSources { .. } | Self::OnlyOthers { .. } => {
+                ErrorKind::Refused
+            }
+            Self::NotProved { .. } | Self::NothingToSalvage { .. } => ErrorKind::Damaged,
+            Self::Remote(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
+            Self::Core(error) => error.kind(),
+        }
+    }
+
     /// Whether a source changed while it was read, so that reading it again may succeed.
     pub(crate) fn is_change(&self) -> bool {
-        matches!(
-            self,
-            Self::Core(backup_core::Error::Changed { .. })
-                | Self::Remote(remote::Error::Core(backup_core::Error::Changed { .. }))
-        )
+        self.kind() == ErrorKind::Changed
     }
 
     /// Whether the work is begun anew after it, so that what it stored is not worth keeping.
     pub(crate) fn starts_over(&self) -> bool {
         self.is_change() || matches!(self, Self::Remote(error) if error.starts_over())
-    }
-
-    /// Whether the work was asked to stop.
-    pub(crate) fn is_cancellation(&self) -> bool {
-        matches!(
-            self,
-            Self::Core(backup_core::Error::Cancelled)
-                | Self::Remote(remote::Error::Core(backup_core::Error::Cancelled))
-        )
     }
 
     /// The exit code that the command answers with.

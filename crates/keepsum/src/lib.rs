@@ -34,7 +34,7 @@ pub use backend_rocksdb as rocksdb;
 pub use backend_sqlite as sqlite;
 pub use backup::{BackupOptions, backup};
 pub use backup_core::progress::Context;
-pub use backup_core::{self as core, Source, Target};
+pub use backup_core::{self as core, ErrorKind, Source, Target};
 pub use checkpoint::CheckpointEvery;
 pub use engines::Engines;
 pub use error::{Error, ExitCode, Result};

@@ -1,5 +1,6 @@
 //! `verify`: looks at everything that is live in a repository, and lists what is damaged.
 
+use backup_core::ErrorKind;
 use remote::Repository;
 use remote::damage::mark;
 use remote::verify::{Report, verify as look};
@@ -26,9 +27,7 @@ pub async fn verify_and_list(repository: &Repository, level: Level) -> Result<Ve
     let mut report = report(level, found);
     match marked {
         Ok(marked) => report.listed_damaged = Some(marked.listed),
-        Err(remote::Error::Core(error @ backup_core::Error::Cancelled)) => {
-            return Err(error.into());
-        }
+        Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error.into()),
         Err(error) => report.notes.push(not_listed(&error.into())),
     }
     Ok(report)

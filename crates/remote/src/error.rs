@@ -1,5 +1,8 @@
 //! What can go wrong with a repository, sorted by what a caller does about it.
 
+use backup_core::ErrorKind;
+use backup_core::error::then;
+
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -94,11 +97,11 @@ pub enum Error {
         what: String,
     },
     /// No such snapshot, or it was removed while it was being used.
-    #[error("{what} is not in the repository{hint}")]
+    #[error("{what} is not in the repository{}", then(hint))]
     NotFound {
         /// What was looked for.
         what: String,
-        /// What to do next, starting with "; ", or empty.
+        /// What to do next, or empty.
         hint: String,
     },
     /// The catalog is not a continuation of the one that this host saw before.
@@ -166,6 +169,25 @@ impl Error {
         move |source| Self::Damaged { what, source }
     }
 
+    /// What a caller does about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Store { .. } | Self::Overwritten { .. } | Self::Format { .. } => {
+                ErrorKind::Failed
+            }
+            Self::NoRepository { .. } | Self::NotFound { .. } => ErrorKind::Missing,
+            Self::Unfinished { .. }
+            | Self::Gone { .. }
+            | Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::History { .. } => ErrorKind::Damaged,
+            Self::Occupied { .. } | Self::Unfit { .. } => ErrorKind::Refused,
+            Self::Newer { .. } => ErrorKind::Unsupported,
+            Self::StartOver { .. } | Self::Contended { .. } => ErrorKind::Retry,
+            Self::Core(error) => error.kind(),
+        }
+    }
+
     /// Whether stored bytes are wrong or gone: a finding, which trying again does not mend.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Missing { .. })
@@ -174,6 +196,6 @@ impl Error {
     /// Whether the work is begun anew after it. What it stored is not worth keeping then: it may be condemned
     /// already, or is of a source that changed and is read again at once, time and again.
     pub fn starts_over(&self) -> bool {
-        matches!(self, Self::StartOver { .. } | Self::Core(backup_core::Error::Changed { .. }))
+        matches!(self, Self::StartOver { .. }) || self.kind() == ErrorKind::Changed
     }
 }

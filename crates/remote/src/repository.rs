@@ -217,7 +217,7 @@ impl Repository {
         match self.head().await {
             Ok(head) if !head.state.snapshots.contains_key(&snapshot) => Error::NotFound {
                 what: format!("snapshot {snapshot}"),
-                hint: "; it was removed while it was being read".to_owned(),
+                hint: "it was removed while it was being read".to_owned(),
             },
             _ => error,
         }

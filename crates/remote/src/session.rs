@@ -279,7 +279,7 @@ impl Session {
         self.publish(manifest, |state, entry| match state.snapshots.get(&entry.id) {
             None => Err(Error::NotFound {
                 what: format!("snapshot {}", entry.id),
-                hint: "; it was removed meanwhile".to_owned(),
+                hint: "it was removed meanwhile".to_owned(),
             }),
             Some(live) if !self.roots.contains(&live.manifest) => {
                 Err(start_over("the snapshot was given another manifest meanwhile"))

@@ -78,7 +78,7 @@ impl Records for BuiltFiles {
                 return stream::once(async { Err(error) }).boxed();
             }
             (None, _) => {
-                let hint = format!("; the store has {}", self.files.len());
+                let hint = format!("the store has {}", self.files.len());
                 let error = Error::NotFound { what: format!("database number {database}"), hint };
                 return stream::once(async { Err(error) }).boxed();
             }

@@ -82,7 +82,7 @@ impl Pinned {
         }
         Err(Error::InUse {
             what: format!("the portable file {}", self.path.display()),
-            hint: ": it was written to while it was read; try again when its writer is done".into(),
+            hint: "it was written to while it was read; try again when its writer is done".into(),
         })
     }
 

@@ -133,8 +133,7 @@ fn open_store(path: &Path) -> Result<OpenedStore> {
     }
     Err(Error::InUse {
         what: format!("the folder {}", path.display()),
-        hint: ": its files change while they are opened; try again when their writer is done"
-            .into(),
+        hint: "its files change while they are opened; try again when their writer is done".into(),
     })
 }
 
@@ -182,7 +181,7 @@ fn is_leftover(name: &str) -> bool {
 
 fn not_there(path: &Path) -> Error {
     let what = format!("a portable store at {}", path.display());
-    let hint = "; name a .bcs file, or a folder of them (`keepsum export` makes them)";
+    let hint = "name a .bcs file, or a folder of them (`keepsum export` makes them)";
     Error::NotFound { what, hint: hint.into() }
 }
 
@@ -319,7 +318,7 @@ impl PortableSnapshot {
     fn database(&self, index: usize) -> Result<&Arc<Database>> {
         self.databases.get(index).ok_or_else(|| Error::NotFound {
             what: format!("database number {index}"),
-            hint: format!("; the snapshot has {}", self.databases.len()),
+            hint: format!("the snapshot has {}", self.databases.len()),
         })
     }
 }

@@ -576,6 +576,6 @@ pub(crate) fn read_live_state(folder: &Path) -> Result<LiveState> {
     }
     Err(last.unwrap_or_else(|| Error::InUse {
         what: format!("the database {}", folder.display()),
-        hint: " and began new MANIFEST files while it was read; try again".into(),
+        hint: "it began new MANIFEST files while it was read; try again".into(),
     }))
 }

@@ -119,7 +119,7 @@ impl Capture {
         Err(Error::InUse {
             what: format!("the database {}", store.folder.display()),
             hint: format!(
-                " and changed its files during each of {MAX_TRIES} tries; try again when it is \
+                "it changed its files during each of {MAX_TRIES} tries; try again when it is \
                  written less, or let its own program take the backup"
             ),
         })
@@ -265,7 +265,7 @@ pub(crate) fn find_store(path: &Path) -> Result<PathBuf> {
     let folder = match fs::canonicalize(path) {
         Ok(folder) => folder,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let hint = "; check the path".into();
+            let hint = "check the path".into();
             return Err(Error::NotFound { what: format!("the folder {}", path.display()), hint });
         }
         Err(error) => return Err(Error::io("find", path)(error)),
@@ -275,7 +275,7 @@ pub(crate) fn find_store(path: &Path) -> Result<PathBuf> {
         Ok(_) => Ok(folder),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound {
             what: format!("a RocksDB database in {}", path.display()),
-            hint: "; a database's folder holds a file named CURRENT".into(),
+            hint: "a database's folder holds a file named CURRENT".into(),
         }),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             let detail = "is a file, and a RocksDB database is a folder";

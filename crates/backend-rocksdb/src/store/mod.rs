@@ -162,7 +162,7 @@ fn open_db(folder: &Path, options: &Options, families: Vec<ColumnFamilyDescripto
     Db::open_cf_descriptors(options, folder, families).map_err(|error| match lock::holder(folder) {
         Some(process) => Error::InUse {
             what: format!("the database {}", folder.display()),
-            hint: format!("; process {process} has it open"),
+            hint: format!("process {process} has it open"),
         },
         None => Error::engine(ENGINE, format!("open {}", folder.display()))(error),
     })
@@ -194,7 +194,7 @@ impl Inner {
 }
 
 fn not_there(name: &str) -> Error {
-    Error::NotFound { what: format!("the database {name:?}"), hint: "; create it first".into() }
+    Error::NotFound { what: format!("the database {name:?}"), hint: "create it first".into() }
 }
 
 /// An [`Error::Engine`] that names the database; its sentence is made only once there is one.
@@ -239,7 +239,7 @@ impl KeyValueStore for RocksStore {
                 return Err(not_there(&name));
             }
             if inner.open.is_open(&name) {
-                let hint = "; close its partitions first".into();
+                let hint = "close its partitions first".into();
                 return Err(Error::InUse { what: format!("the database {name:?}"), hint });
             }
             if name == DEFAULT {

@@ -65,7 +65,7 @@ impl RocksTarget {
         if let Some(process) = lock::holder(&self.folder) {
             return Err(Error::InUse {
                 what: format!("the database {}", self.folder.display()),
-                hint: format!("; process {process} has it open: stop it first"),
+                hint: format!("process {process} has it open: stop it first"),
             });
         }
         let (disk, folder, form) = (self.disk.clone(), &self.folder, FORM);

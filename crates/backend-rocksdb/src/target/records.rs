@@ -203,6 +203,6 @@ fn ingest(db: &DB, name: &str, written: Written) -> Result<()> {
 fn handle<'a>(db: &'a DB, name: &str) -> Result<&'a rocksdb::ColumnFamily> {
     db.cf_handle(name).ok_or_else(|| Error::NotFound {
         what: format!("the column family {name:?}"),
-        hint: " in the store that was just made with it".into(),
+        hint: "the store was just made with it".into(),
     })
 }

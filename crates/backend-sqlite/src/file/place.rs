@@ -136,5 +136,5 @@ fn tick_left(stamp: &Stamp, now: SystemTime) -> Option<Duration> {
 }
 
 fn missing(database: &Path) -> Error {
-    Error::NotFound { what: named(database), hint: "; check the path".into() }
+    Error::NotFound { what: named(database), hint: "check the path".into() }
 }

@@ -129,7 +129,7 @@ impl Files for PageSnapshot {
         self.context.check()?;
         let info = self.files.get(file).ok_or_else(|| Error::NotFound {
             what: format!("file number {file}"),
-            hint: "; the snapshot has 1".into(),
+            hint: "the snapshot has 1".into(),
         })?;
         if range.start > range.end || range.end > info.bytes {
             let detail =

@@ -156,7 +156,7 @@ impl Obstacle {
                 .to_owned(),
             Self::Faulty(faulty) => return faulty.1,
         };
-        Error::InUse { what: named(database), hint: format!(": {why}") }
+        Error::InUse { what: named(database), hint: why }
     }
 }
 

@@ -130,7 +130,7 @@ impl RowRecords {
     fn database(&self, index: usize) -> Result<&Database> {
         self.databases.get(index).ok_or_else(|| Error::NotFound {
             what: format!("database number {index}"),
-            hint: format!("; the snapshot has {}", self.databases.len()),
+            hint: format!("the snapshot has {}", self.databases.len()),
         })
     }
 }

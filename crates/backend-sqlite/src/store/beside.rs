@@ -28,7 +28,7 @@ pub(crate) fn no_log_beside(path: &Path) -> Result<()> {
         return Err(Error::InUse {
             what: format!("the database {}", path.display()),
             hint: format!(
-                "; {} is not empty: stop the program that has it open, or open and close it once if \
+                "{} is not empty: stop the program that has it open, or open and close it once if \
                  none does",
                 log.display()
             ),

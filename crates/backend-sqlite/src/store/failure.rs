@@ -14,7 +14,7 @@ pub(super) fn failed<'a>(
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::InUse {
             what: what.to_owned(),
-            hint: "; another connection has kept it locked: wait for it, or end its transaction"
+            hint: "another connection has kept it locked: wait for it, or end its transaction"
                 .into(),
         },
         Some(ErrorCode::DatabaseCorrupt) => Error::damaged(

@@ -89,7 +89,7 @@ impl StoreOptions {
         let path = absolute(path.as_ref())?;
         let store = path.display().to_string();
         if length_of(&path)?.unwrap_or(0) == 0 {
-            let hint = "; make one with SqliteStore::create".into();
+            let hint = "make one with SqliteStore::create".into();
             return Err(Error::NotFound { what: format!("the key-value store {store}"), hint });
         }
         let writer = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, &self.0)?;
@@ -215,7 +215,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 fn not_there(name: &str) -> Error {
-    Error::NotFound { what: format!("the database {name:?}"), hint: "; create it first".into() }
+    Error::NotFound { what: format!("the database {name:?}"), hint: "create it first".into() }
 }
 
 #[async_trait]
@@ -252,7 +252,7 @@ impl KeyValueStore for SqliteStore {
             inner.alone(|| {
                 let table = inner.find(&name)?;
                 if inner.open.is_open(&name) {
-                    let hint = "; close its partitions first".into();
+                    let hint = "close its partitions first".into();
                     return Err(Error::InUse { what: format!("the database {name:?}"), hint });
                 }
                 inner.connections.change(|writer| layout::remove_database(writer, &table))

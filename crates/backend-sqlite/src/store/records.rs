@@ -84,7 +84,7 @@ impl StoreRecords {
     fn table(&self, index: usize) -> Result<&Table> {
         self.tables.get(index).ok_or_else(|| Error::NotFound {
             what: format!("database number {index}"),
-            hint: format!("; the snapshot has {}", self.tables.len()),
+            hint: format!("the snapshot has {}", self.tables.len()),
         })
     }
 }

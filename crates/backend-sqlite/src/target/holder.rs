@@ -18,7 +18,7 @@ pub(super) fn refuse_open(path: &Path) -> Result<()> {
         None => Ok(()),
         Some(process) => Err(Error::InUse {
             what: format!("the database {}", path.display()),
-            hint: format!("; process {process} has it open: stop it first"),
+            hint: format!("process {process} has it open: stop it first"),
         }),
     }
 }

@@ -326,7 +326,7 @@ fn of_target(staging: &Staging) -> Result<Ownership> {
         // Its logs may be there without it.
         Form::File { .. } if !exists(&staging.target)? => Err(Error::NotFound {
             what: staging.target.display().to_string(),
-            hint: " any more; restore again".into(),
+            hint: "it went away meanwhile; restore again".into(),
         }),
         Form::File { .. } => Ownership::of_file(&staging.target),
         Form::Folder { last } => Ownership::of_folder(&staging.target, last),

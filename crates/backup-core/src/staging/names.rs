@@ -158,7 +158,7 @@ pub(super) fn lock(folder: &Path, target: &Path) -> Result<Option<File>> {
             Taken::InUse => {
                 return Err(Error::InUse {
                     what: format!("the target {}", target.display()),
-                    hint: ": another restore is writing there; wait for it, or stop it".into(),
+                    hint: "another restore is writing there; wait for it, or stop it".into(),
                 });
             }
         }

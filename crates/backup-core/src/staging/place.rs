@@ -63,6 +63,6 @@ fn no_folder(given: &Path, above: &Path, through_link: bool) -> Error {
         );
         return Error::unsupported(what, why);
     }
-    let hint = "; create it first, or name another target".into();
+    let hint = "create it first, or name another target".into();
     Error::NotFound { what: format!("the folder {above}"), hint }
 }

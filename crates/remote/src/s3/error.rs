@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backup_core::error::then;
+
 /// Why a service did not do what was asked.
 ///
 /// Holds nothing of the request, and of the answer only what [`Answer`] has: services send parts of a
@@ -75,10 +77,11 @@ pub enum S3Error {
     /// There is nothing to sign requests with.
     #[error(
         "no credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a \
-         role gives them{hint}"
+         role gives them{}",
+        then(hint)
     )]
     NoCredentials {
-        /// More of what to do, starting with "; ", or empty.
+        /// More of what to do, or empty.
         hint: String,
         /// What whoever was asked for them said.
         #[source]

@@ -101,7 +101,7 @@ impl Settings {
     pub(super) fn hint(&self) -> String {
         match self.get("AWS_PROFILE") {
             Some(_) => {
-                "; profiles are not read: `eval \"$(aws configure export-credentials --format \
+                "profiles are not read: `eval \"$(aws configure export-credentials --format \
                         env)\"` sets what AWS_PROFILE gives"
                     .to_owned()
             }
