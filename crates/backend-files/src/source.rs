@@ -169,7 +169,7 @@ impl FilesSource {
             what: last.unwrap_or_else(|| folder.to_owned()).display().to_string(),
             hint: format!(
                 "it changed while it was copied, {TRIES} times; make the store quiet for the \
-                 snapshot (--quiesce COMMAND), exclude the file, or stop its writer"
+                 snapshot, exclude the file, or stop its writer"
             ),
         })
     }
@@ -219,7 +219,7 @@ impl Source for FilesSource {
     async fn snapshot(&self, view: View, context: &Context) -> Result<Box<dyn Snapshot>> {
         context.check()?;
         if view.records() {
-            let instead = "keepsum does not know the records in them; back them up with --files";
+            let instead = "keepsum does not know the records in them; back up the files";
             return Err(no_such_view(ENGINE, view, instead));
         }
         let (source, context) = (self.clone(), context.clone());

@@ -192,7 +192,7 @@ fn read_table(
         }
         Err(Unreadable::NoTable) => Err(damaged(
             "it does not end as a table does, so it is encrypted, or was overwritten; where it is \
-             encrypted, back up the files (--files)",
+             encrypted, back up the files",
         )),
     }
 }
@@ -200,6 +200,6 @@ fn read_table(
 fn unreadable(store: &str, family: &Family, why: &str) -> Error {
     Error::unsupported(
         format!("reading records of column family {:?} of {store}", family.shown_name()),
-        format!("{why}; back up the files instead (--files)"),
+        format!("{why}; back up the files instead"),
     )
 }

@@ -31,7 +31,7 @@ use crate::splits;
 const MAY_BE_OPEN: &str = "if a process has the database open, its writes that are not yet in the write-ahead log are absent";
 
 /// What a person should know who asks for an application's files beside records.
-const NOT_IN_RECORDS: &str = "records were read, so the snapshot has none of the application's own files; back up with --files to \
+const NOT_IN_RECORDS: &str = "records were read, so the snapshot has none of the application's own files; back up the files to \
      carry them";
 
 /// A RocksDB store that is backed up.
@@ -233,7 +233,7 @@ fn of_capture(
     if view.records() && capture.is_encrypted() {
         return Err(Error::unsupported(
             format!("reading records of {}", store.folder.display()),
-            "it is encrypted, and only its own program has the key; back up the files instead (--files)",
+            "it is encrypted, and only its own program has the key; back up the files instead",
         ));
     }
     let position = capture.position.clone();

@@ -166,15 +166,15 @@ fn view(source: &dyn Source, options: &BackupOptions) -> Result<View> {
         (ShapeChoice::Files, ProofChoice::Logical) if can.files && can.records => Ok(View::Both),
         (ShapeChoice::Records, _) => Err(Error::Refused {
             what: format!("a {engine} store has no records that can be read"),
-            instead: "back it up with --files".into(),
+            instead: "back up the files".into(),
         }),
         (ShapeChoice::Files, _) if !can.files => Err(Error::Refused {
             what: format!("a {engine} store has no files that can be copied"),
-            instead: "back it up with --records".into(),
+            instead: "back up the records".into(),
         }),
         (ShapeChoice::Files, _) => Err(Error::Refused {
             what: format!("a logical proof needs records, and a {engine} store has none"),
-            instead: "leave out --proof logical; every file is proved physically".into(),
+            instead: "leave out the logical proof; every file is proved physically".into(),
         }),
     }
 }

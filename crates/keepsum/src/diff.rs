@@ -122,7 +122,7 @@ impl<'a> Opened<'a> {
             Side::Snapshot(spec) => {
                 let Some(repository) = repository else {
                     let what = format!("the snapshot {spec}");
-                    return Err(Error::Usage { what, detail: "needs --repo".into() });
+                    return Err(Error::Usage { what, detail: "needs a repository".into() });
                 };
                 let manifest = snapshots::find(repository, spec).await?;
                 if manifest.shape == Shape::Records {

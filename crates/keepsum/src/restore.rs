@@ -167,8 +167,8 @@ pub(crate) fn chosen(
 ) -> Result<Vec<(Described, String)>> {
     let Some(name) = &options.database else {
         if options.rename.is_some() {
-            let detail = "goes together with --database".into();
-            return Err(Error::Usage { what: "--as".into(), detail });
+            let detail = "is of one database; choose a database".into();
+            return Err(Error::Usage { what: "another name".into(), detail });
         }
         let all = held.iter();
         return Ok(all.map(|database| (database.clone(), database.name.clone())).collect());
@@ -494,7 +494,7 @@ impl Restoring<'_> {
         let Some(records) = snapshot.records() else {
             let what =
                 format!("a {} store has no records that can be read", source.describe().engine);
-            return Err(Error::Refused { what, instead: "back it up with --files".into() });
+            return Err(Error::Refused { what, instead: "back up the files".into() });
         };
         let layout = self.options.layout.unwrap_or(info.layout);
         let content = Content::Records { layout, databases: info.databases.clone() };

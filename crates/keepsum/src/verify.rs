@@ -36,7 +36,7 @@ pub async fn verify_and_list(repository: &Repository, level: Level) -> Result<Ve
 fn not_listed(error: &Error) -> String {
     format!(
         "what is damaged could not be listed in the repository ({error}), so the next backup may \
-         reuse it: verify again from where the repository can be written, or back up with --fresh"
+         reuse it: verify again from where the repository can be written, or back up everything anew"
     )
 }
 

@@ -107,7 +107,7 @@ pub enum Error {
     /// The catalog is not a continuation of the one that this host saw before.
     #[error(
         "{address} {found}, where this host has seen entry {remembered} before: {cause}; if that was \
-         intended, accept it with `keepsum status --accept`"
+         intended, accept it as it is now"
     )]
     History {
         /// The repository.

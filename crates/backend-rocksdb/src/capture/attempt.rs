@@ -327,7 +327,7 @@ impl Collector<'_> {
                 format!("copying {}", self.store.folder.display()),
                 format!(
                     "OPTIONS says that its logs are in {named} (wal_dir), {but}, and none are in the \
-                     store's folder or beside it; say where they are (--wal-dir)"
+                     store's folder or beside it; say where the logs are"
                 ),
             ));
             return Ok(());

@@ -46,21 +46,21 @@ impl Search {
                 format!("copying {store}"),
                 format!(
                     "its MANIFEST lists {name}, and no table of column family {family:?} is there; if they \
-                     lie in another folder (db_paths, cf_paths), name it (--db-path, --cf-path)"
+                     lie elsewhere (db_paths, cf_paths), name the folder of the tables"
                 ),
             ),
             0 => Error::damaged(
                 format!("the database {store}"),
                 format!(
-                    "its MANIFEST lists {name}, which is not there; if it lies in another folder \
-                     (cf_paths), name that folder (--cf-path)"
+                    "its MANIFEST lists {name}, which is not there; if it lies elsewhere \
+                     (cf_paths), name the folder of the tables"
                 ),
             ),
             id => Error::unsupported(
                 format!("copying {store}"),
                 format!(
                     "its file {name} lies in folder {id} of its db_paths or cf_paths, which OPTIONS \
-                     does not name; name that folder (--db-path, --cf-path)"
+                     does not name; name the folder of the tables"
                 ),
             ),
         })

@@ -101,7 +101,7 @@ impl<'a> Tables<'a> {
                         "a root key in database {:?} with the plain layout",
                         self.place.database
                     ),
-                    "restore it with the partitioned layout (--layout partitioned)",
+                    "restore it with the partitioned layout",
                 ));
             }
         };

@@ -9,9 +9,8 @@ use backup_core::Error;
 pub(crate) fn changed(database: &Path) -> Error {
     Error::Changed {
         what: format!("the database {}", database.display()),
-        hint: "in rollback-journal mode a reader and a writer exclude each other: let the writers wait \
-               (--block-writers), name a scratch folder on a file system that shares blocks between \
-               files (--scratch; Btrfs, XFS), or have its program use the write-ahead log (PRAGMA \
+        hint: "in rollback-journal mode a reader and a writer exclude each other: let the writers wait, \
+               name a scratch folder on a file system that shares blocks between files (Btrfs, XFS), or have its program use the write-ahead log (PRAGMA \
                journal_mode=WAL)"
             .into(),
     }

@@ -128,7 +128,7 @@ fn rowids(connection: &Connection, table: &Table, pages: Option<Pages>) -> Resul
     let pages = pages.ok_or_else(|| {
         Error::unsupported(
             format!("reading rows of table {:?}", table.name),
-            "its columns have taken all three names of the rowid, and its pages are not known; back up the files (--files)",
+            "its columns have taken all three names of the rowid, and its pages are not known; back up the files",
         )
     })?;
     let sql =

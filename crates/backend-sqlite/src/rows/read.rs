@@ -240,7 +240,7 @@ fn too_long(table: &Table, key: &[u8]) -> Error {
     let (begins, bytes) = (begins.escape_ascii(), key.len());
     let why = format!(
         "the primary key of the row that begins with \"{begins}\" has {bytes} bytes, and a record's key at most \
-         {MAX_KEY_BYTES}; back up the files (--files)"
+         {MAX_KEY_BYTES}; back up the files"
     );
     Error::unsupported(format!("reading rows of table {:?}", table.name), why)
 }

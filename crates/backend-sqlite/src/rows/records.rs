@@ -189,7 +189,7 @@ fn ready(moment: &Moment, table: Arc<Table>, context: &Context) -> Result<Arc<Ta
 fn unread(table: &Object) -> Error {
     Error::unsupported(
         format!("reading rows of table {:?}", table.name),
-        "this SQLite cannot read the statement that makes it; back up the files (--files)",
+        "this SQLite cannot read the statement that makes it; back up the files",
     )
 }
 

@@ -86,5 +86,5 @@ fn refused(table: &Object, error: Error) -> Error {
         None => error.to_string(),
     };
     let what = format!("making the table {:?} again", table.name);
-    Error::unsupported(what, format!("SQLite says: {said}; back up the files (--files)"))
+    Error::unsupported(what, format!("SQLite says: {said}; back up the files"))
 }

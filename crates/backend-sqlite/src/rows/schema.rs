@@ -249,7 +249,7 @@ fn string(row: &Row<'_>, column: usize) -> Result<String> {
     row.get(column).map_err(|_| {
         Error::unsupported(
             "reading rows of the database",
-            "a name or a statement of its schema is no UTF-8; back up the files (--files)",
+            "a name or a statement of its schema is no UTF-8; back up the files",
         )
     })
 }

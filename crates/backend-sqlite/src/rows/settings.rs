@@ -170,7 +170,7 @@ pub(crate) fn can_load(databases: &[DatabaseInfo]) -> Result<bool> {
         tables if tables == databases.len() => Ok(true),
         tables => Err(Error::unsupported(
             format!("restoring {tables} tables of SQLite together with other databases"),
-            "restore each of the others by itself (--database) into a file of its own",
+            "restore each of the others by itself into a file of its own",
         )),
     }
 }

@@ -76,7 +76,7 @@ impl<'a> Build<'a> {
         if self.layout == Layout::Plain && !root_key.is_empty() {
             return Err(Error::unsupported(
                 format!("a root key in {} with the plain layout", table.what()),
-                "restore it with the partitioned layout (--layout partitioned)",
+                "restore it with the partitioned layout",
             ));
         }
         if self.last.as_ref().is_some_and(|last| last.compare(root_key, key).is_ge()) {

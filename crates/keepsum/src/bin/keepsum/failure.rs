@@ -6,6 +6,8 @@ use std::io;
 use keepsum::ExitCode;
 use serde::Serialize;
 
+use crate::flags;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -94,10 +96,10 @@ impl Account {
     }
 }
 
-/// A text on one line, and nothing in it that would steer a terminal.
+/// A text on one line, with the flags that it does not name, and nothing in it that would steer a terminal.
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    crate::page::text::printable(&words.join(" ")).into_owned()
+    crate::page::text::printable(&flags::named(&words.join(" "))).into_owned()
 }
 
 #[cfg(test)]

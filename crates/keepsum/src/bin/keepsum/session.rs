@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::args::Common;
 use crate::failure::Failure;
+use crate::flags;
 use crate::interrupt;
 use crate::output::Output;
 use crate::page::Page;
@@ -86,7 +87,7 @@ impl Session {
     pub(crate) fn notes(&self, notes: &[String]) {
         self.reporter.finish();
         for note in notes {
-            self.reporter.note(note);
+            self.reporter.note(&flags::named(note));
         }
     }
 
