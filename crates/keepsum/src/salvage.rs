@@ -4,6 +4,8 @@
 
 mod files;
 
+use std::path::Path;
+
 use archive::directory::{Described, Proof};
 use archive::manifest::{Manifest, Shape};
 use archive::node::Tree;
@@ -63,8 +65,8 @@ pub async fn salvage(
     report.notes.extend(restored.notes);
     report.check = Some(restored.check.into());
     report.notes.push(match report.losses.len() {
-        0 => "nothing is lost; the store is not proved and not checked by its engine, and without --salvage \
-              it is"
+        0 => "nothing is lost; the store is not proved and not checked by its engine: an ordinary restore does \
+              both"
             .to_owned(),
         losses => format!(
             "{} lost; the store is what is left, not proved and not checked by its engine",
@@ -76,14 +78,13 @@ pub async fn salvage(
 }
 
 fn check_options(options: &RestoreOptions) -> Result<()> {
-    let refuse = |with: &str, detail: &str| {
-        Err(Error::Usage { what: format!("--salvage with {with}"), detail: detail.into() })
-    };
+    let refuse =
+        |detail: &str| Err(Error::Usage { what: "a salvage".into(), detail: detail.into() });
     if options.replace {
-        return refuse("--replace", "never replaces a store; name a target that is free");
+        return refuse("it never replaces a store; name a target that is free");
     }
     if options.check.is_some_and(|level| level != CheckLevel::None) {
-        return refuse("--check", "proves nothing; leave out --check");
+        return refuse("it proves nothing, and no check of it is possible; ask for none");
     }
     Ok(())
 }
@@ -232,7 +233,8 @@ impl Salvaging<'_> {
                     .into(),
             });
         }
-        let (engine_of_source, place) = (&self.manifest.source.engine, self.target.describe().location);
+        let (engine_of_source, place) =
+            (&self.manifest.source.engine, self.target.describe().location);
         let folder = place.split_once(':').map_or(place.as_str(), |(_, path)| path);
         report.notes.extend(files::notes(&survey, engine_of_source, Path::new(folder)));
         let plan = survey.files.iter().map(|file| file.info.clone()).collect();

@@ -47,7 +47,7 @@ impl Ground {
         let location: StoreLocation = format!("{engine}:{}", source.display()).parse().unwrap();
         let source = location.source(&SourceOptions::default()).unwrap();
         let options = BackupOptions { shape: Some(ShapeChoice::Files), ..BackupOptions::default() };
-        backup(&repository, source.as_ref(), &options, &host(), &context).await.unwrap();
+        backup(&repository, source.as_ref(), &options).await.unwrap();
         let (target, report) = ground.left().await;
         assert_eq!(report.unwrap().losses, []);
         ground.wanted = files_below(&target);
@@ -75,9 +75,10 @@ impl Ground {
         let target: StoreLocation = format!("{engine}:{}", path.display()).parse().unwrap();
         let repository =
             Repository::open(&self.location(), &host(), &Context::default()).await.unwrap();
+        let repository = repository.with_context(context);
         let (spec, options) = (SnapshotSpec::latest(), RestoreOptions::default());
-        let host = host();
-        let salvaged = salvage(&repository, &spec, &target, &options, &host, context).await;
+        let target = target.target().unwrap();
+        let salvaged = salvage(&repository, &spec, target.as_ref(), &options).await;
         (path, salvaged)
     }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use backup_core::progress::Context;
 use backup_core::staging::MARK;
 use keepsum::backup::{BackupOptions, ShapeChoice, backup};
 use keepsum::location::SourceOptions;
@@ -14,7 +13,7 @@ use keepsum::salvage::salvage;
 use testkit::crash::{Survival, Volume};
 use testkit::faults::{Ran, Shim};
 
-use crate::place::{Place, host, shown};
+use crate::place::{Place, shown};
 
 const PIECE: usize = 1 << 20;
 
@@ -27,8 +26,8 @@ async fn prepare(place: &Place) {
     fs::write(place.path("source/empty"), b"").unwrap();
     let source = place.store("files:source").source(&SourceOptions::default()).unwrap();
     let options = BackupOptions { shape: Some(ShapeChoice::Files), ..BackupOptions::default() };
-    let (repository, context) = (place.repository().await, Context::default());
-    backup(&repository, source.as_ref(), &options, &host(), &context).await.unwrap();
+    let repository = place.repository().await;
+    backup(&repository, source.as_ref(), &options).await.unwrap();
     let objects = files_below(&place.path("repo/objects"));
     let piece = objects.iter().find(|(_, bytes)| bytes.len() > PIECE).unwrap().0;
     fs::remove_file(place.path("repo/objects").join(piece)).unwrap();
@@ -78,8 +77,8 @@ async fn a_salvage_of_files_with_a_hole_cut_off() {
                 continue;
             }
             let (spec, options) = ("latest".parse().unwrap(), RestoreOptions::default());
-            let (repository, context) = (place.repository().await, Context::default());
-            let again = salvage(&repository, &spec, &location, &options, &host(), &context).await;
+            let (repository, into) = (place.repository().await, location.target().unwrap());
+            let again = salvage(&repository, &spec, into.as_ref(), &options).await;
             let report = again.unwrap_or_else(|error| panic!("{what}: the same again: {error}"));
             assert_eq!(report.losses.len(), 1, "{what}");
             assert!(files_below(&target) == done, "{what}: the target after the same again");
