@@ -79,7 +79,7 @@ pub(crate) fn key_order(store: &str, family: &Family) -> Result<KeyOrder> {
         other => Err(unreadable(
             store,
             family,
-            &format!("its comparator {other:?} is the store's own program's"),
+            &format!("its comparator {other:?} is known to its own program alone"),
         )),
     }
 }
@@ -145,7 +145,7 @@ impl<'a> Named<'a> {
 
     fn check(&self, store: &str, family: &Family, place: &str) -> Result<()> {
         let refuse = |what: &str, name: &str| {
-            let why = format!("its {what} {name:?} ({place}) is the store's own program's");
+            let why = format!("its {what} {name:?} ({place}) is known to its own program alone");
             Err(unreadable(store, family, &why))
         };
         if let Some(name) = self.comparator

@@ -8,7 +8,8 @@ use std::time::Duration;
 const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Whether something is so for longer than that moment. Blocking, for as long as it is so, up to 0.2 s.
+/// Whether something stays so for longer than a fork takes until its `exec`. It is looked at ten times in 0.2 s, and
+/// the first look at which it is not so answers; the call blocks meanwhile.
 pub fn outlasts_a_fork(mut is_so: impl FnMut() -> bool) -> bool {
     (0..LOOKS).all(|look| {
         if look > 0 {

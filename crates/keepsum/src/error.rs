@@ -58,7 +58,7 @@ pub enum Error {
         instead: String,
     },
     /// What came back is not what was there.
-    #[error("database {database:?} does not prove: {detail}")]
+    #[error("database {database:?} is not what the snapshot says it was: {detail}")]
     NotProved {
         /// The database.
         database: String,

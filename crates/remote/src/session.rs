@@ -1,6 +1,7 @@
 //! A session: what one writer does between the state it starts from and its commit.
 //!
-//! Three rules keep it safe from a collector that runs meanwhile. It reuses only what it reaches from
+//! A collector may run meanwhile, and delete what no snapshot and no pin leads to: objects that the writer stored and
+//! has not committed yet, or objects of an older snapshot that it builds on. Three rules guard against that. It reuses only what it reaches from
 //! roots that are live. It pins those at the start. And each of its commits reads every entry since the
 //! last and, if one of them condemns, makes sure that its roots were live all along and that nothing it
 //! stored itself is condemned.
@@ -312,7 +313,8 @@ impl Session {
             // Nothing is built on the base any more; what came since need not be kept.
             let newest = catalog.head().await?;
             match catalog.commit(&newest, decide).await {
-                // It slept right here for longer than entries are kept, and nothing was committed.
+                // The entries since the newest head are gone: this process slept for longer than they are kept.
+                // Nothing was committed.
                 Err(Error::StartOver { .. }) => {}
                 // Whether it was committed is not known; to do it twice does no harm.
                 Err(Error::Store { .. }) if !unsure => unsure = true,

@@ -270,7 +270,7 @@ impl Store {
         self.rebuilt(|shared| Shared { context: context.clone(), ..shared })
     }
 
-    /// The same store whose users hash, compress and remember where `blocking` says.
+    /// The same store, whose users hash and compress on the threads that `blocking` names.
     #[must_use]
     pub fn with_blocking(self, blocking: Blocking) -> Self {
         self.rebuilt(|shared| Shared { blocking, ..shared })

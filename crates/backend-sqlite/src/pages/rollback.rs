@@ -182,7 +182,7 @@ impl Slices {
         let (database, within) = (&image.database, (&self.options, &self.context));
         match moment::begin_within(&connection, &image.main, database, LONG_COMMIT, within)? {
             Ok(()) => self.options.patience.found(),
-            // Who has it for itself writes it; who left a journal began to.
+            // A program that holds the lock is writing, and one that left a journal had begun to.
             Err(Refusal::Busy | Refusal::HotJournal) => return Err(self.spoil(image)),
             Err(refusal) => return Err(refusal.into_error(&image.database)),
         }

@@ -100,7 +100,9 @@ pub(crate) fn records(path: &Path, options: &Options, context: &Context) -> Resu
     let (unusual, image) = (state.unusual(context)?, Arc::clone(&state.image));
     drop(state);
     let moment = Arc::into_inner(moment).ok_or_else(|| {
-        Error::engine(crate::ENGINE, format!("read {}", path.display()))("it is read twice at once")
+        Error::engine(crate::ENGINE, format!("read {}", path.display()))(
+            "its read transaction is still used by another reader",
+        )
     })?;
     moment.shows(image);
     Ok(moment.of_unusual(unusual))

@@ -16,7 +16,7 @@ const RAW_TEXT: u8 = 5;
 const END: [u8; 2] = [0, 0];
 const ZERO: [u8; 2] = [0, 0xff];
 
-/// The longest text whose key gives only its length that is made again to look for it, in bytes.
+/// A key holds only the length of some texts. A search makes such a text anew, up to this many bytes.
 const MAX_REMADE: usize = 1 << 20;
 
 /// The length in bytes of a rowid in a key.

@@ -57,7 +57,10 @@ impl LongRow {
             }
         }
         let what = format!("table {:?}", table.name);
-        Err(Error::damaged(what, "a row with a long column is there and not there"))
+        Err(Error::damaged(
+            what,
+            "a scan finds a row with a long column, and a search for its key does not",
+        ))
     }
 
     fn begin(connection: &Connection, table: &Table, row: &Row<'_>) -> Result<Option<Self>> {

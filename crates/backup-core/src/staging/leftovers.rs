@@ -10,8 +10,8 @@ use super::{Form, MARK, file, filling};
 use crate::disk::Disk;
 use crate::{Error, Result};
 
-/// Takes back what a restore that did not end began of publishing, for who has the lock of the folder.
-/// Where the folder is the store that was there before, it is kept aside, and no folder is left.
+/// Undoes the publishing that an interrupted restore began. The caller holds the lock of the restore's hidden folder.
+/// Where that folder is the store that was replaced, it goes aside and no hidden folder is left.
 pub(super) fn undo(
     disk: &dyn Disk,
     target: &Path,
