@@ -1,8 +1,8 @@
 //! Running blocking engines without blocking an executor, and without requiring one.
 //!
-//! Each call or stream has a thread of its own and hands over through a bounded channel, so that a
-//! slow consumer slows the engine down instead of filling memory, and a consumer that goes away
-//! ends the thread.
+//! A call runs on a thread of a pool. A stream has a thread of its own, since it may last: it hands over through a
+//! bounded channel, so that a slow consumer slows the engine down instead of filling memory, and a consumer that
+//! goes away ends the thread.
 
 use std::thread;
 
@@ -11,22 +11,23 @@ use futures_util::StreamExt;
 
 use crate::{Error, Result};
 
-/// Runs `work` on a thread named `name` and waits for its result.
+/// Runs `work`, which an error calls `name`, on a thread of the pool and waits for its result.
 ///
 /// Dropping the future does not stop `work`; its result is then thrown away.
 ///
 /// # Errors
-/// Those of `work`; [`Error::Engine`] if it panicked or no thread could be started.
+/// Those of `work`; [`Error::Engine`] if it panicked.
 pub async fn call<T, F>(name: &'static str, work: F) -> Result<T>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T> + Send + 'static,
 {
     let (sender, receiver) = async_channel::bounded(1);
-    spawn(name, move || {
+    let run = move || {
         // A caller that no longer listens has dropped the future; nothing is owed to it.
         let _ = sender.send_blocking(work());
-    })?;
+    };
+    blocking::unblock(run).detach();
     receiver.recv().await.unwrap_or_else(|_| Err(stopped(name)))
 }
 
