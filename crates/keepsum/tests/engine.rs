@@ -476,6 +476,40 @@ async fn a_host_in_2038_beside_others() {
     assert_eq!(sources.iter().map(|source| source.snapshots).collect::<Vec<_>>(), [2, 1]);
 }
 
+/// A backend of somebody else's is restored into and compared, and its engine reads the records of its files.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_target_is_restored_into_and_engines_can_be_added() {
+    struct OfMyOwn;
+    impl keepsum::engines::Engine for OfMyOwn {
+        fn source(&self, path: &Path) -> keepsum::Result<Box<dyn Source>> {
+            Ok(Box::new(backend_sqlite::SqliteSource::path(path)?))
+        }
+
+        fn target(&self, path: &Path) -> keepsum::Result<Box<dyn keepsum::Target>> {
+            Ok(Box::new(backend_sqlite::SqliteTarget::path(path)?))
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("sqlite", folder.path(), "here");
+    fill(&here, &sample()).await;
+    let files = options(ShapeChoice::Files, ProofChoice::Physical);
+    back_up(&repository, &here, &files).await;
+    let (latest, there) = (SnapshotSpec::latest(), MemoryStore::new());
+    let none = RestoreOptions { engines: Engines::none(), ..RestoreOptions::default() };
+    let refused = restore(&repository, &latest, &there, &none).await.unwrap_err();
+    assert_eq!(refused.exit_code(), ExitCode::Refused, "{refused}");
+    let engines = Engines::none().with("sqlite", OfMyOwn);
+    let added = RestoreOptions { engines: engines.clone(), ..RestoreOptions::default() };
+    let restored = restore(&repository, &latest, &there, &added).await.unwrap();
+    assert_eq!(restored.proved, Some("logical"));
+    comparable(sample()).assert_same(&comparable(contents(&there).await.unwrap()), "restored");
+    let (kept, live) = (Side::Snapshot(latest), Side::Store(&there));
+    let options = DiffOptions { engines, ..DiffOptions::default() };
+    let compared = diff(Some(&repository), &kept, &live, &options, &Context::default()).await;
+    assert!(compared.unwrap().equal);
+}
+
 fn by_record() -> DiffOptions {
     DiffOptions { records: true, ..DiffOptions::default() }
 }
