@@ -83,6 +83,14 @@ pub(crate) enum Kind {
     Build,
 }
 
+/// The room of a package: its folder and library, which others also know in the registry by a longer name.
+pub(crate) fn room(package: &str) -> &str {
+    package.strip_prefix(PREFIX).unwrap_or(package)
+}
+
+/// What the names of packages begin with, but for the command's and the hash's.
+const PREFIX: &str = "keepsum-";
+
 fn packages_of(metadata: &str) -> Result<Vec<Package>> {
     let metadata: Value = serde_json::from_str(metadata).context("cargo metadata is no JSON")?;
     let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
@@ -140,18 +148,19 @@ mod tests {
     #[test]
     fn what_cargo_says_is_read_whole() {
         let metadata = r#"{"packages": [{
-            "name": "remote", "manifest_path": "/w/crates/remote/Cargo.toml", "publish": null,
+            "name": "keepsum-remote", "manifest_path": "/w/crates/remote/Cargo.toml", "publish": null,
             "description": "d", "license": "MIT", "repository": "r", "readme": "README.md",
             "keywords": ["a"], "categories": ["b"], "features": {"aws": [], "default": []},
             "dependencies": [
-                {"name": "archive", "kind": null, "optional": false, "path": "/w/crates/archive"},
-                {"name": "testkit", "kind": "dev", "optional": false, "path": "/w/crates/testkit"},
+                {"name": "keepsum-archive", "kind": null, "optional": false, "path": "/w/crates/archive"},
+                {"name": "keepsum-testkit", "kind": "dev", "optional": false, "path": "/w/crates/testkit"},
                 {"name": "clap", "kind": null, "optional": true}
             ]
         }, {"name": "kit", "manifest_path": "/w/kit/Cargo.toml", "publish": []}]}"#;
         let packages = packages_of(metadata).expect("the sample is metadata");
-        let [kit, remote] = packages.as_slice() else { panic!("two packages: {packages:?}") };
+        let [remote, kit] = packages.as_slice() else { panic!("two packages: {packages:?}") };
         assert!(!kit.publishable && remote.publishable);
+        assert_eq!((room(&remote.name), room("keepsum")), ("remote", "keepsum"));
         assert_eq!(remote.folder, Path::new("/w/crates/remote"));
         assert_eq!(remote.features, ["aws", "default"]);
         let kinds: Vec<_> =

@@ -1,7 +1,7 @@
 //! Which crate may depend on which: the arrows of ARCHITECTURE.md.
 
 use super::Finding;
-use crate::workspace::{Dependency, Kind, Package};
+use crate::workspace::{Dependency, Kind, Package, room};
 
 /// A room, and the rooms its arrows point to. What those point to may be named as well: an arrow
 /// stands for all that lies below it.
@@ -50,22 +50,23 @@ pub(crate) fn check(packages: &[Package]) -> Vec<Finding> {
 }
 
 fn check_package(package: &Package) -> Vec<Finding> {
-    let Some(below) = rooms_below(&package.name) else {
+    let Some(below) = rooms_below(room(&package.name)) else {
         let what =
             "is in no room: give it its arrows in xtask/src/tidy/arrows.rs and ARCHITECTURE.md";
         return vec![Finding::new(&package.name, what)];
     };
     let wrong = |dependency: &&Dependency| {
-        let name = dependency.name.as_str();
+        let name = room(&dependency.name);
         let for_tests = dependency.kind == Kind::Dev && FOR_TESTS.contains(&name);
-        dependency.local && name != package.name && !below.contains(&name) && !for_tests
+        dependency.local && name != room(&package.name) && !below.contains(&name) && !for_tests
     };
     let mut findings: Vec<_> = package
         .dependencies
         .iter()
         .filter(wrong)
         .map(|dependency| {
-            let what = format!("must not depend on {}: no arrow leads there", dependency.name);
+            let name = room(&dependency.name);
+            let what = format!("must not depend on {name}: no arrow leads there");
             Finding::new(&package.name, what)
         })
         .collect();
@@ -78,7 +79,7 @@ fn check_package(package: &Package) -> Vec<Finding> {
 fn outside(package: &Package, dependency: &Dependency) -> Option<Finding> {
     let name = dependency.name.as_str();
     let (_, allowed) = CONFINED.iter().find(|(confined, _)| *confined == name)?;
-    if !allowed.contains(&package.name.as_str()) {
+    if !allowed.contains(&room(&package.name)) {
         let what = format!("must not depend on {name}: only {} may", allowed.join(", "));
         return Some(Finding::new(&package.name, what));
     }

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::Finding;
 use crate::process;
-use crate::workspace::{Package, Workspace};
+use crate::workspace::{Package, Workspace, room};
 
 /// An engine's own crates, and the workspace's crate that brings it.
 const ENGINES: &[(&str, &str)] = &[
@@ -47,7 +47,7 @@ pub(crate) fn check(workspace: &Workspace, packages: &[Package]) -> Result<Vec<F
         let features = package.features.iter().filter(|feature| *feature != "default");
         for feature in features.map(Some).chain([None]) {
             let pulled = pulled(workspace, &package.name, feature.map(String::as_str))?;
-            findings.extend(judge(&package.name, feature.map(String::as_str), &pulled));
+            findings.extend(judge(room(&package.name), feature.map(String::as_str), &pulled));
         }
     }
     Ok(findings)

@@ -8,6 +8,8 @@ use crate::workspace::Package;
 
 /// The one crate that may hold `unsafe` code, in its kernels, and sets its own lint for it.
 const WITH_KERNELS: &str = "lthash";
+/// Packages that have the name of their folder alone; the registry has other people's crates of the other names.
+const WITH_SHORT_NAMES: [&str; 2] = ["keepsum", "lthash"];
 const CRATE_PAGE: &str = "#![doc = include_str!(\"../README.md\")]";
 
 pub(crate) fn check(root: &Path, packages: &[Package], tree: &Tree) -> Vec<Finding> {
@@ -40,7 +42,11 @@ fn lints(package: &str, manifest: &str, text: &str) -> Option<Finding> {
 }
 
 fn fields(package: &Package, manifest: &str) -> Vec<Finding> {
+    let folder = package.folder.file_name().unwrap_or_default().to_string_lossy();
+    let is_named = package.name == format!("keepsum-{folder}")
+        || WITH_SHORT_NAMES.contains(&package.name.as_str());
     let missing = [
+        ("the name of its folder behind `keepsum-`", !is_named),
         ("description", package.description.is_empty()),
         ("license", package.license.is_empty()),
         ("repository", package.repository.is_empty()),
@@ -79,7 +85,7 @@ mod tests {
     fn good() -> Package {
         let some = || "x".to_owned();
         Package {
-            name: "a".to_owned(),
+            name: "keepsum-a".to_owned(),
             folder: "/w/crates/a".into(),
             publishable: true,
             description: some(),
@@ -118,6 +124,11 @@ mod tests {
         assert_eq!(
             found(no_keywords, MANIFEST, README, page),
             ["crates/a/Cargo.toml: must have keywords, one to five"]
+        );
+        let short = Package { name: "a".to_owned(), ..good() };
+        assert_eq!(
+            found(short, MANIFEST, README, page),
+            ["crates/a/Cargo.toml: must have the name of its folder behind `keepsum-`"]
         );
         let nothing = Package { description: String::new(), readme: None, ..good() };
         assert_eq!(found(nothing, MANIFEST, README, page).len(), 2);
