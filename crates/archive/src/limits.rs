@@ -24,7 +24,7 @@ pub const SMALL_PIECE_BYTES: usize = 1 << 20;
 pub const INLINE_FILE_BYTES: usize = 16 << 10;
 
 /// The most pieces of one value.
-pub const MAX_VALUE_PIECES: usize = 16 << 10;
+pub(crate) const MAX_VALUE_PIECES: usize = 16 << 10;
 
 /// A leaf is cut after the record that fills it to this many bytes, if content cut it nowhere before.
 pub const FULL_LEAF_BYTES: usize = 8 << 20;
@@ -36,10 +36,10 @@ pub const NODE_CHILDREN: u64 = 64;
 pub const FULL_NODE_CHILDREN: usize = 512;
 
 /// An inner node is cut after the child that fills it to this many bytes, likewise.
-pub const FULL_NODE_BYTES: usize = 4 << 20;
+pub(crate) const FULL_NODE_BYTES: usize = 4 << 20;
 
 /// The most levels of inner nodes of a tree.
-pub const MAX_TREE_LEVELS: u8 = 12;
+pub(crate) const MAX_TREE_LEVELS: u8 = 12;
 
 /// Databases whose records take up to this many bytes in a leaf are stored in the directory itself.
 pub const INLINE_DATABASE_BYTES: usize = 16 << 10;
@@ -54,7 +54,7 @@ pub const MAX_SETTINGS_BYTES: usize = 4 << 20;
 pub const MAX_NOTES: usize = 1000;
 
 /// The most changes of a catalog entry.
-pub const MAX_CHANGES: usize = 65_536;
+pub(crate) const MAX_CHANGES: usize = 65_536;
 
 /// The most bytes of a name: a database's, its tag, a label, a host, a file's identity.
 pub const MAX_NAME_BYTES: usize = 4096;
@@ -65,10 +65,10 @@ const LARGEST_RECORD: usize = 2 * MAX_KEY_BYTES + MAX_WHOLE_VALUE + LARGEST_PIEC
 const LARGEST_CHILD: usize = 4 * MAX_KEY_BYTES + 256;
 
 /// The most plain bytes of a leaf.
-pub const MAX_LEAF_BYTES: usize = LtHash::BYTES + FULL_LEAF_BYTES + LARGEST_RECORD;
+pub(crate) const MAX_LEAF_BYTES: usize = LtHash::BYTES + FULL_LEAF_BYTES + LARGEST_RECORD;
 
 /// The most plain bytes of an inner node.
-pub const MAX_NODE_BYTES: usize = LtHash::BYTES + FULL_NODE_BYTES + 2 * LARGEST_CHILD;
+pub(crate) const MAX_NODE_BYTES: usize = LtHash::BYTES + FULL_NODE_BYTES + 2 * LARGEST_CHILD;
 
 const _: () = assert!(MAX_LEAF_BYTES <= MAX_OBJECT_BYTES && MAX_NODE_BYTES <= MAX_OBJECT_BYTES);
 

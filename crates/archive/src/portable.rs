@@ -42,17 +42,18 @@ use backup_core::source::{Capabilities, StoreDescription};
 use crate::Error;
 
 pub use self::backup::DatabaseBackup;
-pub use self::name::{database_name, file_name};
+pub(crate) use self::name::database_name;
+pub use self::name::file_name;
 pub use self::reader::PortableReader;
 pub use self::source::PortableSource;
 pub use self::target::PortableTarget;
 pub use self::writer::PortableWriter;
 
 /// The end of a portable file's name.
-pub const EXTENSION: &str = ".bcs";
+pub(crate) const EXTENSION: &str = ".bcs";
 
 /// The one database of a store that is a file.
-pub const FILE_DATABASE: &str = "default";
+pub(crate) const FILE_DATABASE: &str = "default";
 
 /// The longest value, in bytes, and the most elements of a map: 2^31 - 1.
 pub const MAX_LENGTH: u32 = crate::wire::MAX_SEQUENCE;
@@ -74,7 +75,7 @@ pub struct Contents {
 }
 
 /// Whether a path that need not be there is meant as a file, not a folder.
-pub fn names_file(path: &Path) -> bool {
+pub(crate) fn names_file(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(EXTENSION.as_bytes())
 }
 

@@ -66,7 +66,7 @@ fn a_file_in_use_is_refused_by_name() {
     let error = refusal(&FilesSource::folder(&folder), move || file.write_all_at(b"changed", 0));
     assert!(matches!(error, Error::InUse { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("store/busy") && text.contains("--quiesce"), "{text}");
+    assert!(text.contains("store/busy") && text.contains("make the store quiet"), "{text}");
 }
 
 #[test]

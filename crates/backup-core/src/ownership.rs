@@ -17,11 +17,11 @@ use crate::{Error, Result};
 
 /// The permission bits of a file that are kept. Whoever can write to a repository could else have a restore
 /// by root make programs that run as root.
-pub const FILE_BITS: u32 = 0o777;
+pub(crate) const FILE_BITS: u32 = 0o777;
 
 /// The permission bits of a folder that are kept: that what is made in it gets its group, and that only
 /// owners remove, too.
-pub const FOLDER_BITS: u32 = 0o3777;
+pub(crate) const FOLDER_BITS: u32 = 0o3777;
 
 /// Whose a store is, and who may read it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ impl Ownership {
     }
 
     /// The permission bits of a store of one file that may be read by the same users.
-    pub fn as_file(&self) -> u32 {
+    pub(crate) fn as_file(&self) -> u32 {
         match self.files_mode {
             None => self.mode & FILE_BITS,
             // Who may not enter a folder may not read a file of it.
@@ -84,7 +84,7 @@ impl Ownership {
     }
 
     /// The permission bits of a store's folder that may be entered by the same users.
-    pub fn as_folder(&self) -> u32 {
+    pub(crate) fn as_folder(&self) -> u32 {
         match self.files_mode {
             Some(_) => self.mode & FOLDER_BITS,
             None => enterable(self.mode),
@@ -92,7 +92,7 @@ impl Ownership {
     }
 
     /// The permission bits of a file that an engine writes into a store's folder.
-    pub fn as_file_in_folder(&self) -> u32 {
+    pub(crate) fn as_file_in_folder(&self) -> u32 {
         self.files_mode.unwrap_or(self.mode) & FILE_BITS
     }
 }

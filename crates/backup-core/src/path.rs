@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// The longest [`FilePath`], in bytes.
-pub const MAX_PATH_BYTES: usize = 4096;
+pub(crate) const MAX_PATH_BYTES: usize = 4096;
 
 /// The longest name between two slashes, in bytes, as file systems have it.
 const MAX_NAME_BYTES: usize = 255;

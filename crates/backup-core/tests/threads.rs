@@ -28,19 +28,19 @@ fn a_call_that_panics_is_an_error_and_the_next_one_runs() {
 
 #[test]
 fn a_call_that_is_dropped_goes_on_to_its_end() {
-    let (begin, begun) = mpsc::channel();
-    let (end, ended) = mpsc::channel();
+    let (allow, allowed) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
     {
         let work = move || {
-            begun.recv().unwrap();
-            end.send(()).unwrap();
+            allowed.recv().unwrap();
+            tell.send(()).unwrap();
             Ok(())
         };
         let mut call = pin!(thread::call("go on", work));
         assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
-    begin.send(()).unwrap();
-    ended.recv_timeout(Duration::from_secs(20)).unwrap();
+    allow.send(()).unwrap();
+    told.recv_timeout(Duration::from_secs(20)).unwrap();
 }
 
 /// Streams have threads of their own: as many as there are do not keep a call waiting.

@@ -17,9 +17,9 @@ const VERSION: u16 = 1;
 const NAME_BYTES: usize = 40;
 
 /// The most names of one list; longer ones are several lists.
-pub const MAX_NAMES: usize = (MAX_OBJECT_BYTES - 2) / NAME_BYTES;
+pub(crate) const MAX_NAMES: usize = (MAX_OBJECT_BYTES - 2) / NAME_BYTES;
 
-/// The content of a list of at most [`MAX_NAMES`] names, which must be sorted and each once.
+/// The content of a list of at most as many names as an object holds (838,860), which must be sorted and each once.
 ///
 /// # Errors
 /// [`archive::Error::Malformed`] or [`archive::Error::Limit`].

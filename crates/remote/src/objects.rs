@@ -19,7 +19,7 @@ use crate::store::{Created, Listed, MAX_STORED_BYTES, Store};
 use crate::unsynced::Unsynced;
 use crate::{Error, Result};
 
-/// The zstd level of what is stored, unless told otherwise: fast, and most of what there is to gain.
+/// The zstd level of what is stored: fast, and most of what there is to gain.
 const LEVEL: i32 = 1;
 
 /// Objects of at most this many stored bytes are read whole even where a range is asked for: one
@@ -59,7 +59,6 @@ pub enum ListedObject {
 pub struct Objects {
     store: Store,
     key: ObjectKey,
-    level: i32,
     nonces: Nonces,
     /// What a session stored and did not yet make durable; without a session, all is at once.
     unsynced: Option<Arc<Unsynced>>,
@@ -68,7 +67,7 @@ pub struct Objects {
 impl Objects {
     pub(crate) fn new(store: Store, key: ObjectKey) -> Result<Self> {
         let nonces = Nonces::draw(store.host())?;
-        Ok(Self { store, key, level: LEVEL, nonces, unsynced: None })
+        Ok(Self { store, key, nonces, unsynced: None })
     }
 
     /// The same objects for a session: with names of its own for what is stored from here on, which
@@ -82,10 +81,6 @@ impl Objects {
     pub(crate) fn with_new_nonces(&self) -> Result<Self> {
         let nonces = Nonces::draw(self.store.host())?;
         Ok(Self { nonces, ..self.clone() })
-    }
-
-    pub(crate) fn with_level(self, level: i32) -> Self {
-        Self { level, ..self }
     }
 
     /// The same objects through another connection.
@@ -186,7 +181,7 @@ impl Objects {
             let what = "an object's content in bytes";
             return Err(cannot_store(kind)(archive::Error::Limit { what, found, limit }));
         }
-        let (key, level) = (self.key.clone(), self.level);
+        let key = self.key.clone();
         let blocking = self.store.blocking();
         let sealed = blocking
             .run("compress an object", move || {
@@ -195,7 +190,7 @@ impl Objects {
                 if let Some(known) = known.filter(|k| k.name.hash == hash && k.plain == plain) {
                     return Ok(Err(known));
                 }
-                let parts = hashed.seal_parts(level).map_err(cannot_store(kind))?;
+                let parts = hashed.seal_parts(LEVEL).map_err(cannot_store(kind))?;
                 Ok(Ok((hash, plain, payload(parts, &content))))
             })
             .await?;

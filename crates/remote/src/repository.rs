@@ -125,12 +125,6 @@ impl Repository {
         Self { store, objects, catalog, ..self }
     }
 
-    /// Compresses what is stored with zstd at `level` (1 unless told otherwise).
-    #[must_use]
-    pub fn with_compression(self, level: i32) -> Self {
-        Self { objects: self.objects.with_level(level), ..self }
-    }
-
     /// Its id.
     pub fn id(&self) -> RepositoryId {
         self.id

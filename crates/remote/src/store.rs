@@ -142,7 +142,7 @@ impl Store {
 
     /// The same store, whose listings are read through `pages`, each page tried again by itself.
     #[must_use]
-    pub fn with_pages(self, pages: Arc<dyn PaginatedListStore>) -> Self {
+    pub(crate) fn with_pages(self, pages: Arc<dyn PaginatedListStore>) -> Self {
         self.rebuilt(|shared| Shared { pages: Some(pages), ..shared })
     }
 

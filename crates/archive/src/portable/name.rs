@@ -35,7 +35,7 @@ pub fn file_name(database: &str) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Invalid`] for a broken percent-encoding.
-pub fn database_name(file_name: &str) -> Result<Option<String>> {
+pub(crate) fn database_name(file_name: &str) -> Result<Option<String>> {
     let Some(encoded) = file_name.strip_suffix(EXTENSION) else { return Ok(None) };
     match decode(encoded) {
         Some(name) => Ok(Some(name)),

@@ -23,7 +23,7 @@ fn refused_by_name(folder: &Path, name: &str) {
         let refused = snapshot(folder, view).err().unwrap();
         assert!(matches!(refused, Error::Unsupported { .. }), "{view:?}: {refused:?}");
         assert!(text(&refused).contains(name), "{view:?}: {refused}");
-        assert!(text(&refused).contains("--files"), "{view:?}: {refused}");
+        assert!(text(&refused).contains("back up the files"), "{view:?}: {refused}");
     }
     let restored = folder.with_file_name("restored");
     restore_files(folder, &restored).unwrap();

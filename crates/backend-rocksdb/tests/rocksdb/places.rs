@@ -92,7 +92,7 @@ fn logs_that_are_nowhere_are_refused_and_taken_from_where_one_says() {
     fs::create_dir(folder.join("logs")).unwrap();
     let refused = snapshot(&folder, View::Files).err().unwrap();
     assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
-    assert!(text(&refused).contains("--wal-dir"), "{refused}");
+    assert!(text(&refused).contains("say where the logs are"), "{refused}");
     let source = RocksSource::path(&folder).unwrap().wal_dir(&away);
     let snapshot = source.snapshot(View::Both, &Context::default()).block_on().unwrap();
     expected().assert_same(&records_of(snapshot.as_ref()), "with its wal_dir named");
@@ -102,7 +102,7 @@ fn logs_that_are_nowhere_are_refused_and_taken_from_where_one_says() {
     fs::create_dir(&tables).unwrap();
     let source = RocksSource::path(&folder).unwrap().also_in(&tables);
     let refused = source.snapshot(View::Files, &Context::default()).block_on().err().unwrap();
-    assert!(text(&refused).contains("--wal-dir"), "{refused}");
+    assert!(text(&refused).contains("say where the logs are"), "{refused}");
 }
 
 /// A store whose first `db_path` is elsewhere was called damaged.
@@ -121,7 +121,7 @@ fn tables_that_are_all_elsewhere_are_not_damage_and_one_that_is_lost_is() {
     }
     let refused = snapshot(&folder, View::Files).err().unwrap();
     assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
-    assert!(text(&refused).contains("--db-path, --cf-path"), "{refused}");
+    assert!(text(&refused).contains("name the folder of the tables"), "{refused}");
     let there = || RocksSource::path(&folder).unwrap().also_in(&disk);
     let found = there().snapshot(View::Both, &Context::default()).block_on().unwrap();
     assert_eq!(records_of(found.as_ref()).records(), 4);

@@ -16,7 +16,7 @@ fn is_spoiled(snapshot: &PageSnapshot) {
     for _ in 0..2 {
         let error = snapshot.read(0, 0..100).block_on().unwrap_err();
         assert!(matches!(error, Error::Changed { .. }), "{}", chain(&error));
-        for word in ["--block-writers", "--scratch", "journal_mode=WAL"] {
+        for word in ["let the writers wait", "name a scratch folder", "journal_mode=WAL"] {
             assert!(chain(&error).contains(word), "{}", chain(&error));
         }
     }

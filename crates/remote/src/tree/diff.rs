@@ -34,11 +34,6 @@ pub struct DiffTotals {
 }
 
 impl DiffTotals {
-    /// Whether nothing differs.
-    pub fn is_equal(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Counts `records` differences of one kind.
     pub fn count(&mut self, difference: Difference, records: u64) {
         match difference {
