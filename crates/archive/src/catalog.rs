@@ -264,7 +264,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Error::Limit`] above [`MAX_ENTRY_BYTES`], since an entry must fit one PUT, or above
-    /// [`MAX_CHANGES`]; [`Error::Malformed`] or [`Error::Mismatch`] for what
+    /// 65,536 changes; [`Error::Malformed`] or [`Error::Mismatch`] for what
     /// [`parse`](Self::parse) would refuse.
     pub fn encode(&self) -> Result<Vec<u8>> {
         self.check()?;

@@ -27,9 +27,6 @@ fn patient(seconds: f64) -> Options {
     Options { patience: Patience::of(Duration::from_secs_f64(seconds)), ..options() }
 }
 
-/// How often a backup begins a snapshot anew that was spoiled while it was read.
-const ATTEMPTS: u32 = 60;
-
 /// Takes a snapshot and reads it, as a backup does: one that is spoiled meanwhile is begun anew within the same
 /// time.
 pub(crate) fn take_within(
@@ -37,11 +34,12 @@ pub(crate) fn take_within(
     seconds: f64,
 ) -> backup_core::Result<(Vec<u8>, Vec<String>)> {
     let options = patient(seconds);
-    let mut attempt = 1;
+    let begun = now();
+    let is_over = || now().duration_since(begun).is_ok_and(|spent| spent.as_secs_f64() > seconds);
     loop {
         let snapshot = capture(path, &options, &Context::default())?;
         match bytes_of(&snapshot) {
-            Err(backup_core::Error::Changed { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(backup_core::Error::Changed { .. }) if !is_over() => {}
             read => return Ok((read?, snapshot.notes().to_vec())),
         }
     }
