@@ -19,7 +19,7 @@ impl Artifacts {
     /// dependencies are optimised in both, and the rates that a task prints are those of a real
     /// build.
     pub(crate) fn build(environment: &Environment, examples: &[&str]) -> Result<Self> {
-        Self::build_with(environment, &[], examples)
+        Self::build_with(environment, &["--all-features"], examples)
     }
 
     /// The same with these arguments for cargo, as which features are built.

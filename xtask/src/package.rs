@@ -30,7 +30,7 @@ pub(crate) fn check(workspace: &Workspace, environment: &Environment) -> Result<
     }
     gather(workspace, &publishable, &folder)?;
     let mut command = environment.cargo();
-    command.current_dir(&folder).args(["check", "--quiet", "--workspace"]);
+    command.current_dir(&folder).args(["check", "--quiet", "--workspace", "--all-features"]);
     println!("$ cargo {} (in {})", process::arguments(&command), folder.display());
     process::run(&mut command)
 }

@@ -139,7 +139,7 @@ impl Planting<'_> {
         tests.sort();
         tests.dedup();
         for test in tests {
-            println!("without a fault: cargo test {}", test.join(" "));
+            println!("without a fault: cargo test --all-features {}", test.join(" "));
             if !self.cargo_test(test, "without-a-fault")? {
                 let log = self.log("without-a-fault");
                 bail!("the test fails without any fault; its output: {}", log.display());
@@ -177,7 +177,7 @@ impl Planting<'_> {
         let unwritable = || format!("cannot write {}", path.display());
         let log = File::create(&path).with_context(unwritable)?;
         let mut command = self.environment.cargo();
-        command.arg("test").args(args).env("RUST_BACKTRACE", "0");
+        command.args(["test", "--all-features"]).args(args).env("RUST_BACKTRACE", "0");
         command.stdout(log.try_clone().with_context(unwritable)?).stderr(log);
         let status = command.status();
         let named = || format!("cannot start `cargo {}`", process::arguments(&command));

@@ -1,7 +1,7 @@
 //! Writes repositories as this version stores them, to be kept for ever: `fixtures/` of the project.
 //!
 //! ```sh
-//! cargo run -p keepsum --example write_fixtures -- fixtures/v1
+//! cargo run -p keepsum --all-features --example write_fixtures -- fixtures/v1
 //! ```
 //!
 //! Until the first release a change of the format replaces `fixtures/v1`. Once a format is released, its folder
