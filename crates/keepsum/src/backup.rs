@@ -106,16 +106,21 @@ pub async fn backup(
             Some(snapshot) => snapshot,
             none => {
                 context.phase("taking a snapshot", None);
-                none.insert(source.snapshot(view, context).await?)
+                match source.snapshot(view, context).await.map_err(Error::from) {
+                    Ok(snapshot) => none.insert(snapshot),
+                    Err(error) if error.is_change() && tries.go_on(attempt, host) => {
+                        tell_of(attempt, &error, context);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         };
         let taking =
             Taking { repository, snapshot: snapshot.as_ref(), view, options, host, context };
         match Box::pin(taking.store(described.clone(), started)).await {
             Err(Ended { error, .. }) if error.is_change() && tries.go_on(attempt, host) => {
-                if attempt == 1 {
-                    context.note(format!("starting over, as often as it takes: {error}"));
-                }
+                tell_of(attempt, &error, context);
                 taken = None;
             }
             Err(Ended { error: Error::Remote(remote::Error::StartOver { why }), .. })
@@ -134,6 +139,13 @@ pub async fn backup(
                 return Ok(report(&stored, elapsed, snapshot.info()));
             }
         }
+    }
+}
+
+/// Says once that a source is read anew.
+fn tell_of(attempt: u32, error: &Error, context: &Context) {
+    if attempt == 1 {
+        context.note(format!("starting over, as often as it takes: {error}"));
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use backend_memory::MemoryStore;
 use backup_core::kv::{Access, KeyValueStore, WriteBatch};
 use backup_core::progress::{Context, Event, ProgressSink};
-use backup_core::source::Capabilities;
+use backup_core::source::{Capabilities, Snapshot, StoreDescription, View};
 use backup_core::target::Existing;
 use backup_core::{Source, Target};
 use keepsum::backup::{BackupOptions, ProofChoice, ShapeChoice, backup};
@@ -508,6 +508,45 @@ async fn any_target_is_restored_into_and_engines_can_be_added() {
     let options = DiffOptions { engines, ..DiffOptions::default() };
     let compared = diff(Some(&repository), &kept, &live, &options, &Context::default()).await;
     assert!(compared.unwrap().equal);
+}
+
+/// A store that changes as its first snapshots are taken.
+struct Restless {
+    store: MemoryStore,
+    left: AtomicI64,
+}
+
+#[async_trait::async_trait]
+impl Source for Restless {
+    fn describe(&self) -> StoreDescription {
+        Source::describe(&self.store)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Source::capabilities(&self.store)
+    }
+
+    async fn snapshot(
+        &self,
+        view: View,
+        context: &Context,
+    ) -> backup_core::Result<Box<dyn Snapshot>> {
+        if self.left.fetch_sub(1, Ordering::Relaxed) > 0 {
+            let (what, hint) = ("the store".to_owned(), String::new());
+            return Err(backup_core::Error::Changed { what, hint });
+        }
+        self.store.snapshot(view, context).await
+    }
+}
+
+/// A backup failed at once where the source changed as its snapshot was taken, and not only as it was read.
+#[tokio::test]
+async fn a_source_that_changes_as_its_snapshot_is_taken_is_tried_again() {
+    let repository = repository().await;
+    let source = Restless { store: memory(&sample()).await, left: AtomicI64::new(3) };
+    let taken = backup(&repository, &source, &BackupOptions::default()).await.unwrap();
+    assert!(taken.proof == "logical" || taken.global_lthash.is_some(), "{taken:?}");
+    assert_eq!(source.left.load(Ordering::Relaxed), -1);
 }
 
 fn by_record() -> DiffOptions {

@@ -37,10 +37,11 @@ pub(crate) fn take_within(
     let begun = now();
     let is_over = || now().duration_since(begun).is_ok_and(|spent| spent.as_secs_f64() > seconds);
     loop {
-        let snapshot = capture(path, &options, &Context::default())?;
-        match bytes_of(&snapshot) {
+        let read = capture(path, &options, &Context::default())
+            .and_then(|snapshot| Ok((bytes_of(&snapshot)?, snapshot.notes().to_vec())));
+        match read {
             Err(backup_core::Error::Changed { .. }) if !is_over() => {}
-            read => return Ok((read?, snapshot.notes().to_vec())),
+            read => return read,
         }
     }
 }
