@@ -141,6 +141,7 @@ impl Store {
     }
 
     /// The same store, whose listings are read through `pages`, each page tried again by itself.
+    #[cfg(feature = "aws")]
     #[must_use]
     pub(crate) fn with_pages(self, pages: Arc<dyn PaginatedListStore>) -> Self {
         self.rebuilt(|shared| Shared { pages: Some(pages), ..shared })
