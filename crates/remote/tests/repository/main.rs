@@ -9,6 +9,8 @@ mod init;
 mod memory;
 mod objects;
 mod session;
+#[path = "../shared/manifest.rs"]
+mod shared;
 mod store;
 mod support;
 mod unsynced;

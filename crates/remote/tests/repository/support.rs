@@ -8,9 +8,7 @@ use std::time::Duration;
 use archive::catalog::SourceId;
 use archive::manifest::{Manifest, Shape, SnapshotId};
 use async_trait::async_trait;
-use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
-use backup_core::source::{Layout, StoreDescription};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -26,6 +24,7 @@ use remote::store::Store;
 use remote::{Repository, Result};
 
 use crate::ground::{fresh, is_memory};
+use crate::shared;
 
 /// Randomness from a seed (splitmix64).
 #[derive(Debug)]
@@ -122,30 +121,8 @@ pub(crate) fn source() -> SourceId {
 }
 
 pub(crate) fn manifest(id: u8) -> Manifest {
-    Manifest {
-        id: SnapshotId([id; 16]),
-        created_ms: 1,
-        name: None,
-        host: "test-host".to_owned(),
-        source: StoreDescription {
-            engine: "memory".to_owned(),
-            location: "memory:store".to_owned(),
-            identity: None,
-        },
-        label: None,
-        description: None,
-        position: Position::Unknown,
-        consistency: Consistency::PointInTime,
-        layout: Layout::Plain,
-        ownership: None,
-        databases: None,
-        sum: None,
-        shape: Shape::Files { tree: None, count: 0, bytes: 0 },
-        proved_from: None,
-        notes: Vec::new(),
-        unusual: Vec::new(),
-        pages: None,
-    }
+    let shape = Shape::Files { tree: None, count: 0, bytes: 0 };
+    shared::manifest(SnapshotId([id; 16]), shared::source_of("test-host", "memory:store"), shape)
 }
 
 /// All files of a store and their bytes, by path.

@@ -7,6 +7,8 @@ mod files;
 mod ground;
 mod refusals;
 mod restarts;
+#[path = "../shared/manifest.rs"]
+mod shared;
 mod tls;
 mod unfit;
 mod writers;

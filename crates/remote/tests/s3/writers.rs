@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use archive::catalog::SourceId;
-use archive::manifest::{Manifest, Shape, SnapshotId};
+use archive::manifest::{Shape, SnapshotId};
 use archive::object::Kind;
-use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
-use backup_core::source::{Layout, StoreDescription};
 use remote::s3::Settings;
 use remote::verify::{Level, verify};
 use remote::{Repository, RepositoryLocation, Result, Session, Store};
@@ -15,6 +13,7 @@ use testkit::s3::{Service, variables};
 use tokio::sync::Barrier;
 
 use crate::ground::{Ground, host, told};
+use crate::shared;
 
 const WRITERS: u8 = 6;
 const ROUNDS: u8 = 10;
@@ -26,32 +25,7 @@ fn id(writer: u8, round: u8) -> SnapshotId {
 }
 
 fn source(writer: u8) -> SourceId {
-    let (host, location) = (format!("host-{writer}"), "memory:store".to_owned());
-    SourceId { name: None, host, location, engine: "memory".to_owned() }
-}
-
-fn manifest(writer: u8, round: u8) -> Manifest {
-    let SourceId { host, location, engine, .. } = source(writer);
-    Manifest {
-        id: id(writer, round),
-        created_ms: 1,
-        name: None,
-        host,
-        source: StoreDescription { engine, location, identity: None },
-        label: None,
-        description: None,
-        position: Position::Unknown,
-        consistency: Consistency::PointInTime,
-        layout: Layout::Plain,
-        ownership: None,
-        databases: None,
-        sum: None,
-        shape: Shape::Files { tree: None, count: 0, bytes: 0 },
-        proved_from: None,
-        notes: Vec::new(),
-        unusual: Vec::new(),
-        pages: None,
-    }
+    shared::source_of(&format!("host-{writer}"), "memory:store")
 }
 
 /// Backs up in each round, at the same time as the others, as a process of its own would.
@@ -64,7 +38,8 @@ async fn write(location: RepositoryLocation, writer: u8, turn: Arc<Barrier>) -> 
         let session = Session::begin(&repository, &head, &source(writer), &[]).await?;
         let content = format!("content {round} of {writer}");
         session.put(Kind::Piece, content.into_bytes().into(), None).await?;
-        session.commit(&manifest(writer, round)).await?;
+        let shape = Shape::Files { tree: None, count: 0, bytes: 0 };
+        session.commit(&shared::manifest(id(writer, round), source(writer), shape)).await?;
     }
     Ok(())
 }

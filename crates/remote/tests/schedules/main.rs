@@ -17,6 +17,8 @@ mod others;
 mod process;
 mod random;
 mod schedule;
+#[path = "../shared/manifest.rs"]
+mod shared;
 mod template;
 mod writer;
 

@@ -10,10 +10,8 @@ use archive::catalog::{SourceId, State};
 use archive::manifest::{Manifest, Shape, SnapshotId};
 use archive::node::{Child, Node, Tree};
 use archive::object::{Kind, ObjectRef};
-use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::record::RecordKey;
-use backup_core::source::{Layout, StoreDescription};
 use bytes::Bytes;
 use remote::env::{Clock, Host};
 use remote::retry::Patience;
@@ -24,6 +22,7 @@ use crate::bucket::Bucket;
 use crate::coverage::Event;
 use crate::ledger::Ledger;
 use crate::random::{Random, Seeded};
+use crate::shared;
 
 /// A clock that goes on by a millisecond each time it is looked at.
 #[derive(Debug, Default)]
@@ -163,30 +162,8 @@ pub(crate) fn source_id(host: &str, location: &str) -> SourceId {
 pub(crate) fn manifest(id: SnapshotId, tree: Option<Tree>) -> Manifest {
     let count = tree.as_ref().map_or(0, |tree| tree.root.records);
     let bytes = tree.as_ref().map_or(0, |tree| tree.root.bytes);
-    Manifest {
-        id,
-        created_ms: 1,
-        name: None,
-        host: "host".to_owned(),
-        source: StoreDescription {
-            engine: "memory".to_owned(),
-            location: "memory:store".to_owned(),
-            identity: None,
-        },
-        label: None,
-        description: None,
-        position: Position::Unknown,
-        consistency: Consistency::PointInTime,
-        layout: Layout::Plain,
-        ownership: None,
-        databases: None,
-        sum: None,
-        shape: Shape::Files { tree, count, bytes },
-        proved_from: None,
-        notes: Vec::new(),
-        unusual: Vec::new(),
-        pages: None,
-    }
+    let shape = Shape::Files { tree, count, bytes };
+    shared::manifest(id, shared::source_of("host", "memory:store"), shape)
 }
 
 /// The reference to the leaf of one slot.

@@ -12,12 +12,9 @@ use archive::node::Tree;
 use async_trait::async_trait;
 use backup_core::integrity::DatabaseSum;
 use backup_core::path::FilePath;
-use backup_core::position::{Consistency, Position};
 use backup_core::progress::Context;
 use backup_core::record::{RecordBatch, RecordKey, parts};
-use backup_core::source::{
-    BatchStream, DatabaseInfo, FileInfo, FileNature, Layout, StoreDescription,
-};
+use backup_core::source::{BatchStream, DatabaseInfo, FileInfo, FileNature};
 use backup_core::{Files, Records};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -25,6 +22,8 @@ use remote::tree::{
     DirectoryWriter, Reading, RecordsWritten, Unsaved, described, scan, write_records,
 };
 use remote::{Host, Repository, RepositoryLocation, Root, Session};
+
+use crate::shared;
 
 /// Records by their place.
 pub(crate) type Map = BTreeMap<RecordKey, Vec<u8>>;
@@ -116,28 +115,9 @@ pub(crate) fn source() -> SourceId {
 
 pub(crate) fn manifest(shape: Shape) -> Manifest {
     Manifest {
-        id: SnapshotId([7; 16]),
-        created_ms: 0,
-        name: None,
-        host: "test".into(),
-        source: StoreDescription {
-            engine: "memory".into(),
-            location: "memory:test".into(),
-            identity: None,
-        },
-        label: None,
-        description: None,
-        position: Position::Unknown,
-        consistency: Consistency::PointInTime,
-        layout: Layout::Plain,
-        ownership: None,
-        databases: None,
         sum: Some(DatabaseSum::default()),
-        shape,
         proved_from: Some(archive::manifest::ProvedFrom::Source),
-        notes: Vec::new(),
-        unusual: Vec::new(),
-        pages: None,
+        ..shared::manifest(SnapshotId([7; 16]), shared::source_of("test", "memory:test"), shape)
     }
 }
 

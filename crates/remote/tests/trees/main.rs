@@ -8,3 +8,5 @@ mod files;
 mod listed;
 mod records;
 mod salvaged;
+#[path = "../shared/manifest.rs"]
+mod shared;
