@@ -148,48 +148,19 @@ impl Error {
     /// The exit code that the command answers with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage { .. } | Self::AmbiguousSnapshot { .. } => ExitCode::Usage,
-            Self::NoSnapshot { .. } => ExitCode::Nothing,
-            Self::Refused { .. } | Self::SeveralSources { .. } | Self::OnlyOthers { .. } => {
-                ExitCode::Refused
+            Self::Usage { .. } | Self::AmbiguousSnapshot { .. } => return ExitCode::Usage,
+            Self::NoSnapshot { .. } | Self::Remote(remote::Error::NotFound { .. }) => {
+                return ExitCode::Nothing;
             }
-            Self::NotProved { .. } | Self::NothingToSalvage { .. } => ExitCode::Damaged,
-            Self::Remote(error) => of_remote(error),
-            Self::Archive(error) => of_archive(error),
-            Self::Core(error) => of_core(error),
+            // Nothing of the user's is refused: the program is too old.
+            Self::Remote(remote::Error::Newer { .. })
+            | Self::Archive(archive::Error::Newer { .. }) => return ExitCode::Failed,
+            _ => {}
         }
-    }
-}
-
-fn of_remote(error: &remote::Error) -> ExitCode {
-    match error {
-        remote::Error::Damaged { .. }
-        | remote::Error::Missing { .. }
-        | remote::Error::Unfinished { .. }
-        | remote::Error::Gone { .. }
-        | remote::Error::History { .. } => ExitCode::Damaged,
-        remote::Error::NotFound { .. } => ExitCode::Nothing,
-        remote::Error::Occupied { .. } | remote::Error::Unfit { .. } => ExitCode::Refused,
-        remote::Error::Core(error) => of_core(error),
-        _ => ExitCode::Failed,
-    }
-}
-
-fn of_archive(error: &archive::Error) -> ExitCode {
-    match error {
-        archive::Error::Malformed { .. } | archive::Error::Mismatch { .. } => ExitCode::Damaged,
-        archive::Error::Core(error) => of_core(error),
-        _ => ExitCode::Failed,
-    }
-}
-
-fn of_core(error: &backup_core::Error) -> ExitCode {
-    match error {
-        backup_core::Error::Damaged { .. } => ExitCode::Damaged,
-        backup_core::Error::Occupied { .. }
-        | backup_core::Error::InUse { .. }
-        | backup_core::Error::Changed { .. }
-        | backup_core::Error::Unsupported { .. } => ExitCode::Refused,
-        _ => ExitCode::Failed,
+        match self.kind() {
+            ErrorKind::Damaged => ExitCode::Damaged,
+            ErrorKind::Refused | ErrorKind::Unsupported | ErrorKind::Changed => ExitCode::Refused,
+            _ => ExitCode::Failed,
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Usage(&'static str),
     /// The engine failed or refused.
-    #[error("{0}{add}", add = to_add(.0))]
+    #[error("{0}{add}", add = flags::to_add(.0))]
     Engine(#[from] keepsum::Error),
     /// The result could not be printed.
     #[error("cannot write to standard output")]
@@ -23,20 +23,6 @@ pub(crate) enum Failure {
     /// No runtime.
     #[error("cannot start the threads and signal handlers of the program")]
     Runtime(#[source] io::Error),
-}
-
-/// What is to be added to the command, where the engine cannot know how it is written.
-fn to_add(error: &keepsum::Error) -> &'static str {
-    match error {
-        keepsum::Error::SeveralSources { .. } => {
-            "; say which one with --name NAME, or with --host HOST and --source LOCATION, or give the id \
-             of a snapshot"
-        }
-        keepsum::Error::OnlyOthers { .. } => {
-            "; if one of those is meant, add --name NAME, or --host HOST and --source LOCATION"
-        }
-        _ => "",
-    }
 }
 
 impl Failure {

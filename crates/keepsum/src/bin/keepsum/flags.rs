@@ -27,6 +27,20 @@ pub(crate) fn named(sentence: &str) -> String {
     named
 }
 
+/// What is to be added to the command, where the engine cannot know how it is written.
+pub(crate) fn to_add(error: &keepsum::Error) -> &'static str {
+    match error {
+        keepsum::Error::SeveralSources { .. } => {
+            "; say which one with --name NAME, or with --host HOST and --source LOCATION, or give the id \
+             of a snapshot"
+        }
+        keepsum::Error::OnlyOthers { .. } => {
+            "; if one of those is meant, add --name NAME, or --host HOST and --source LOCATION"
+        }
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
