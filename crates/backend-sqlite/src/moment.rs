@@ -93,18 +93,20 @@ impl Moment {
         // A header that cannot be read makes the pages unreadable too, which is said by who reads them.
         let header = connection.path().and_then(|path| header(Path::new(path)).ok());
         let reserved = header.map_or(0, |header| header[RESERVED_AT]);
-        let connection = Mutex::new(connection);
-        let unusual = Vec::new();
-        let (still, image) = (None, OnceLock::new());
+        Self { is_wal, reserved, ..Self::begun(connection, position, notes) }
+    }
+
+    /// A connection that is in a read transaction.
+    fn begun(connection: Connection, position: Position, notes: Vec<String>) -> Self {
         Self {
-            connection,
+            connection: Mutex::new(connection),
             position,
             notes,
-            unusual,
-            still,
-            is_wal,
-            reserved,
-            image,
+            unusual: Vec::new(),
+            still: None,
+            is_wal: false,
+            reserved: 0,
+            image: OnceLock::new(),
             _scratch: None,
         }
     }
@@ -153,19 +155,8 @@ impl Moment {
             Ok(()) => {}
             Err(refusal) => return Err(refusal.into_error(main)),
         }
-        let connection = Mutex::new(connection);
-        let unusual = Vec::new();
-        Ok(Self {
-            connection,
-            position,
-            notes,
-            unusual,
-            still,
-            is_wal,
-            reserved,
-            image: OnceLock::new(),
-            _scratch: scratch,
-        })
+        let begun = Self::begun(connection, position, notes);
+        Ok(Self { still, is_wal, reserved, _scratch: scratch, ..begun })
     }
 
     /// Reads with the connection, which nobody else has meanwhile.

@@ -4,7 +4,6 @@
 //! others between, the beginning of one. A file whose description is lost with it still has its path, where
 //! its pieces are, and an end.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use archive::leaf::{LeafRecord, LeafValue};
@@ -108,22 +107,21 @@ enum Content {
 
 /// Finds again what a survey found.
 struct Lasting {
+    /// Sorted by path.
     files: Vec<SurveyedFile>,
-    numbers: HashMap<Vec<u8>, usize>,
     /// The file that comes by, and how far.
     current: (usize, u64),
 }
 
 impl Lasting {
     fn new(files: Vec<SurveyedFile>) -> Self {
-        let paths = files.iter().map(|file| file.info.path.as_str().as_bytes().to_vec());
-        let numbers = paths.enumerate().map(|(number, path)| (path, number)).collect();
-        Self { files, numbers, current: (0, 0) }
+        Self { files, current: (0, 0) }
     }
 
     /// What of a record is whole.
     fn stretches(&mut self, path: &[u8], key: &[u8], value: Found) -> Vec<Stretch> {
-        let number = self.numbers.get(path).copied();
+        let by_path = |file: &SurveyedFile| file.info.path.as_str().as_bytes().cmp(path);
+        let number = self.files.binary_search_by(by_path).ok();
         let Some((number, offset)) = number.zip(offset_of(key)) else { return Vec::new() };
         let next = if self.current.0 == number { self.current.1 } else { 0 };
         let file = &self.files[number];
