@@ -48,8 +48,8 @@ impl Target for FilesTarget {
         ABILITIES
     }
 
-    fn beside(&self) -> Option<PathBuf> {
-        Some(staging::beside(&self.folder))
+    fn beside(&self) -> Result<Option<PathBuf>> {
+        staging::beside(&self.folder).map(Some)
     }
 
     async fn is_occupied(&self) -> Result<bool> {

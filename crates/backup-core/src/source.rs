@@ -31,6 +31,13 @@ pub struct StoreDescription {
     pub identity: Option<String>,
 }
 
+impl StoreDescription {
+    /// The location without its engine: for a store in the file system, its path.
+    pub fn place(&self) -> &str {
+        self.location.split_once(':').map_or(self.location.as_str(), |(_, place)| place)
+    }
+}
+
 /// What a backend can do. The conformance suite runs what is declared and asserts that the rest
 /// answers [`Error::Unsupported`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,8 +117,12 @@ pub trait Target: Send + Sync {
 
     /// A folder near the target, where scratch copies of what it gets find room; none where it is not in the file
     /// system.
-    fn beside(&self) -> Option<PathBuf> {
-        None
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::Error::NotFound) where the folder that the target is to lie in does not exist,
+    /// [`Unsupported`](crate::Error::Unsupported) where a link leads into one that does not.
+    fn beside(&self) -> Result<Option<PathBuf>> {
+        Ok(None)
     }
 
     /// Whether a store is there, or anything else that a restore must not replace unasked. An empty folder

@@ -96,7 +96,8 @@ impl Plan {
             }
             How::Scratch => {
                 let (manifest, engines) = (&self.manifest, &into.options.engines);
-                let beside = into.target.beside();
+                into.refuse_early().await?;
+                let beside = into.target.beside()?;
                 let scratch =
                     Scratch::fill(repository, manifest, engines, beside.as_deref(), into.context)
                         .await?;
@@ -147,6 +148,15 @@ pub(crate) struct Made {
 }
 
 impl Restoring<'_> {
+    /// Refuses what is there before anything is fetched, where the restore itself begins only after that.
+    async fn refuse_early(&self) -> Result<()> {
+        if self.options.replace || !self.target.is_occupied().await? {
+            return Ok(());
+        }
+        let path = self.target.describe().place().into();
+        Err(backup_core::Error::Occupied { path }.into())
+    }
+
     async fn begin(&self, content: Content, origin: Origin) -> Result<Box<dyn Restore>> {
         let existing = if self.options.replace { Existing::KeepAside } else { Existing::Refuse };
         Ok(self

@@ -4,8 +4,6 @@
 
 mod files;
 
-use std::path::Path;
-
 use archive::directory::{Described, Proof};
 use archive::manifest::{Manifest, Shape};
 use archive::node::Tree;
@@ -35,7 +33,8 @@ const ANY_FILES: &str = "files";
 ///
 /// What is lost is in the report: by database with the first and the last key, by file with the range of
 /// bytes. A file of which anything is left keeps its length and has zeros where bytes are lost; such files are
-/// no store, so they go into a folder of files alone. Where nothing is lost, the store is what [`restore`](restore::restore) makes of it, not proved.
+/// no store, so they go into a folder of files alone. Where nothing is lost, the store is what
+/// [`restore`](restore::restore) makes of it, not proved.
 ///
 /// # Errors
 /// [`Error::Usage`] with `replace` or `check`: a salvaged store never replaces another and proves
@@ -233,10 +232,8 @@ impl Salvaging<'_> {
                     .into(),
             });
         }
-        let (engine_of_source, place) =
-            (&self.manifest.source.engine, self.target.describe().location);
-        let folder = place.split_once(':').map_or(place.as_str(), |(_, path)| path);
-        report.notes.extend(files::notes(&survey, engine_of_source, Path::new(folder)));
+        let (engine_of_source, target) = (&self.manifest.source.engine, self.target.describe());
+        report.notes.extend(files::notes(&survey, engine_of_source, target.place().as_ref()));
         let plan = survey.files.iter().map(|file| file.info.clone()).collect();
         let content = Content::Files { engine: engine.to_owned(), files: plan };
         let target = self.target;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use backend_memory::MemoryStore;
 use backup_core::kv::{Access, KeyValueStore, WriteBatch};
@@ -547,6 +547,40 @@ async fn a_source_that_changes_as_its_snapshot_is_taken_is_tried_again() {
     let taken = backup(&repository, &source, &BackupOptions::default()).await.unwrap();
     assert!(taken.proof == "logical" || taken.global_lthash.is_some(), "{taken:?}");
     assert_eq!(source.left.load(Ordering::Relaxed), -1);
+}
+
+/// A restore by way of a scratch copy fetched everything before it said that its target is not empty, or that there is
+/// no such folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_by_way_of_a_scratch_copy_is_refused_before_anything_is_fetched() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = repository().await;
+    let here = location("sqlite", folder.path(), "here");
+    fill(&here, &sample()).await;
+    back_up(&repository, &here, &options(ShapeChoice::Files, ProofChoice::Physical)).await;
+    let fetching = Arc::new(Fetching::default());
+    let repository = repository.with_context(&Context::new(Arc::clone(&fetching) as _));
+    let taken = location("rocksdb", folder.path(), "taken");
+    fill(&taken, &sample()).await;
+    let nowhere = location("rocksdb", &folder.path().join("nowhere"), "store");
+    for (target, said) in [(taken, "is not empty"), (nowhere, "does not exist; create it first")] {
+        let refused = put_back(&repository, "latest", &target, &RestoreOptions::default()).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+    assert!(!fetching.0.load(Ordering::Relaxed));
+}
+
+/// Whether files were fetched.
+#[derive(Default)]
+struct Fetching(AtomicBool);
+
+impl ProgressSink for Fetching {
+    fn event(&self, event: &Event) {
+        if matches!(event, Event::Phase { name: "fetching files", .. }) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 fn by_record() -> DiffOptions {

@@ -96,8 +96,8 @@ impl Target for RocksTarget {
         crate::source::abilities(false)
     }
 
-    fn beside(&self) -> Option<PathBuf> {
-        Some(staging::beside(&self.folder))
+    fn beside(&self) -> Result<Option<PathBuf>> {
+        staging::beside(&self.folder).map(Some)
     }
 
     async fn is_occupied(&self) -> Result<bool> {

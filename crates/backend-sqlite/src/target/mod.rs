@@ -102,8 +102,8 @@ impl Target for SqliteTarget {
         abilities()
     }
 
-    fn beside(&self) -> Option<PathBuf> {
-        Some(staging::beside(&self.path))
+    fn beside(&self) -> Result<Option<PathBuf>> {
+        staging::beside(&self.path).map(Some)
     }
 
     async fn is_occupied(&self) -> Result<bool> {

@@ -11,9 +11,11 @@ use crate::{Error, Result};
 const MAX_LINKS: usize = 40;
 
 /// The folder that a target lies in. Where a link leads there may be room, and beside the link none.
-pub fn beside(target: &Path) -> PathBuf {
-    let resolved = resolve(target);
-    parent_of(resolved.as_deref().unwrap_or(target)).to_owned()
+///
+/// # Errors
+/// As [`resolve`].
+pub fn beside(target: &Path) -> Result<PathBuf> {
+    Ok(parent_of(&resolve(target)?).to_owned())
 }
 
 /// The path of a target without symbolic links: where a link leads, whether something is there or not.
